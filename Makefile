@@ -1,0 +1,54 @@
+# `make demo` and `make test` do everything on a fresh clone; they need Python 3.11 or newer, make
+# and a package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+.PHONY: demo test check lint types chaos bench lock clean
+
+demo: $(VENV)/demo.installed
+	@$(BIN)/scrapy demo
+
+test: $(VENV)/test.installed
+	$(BIN)/python -m pytest
+
+check: lint types test
+
+lint: $(VENV)/test.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/test.installed
+	$(BIN)/mypy
+
+# Hours of random kills and restarts instead of the minute that `make test` spends on them.
+chaos: $(VENV)/test.installed
+	$(BIN)/python -m pytest tests/integration/test_chaos.py --chaos-minutes 30
+
+bench: $(VENV)/test.installed
+	$(BIN)/python -m benchmarks
+
+$(VENV)/%.installed: requirements/%.txt | $(BIN)/python
+	@echo "Installing requirements/$*.txt into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $< || { \
+		echo "Could not install the requirements: is a package index reachable (pip config list)?" >&2; \
+		exit 1; }
+	@touch $@
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "$(PYTHON) was not found: install Python 3.11 or newer, or say PYTHON=/path/to/python." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is too old: Python 3.11 or newer is needed; say PYTHON=/path/to/python." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "Python's venv module does not work: install it (on Debian: apt install python3-venv)." >&2; exit 1; }
+
+# Needs uv. The files carry hashes and no index address, so that every index serves them.
+lock:
+	$(COMPILE) pyproject.toml --extra servers --output-file requirements/demo.txt
+	$(COMPILE) pyproject.toml --extra dev --output-file requirements/test.txt
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,58 @@
+"""The project's commands, one per file, and what they share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from scrapy.commands import ScrapyCommand
+from scrapy.utils.project import ENVVAR
+
+from ali1688_spider.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    import argparse
+
+SETTINGS_MODULE = "ali1688_spider.settings"
+
+
+def load_project(command: ScrapyCommand) -> bool:
+    """Give *command* the project's settings when no project is active; tell whether it has them.
+
+    An installed package has no ``scrapy.cfg``: its commands work in any folder all the same. In the
+    folder of another Scrapy project that one's settings stay.
+    """
+    assert command.settings is not None
+    active = os.environ.setdefault(ENVVAR, SETTINGS_MODULE)
+    if active == SETTINGS_MODULE and command.settings.get("BOT_NAME") != "ali1688_spider":
+        command.settings.setmodule(SETTINGS_MODULE, priority="project")
+    return active == SETTINGS_MODULE
+
+
+class ProjectCommand(ScrapyCommand):
+    """A command of this project that is no crawl.
+
+    Subclasses implement :meth:`execute`; a :class:`ConfigurationError` that it raises becomes one
+    sentence on standard error and exit code 1.
+    """
+
+    requires_crawler_process = False
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        load_project(self)
+        super().add_options(parser)
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        try:
+            self.execute(args, opts)
+        except ConfigurationError as error:
+            print(f"Error: {error}.", file=sys.stderr)
+            self.exitcode = 1
+        except KeyboardInterrupt:
+            print("Interrupted.", file=sys.stderr)
+            self.exitcode = 130
+
+    def execute(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Do what the command is for."""
+        raise NotImplementedError

@@ -1,0 +1,66 @@
+"""``scrapy crawl``: Scrapy's own, with the configuration checked first and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from scrapy.commands.crawl import Command as ScrapyCrawl
+
+from ali1688_spider.commands import load_project
+from ali1688_spider.configuration import Configuration
+from ali1688_spider.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from scrapy.crawler import Crawler
+    from scrapy.spiders import Spider
+
+SUCCESS = {"finished", "shutdown", "cancelled", "idle"}
+
+
+class Command(ScrapyCrawl):
+    """Scrapy's command; wrong settings and arguments are said in one sentence, without traceback.
+
+    The exit code is 1 for these, and when the crawl was closed for another reason than that its
+    work was done or that somebody asked for it.
+    """
+
+    requires_project = False  # an installed package has no scrapy.cfg
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        self._own_project = load_project(self)
+        super().add_options(parser)
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        if self._own_project and len(args) == 1:
+            try:
+                self._check(args[0], opts.spargs)
+            except ConfigurationError as error:
+                print(f"Error: {error}.", file=sys.stderr)
+                self.exitcode = 1
+                return
+        super().run(args, opts)
+        if self._own_project and not self.exitcode:
+            reason = self._crawler.stats.get_value("finish_reason")
+            self.exitcode = 0 if reason in SUCCESS else 1
+
+    def _create_crawler(self, spidercls: type[Spider] | str) -> Crawler:
+        self._crawler = super()._create_crawler(spidercls)
+        return self._crawler
+
+    def _check(self, spider_name: str, arguments: dict[str, str]) -> None:
+        assert self.settings is not None
+        assert self.crawler_process is not None
+        configuration = Configuration.from_settings(self.settings)
+        try:
+            spider_class: type[Spider] = self.crawler_process.spider_loader.load(spider_name)
+        except KeyError:
+            names = ", ".join(self.crawler_process.spider_loader.list())
+            raise ConfigurationError(
+                f"there is no spider {spider_name!r}: say one of {names}"
+            ) from None
+        check = getattr(spider_class, "check_arguments", None)
+        if check is not None:
+            check(configuration, arguments)

@@ -1,0 +1,163 @@
+"""What a user may set, read from Scrapy's settings once and checked as a whole.
+
+Scrapy's own settings stay with Scrapy; here are the names that begin with ``ALI1688_`` and the
+addresses of Redis and MongoDB. ``settings.py`` has their defaults and says where values come from.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
+from urllib.parse import urlsplit
+
+from ali1688_spider.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from scrapy.settings import BaseSettings
+
+ProtocolName: TypeAlias = Literal["router", "param2", "top"]
+SignMethod: TypeAlias = Literal["md5", "hmac", "hmac-sha256"]
+
+DEFAULT_GATEWAYS: dict[ProtocolName, str] = {
+    "router": "https://gw.api.1688.com/router/json",
+    "param2": "https://gw.open.1688.com/openapi",
+    "top": "https://gw.api.taobao.com/router/rest",
+}
+_Choice = TypeVar("_Choice", bound=str)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """The checked settings; each field is the setting of its name, with ``ALI1688_`` before it.
+
+    Secrets have no place in ``repr()``. Seconds and calls per second are floats.
+    """
+
+    app_key: str
+    app_secret: str = field(repr=False)
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    protocol: ProtocolName
+    gateway: str
+    sign_method: SignMethod
+    http_method: Literal["GET", "POST"]
+    product_api: str
+    search_api: str
+    qps: float
+    daily_quota: int
+    cache_ttl: float
+    max_attempts: int
+    lease_seconds: float
+    history_days: float
+    redis_url: str = field(repr=False)
+    mongo_uri: str = field(repr=False)
+    mongo_database: str
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no log, file or database may show."""
+        return tuple(filter(None, (self.app_secret, self.access_token, self.refresh_token)))
+
+    @classmethod
+    def from_settings(cls, settings: BaseSettings) -> Configuration:
+        """Read and check the settings.
+
+        Raises:
+            ConfigurationError: One sentence that names the first wrong setting and the way out.
+        """
+        protocol: ProtocolName = _choice(settings, "ALI1688_PROTOCOL", get_args(ProtocolName))
+        return cls(
+            app_key=_required(settings, "ALI1688_APP_KEY"),
+            app_secret=_required(settings, "ALI1688_APP_SECRET"),
+            access_token=_text(settings, "ALI1688_ACCESS_TOKEN"),
+            refresh_token=_text(settings, "ALI1688_REFRESH_TOKEN"),
+            protocol=protocol,
+            gateway=_gateway(settings, protocol),
+            sign_method=_choice(settings, "ALI1688_SIGN_METHOD", get_args(SignMethod)),
+            http_method=_choice(settings, "ALI1688_HTTP_METHOD", ("POST", "GET")),
+            product_api=_text(settings, "ALI1688_PRODUCT_API"),
+            search_api=_text(settings, "ALI1688_SEARCH_API"),
+            qps=_number(settings, "ALI1688_QPS", "calls per second, or 0 for no limit"),
+            daily_quota=_whole(settings, "ALI1688_DAILY_QUOTA", "calls, or 0 for no limit"),
+            cache_ttl=_number(settings, "ALI1688_CACHE_TTL", "seconds, or 0 for no cache"),
+            max_attempts=_whole(settings, "ALI1688_MAX_ATTEMPTS", "tries, 1 or more", least=1),
+            lease_seconds=_number(settings, "ALI1688_LEASE_SECONDS", "seconds, 1 or more", least=1),
+            history_days=_number(settings, "ALI1688_HISTORY_DAYS", "days, or 0 to keep all"),
+            redis_url=_url(settings, "REDIS_URL", ("redis", "rediss", "unix")),
+            mongo_uri=_url(settings, "MONGO_URI", ("mongodb", "mongodb+srv")),
+            mongo_database=_database(settings),
+        )
+
+
+def _text(settings: BaseSettings, name: str) -> str:
+    value = settings.get(name)
+    return "" if value is None else str(value).strip()
+
+
+def _required(settings: BaseSettings, name: str) -> str:
+    value = _text(settings, name)
+    if value:
+        return value
+    raise ConfigurationError(
+        f"{name} is missing: put it into .env (see .env.example), the environment or -s {name}=…"
+    )
+
+
+def _choice(settings: BaseSettings, name: str, choices: tuple[_Choice, ...]) -> _Choice:
+    value = _text(settings, name)
+    for choice in choices:
+        if value == choice:
+            return choice
+    raise ConfigurationError(f"{name} is {value!r}: set it to one of {', '.join(choices)}")
+
+
+def _number(settings: BaseSettings, name: str, meaning: str, *, least: float = 0) -> float:
+    text = _text(settings, name)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if math.isfinite(value) and value >= least:
+        return value
+    raise ConfigurationError(f"{name} is {text!r}: set it to a number of {meaning}")
+
+
+def _whole(settings: BaseSettings, name: str, meaning: str, *, least: int = 0) -> int:
+    value = _number(settings, name, meaning, least=least)
+    if value.is_integer():
+        return int(value)
+    raise ConfigurationError(f"{name} is {_text(settings, name)!r}: set it to a whole number")
+
+
+def _gateway(settings: BaseSettings, protocol: ProtocolName) -> str:
+    value = _text(settings, "ALI1688_GATEWAY") or DEFAULT_GATEWAYS[protocol]
+    wanted = f"ALI1688_GATEWAY is {value!r}: set it to a URL such as {DEFAULT_GATEWAYS[protocol]}"
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ConfigurationError(wanted) from None
+    if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
+        raise ConfigurationError(wanted)
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError(f"ALI1688_GATEWAY has a user name in it: {wanted.split(': ')[1]}")
+    return value.rstrip("/")
+
+
+def _url(settings: BaseSettings, name: str, schemes: tuple[str, ...]) -> str:
+    value = _text(settings, name)
+    if value and value.partition("://")[0] not in schemes:
+        raise ConfigurationError(
+            f"{name} is no such address: begin it with {schemes[0]}://, or leave it empty"
+        )
+    return value
+
+
+def _database(settings: BaseSettings) -> str:
+    value = _text(settings, "MONGO_DATABASE")
+    if not value or len(value.encode()) > 63 or set(value) & set('/\\. "$*<>:|?\0'):
+        raise ConfigurationError(
+            f"MONGO_DATABASE is {value!r}: set it to a name of letters, digits, - and _"
+        )
+    return value

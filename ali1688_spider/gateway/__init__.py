@@ -1,0 +1,1 @@
+"""What the 1688 gateway expects and answers; imports nothing of Scrapy."""

@@ -1,0 +1,128 @@
+"""A call of the platform's API, as the spiders want it and as the queue holds it.
+
+A call says *what* is wanted (a product, a page of a search), not how: the URL, the parameters'
+names on the wire and the signature are made by the worker that sends it, from its own settings.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+from ali1688_spider.exceptions import MalformedMessageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Operation: TypeAlias = Literal["product", "search"]
+Value: TypeAlias = int | str
+
+MAX_PRODUCT_ID = 2**63 - 1
+MAX_MESSAGE_BYTES = 4096
+
+_SEARCH_PARAMS: dict[str, type[int] | type[str]] = {
+    "keyword": str,
+    "category_id": int,
+    "price_start": str,  # CNY, decimal text: exact, and the same text always means the same call
+    "price_end": str,
+    "sort": str,
+    "page": int,  # from 1
+    "page_size": int,
+}
+_DECIMAL = re.compile(r"\d{1,12}(\.\d{1,4})?")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiCall:
+    """One call: an operation and its parameters.
+
+    Attributes:
+        operation: ``product`` (parameter ``product_id``) or ``search`` (``keyword``,
+            ``category_id``, ``price_start``, ``price_end``, ``sort``, ``page`` from 1,
+            ``page_size``).
+        params: The parameters; integers and strings only, none of them empty.
+    """
+
+    operation: Operation
+    params: Mapping[str, Value] = field(hash=False)
+
+    @classmethod
+    def product(cls, product_id: int) -> ApiCall:
+        """Return the call for the details of one product."""
+        return cls("product", {"product_id": product_id})
+
+    @classmethod
+    def search(cls, **params: Value) -> ApiCall:
+        """Return the call for one page of a search."""
+        return cls("search", params)
+
+    def encode(self) -> str:
+        """Return the call as the shortest JSON text; equal calls have equal texts.
+
+        A product is its bare number (12 bytes instead of 50): queues hold millions of them.
+        """
+        if self.operation == "product":
+            return str(self.params["product_id"])
+        return json.dumps(
+            {"api": self.operation, "params": dict(self.params)},
+            ensure_ascii=False,
+            separators=(",", ":"),
+            sort_keys=True,
+        )
+
+    @classmethod
+    def decode(cls, message: str | bytes) -> ApiCall:
+        """Return the call that :meth:`encode` made the text of.
+
+        Raises:
+            MalformedMessageError: The text is anything else; nothing of it is used.
+        """
+        if len(message) > MAX_MESSAGE_BYTES:
+            raise MalformedMessageError(f"longer than {MAX_MESSAGE_BYTES} bytes")
+        try:
+            data = json.loads(message)
+        except (ValueError, RecursionError) as error:
+            raise MalformedMessageError("not JSON") from error
+        if isinstance(data, int) and not isinstance(data, bool):
+            return cls("product", _product_params({"product_id": data}))
+        if not isinstance(data, dict) or set(data) != {"api", "params"}:
+            raise MalformedMessageError("neither a number nor an object of 'api' and 'params'")
+        operation, params = data["api"], data["params"]
+        if operation not in get_args(Operation) or not isinstance(params, dict):
+            raise MalformedMessageError("no call that this project makes")
+        check = _product_params if operation == "product" else _search_params
+        return cls(operation, check(params))
+
+    def __hash__(self) -> int:
+        return hash(self.encode())
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{name}={value}" for name, value in self.params.items())
+        return f"{self.operation}({shown})"
+
+
+def _product_params(params: dict[str, object]) -> dict[str, Value]:
+    product_id = params.get("product_id")
+    if set(params) != {"product_id"} or not isinstance(product_id, int):
+        raise MalformedMessageError("a product call has one parameter, an integer product_id")
+    if isinstance(product_id, bool) or not 0 < product_id <= MAX_PRODUCT_ID:
+        raise MalformedMessageError("the product_id is not a positive 64-bit integer")
+    return {"product_id": product_id}
+
+
+def _search_params(params: dict[str, object]) -> dict[str, Value]:
+    checked: dict[str, Value] = {}
+    for name, value in params.items():
+        expected = _SEARCH_PARAMS.get(name)
+        if expected is None:
+            raise MalformedMessageError("a search call has a parameter that no search knows")
+        if not isinstance(value, expected) or isinstance(value, bool) or value in ("", 0):
+            raise MalformedMessageError(f"the search parameter {name} has a wrong value")
+        if isinstance(value, int) and not 0 < value <= MAX_PRODUCT_ID:
+            raise MalformedMessageError(f"the search parameter {name} is out of range")
+        if name.startswith("price_") and not _DECIMAL.fullmatch(str(value)):
+            raise MalformedMessageError(f"the search parameter {name} is not an amount")
+        checked[name] = value
+    return checked

@@ -1,0 +1,1 @@
+"""Downloader middlewares, from the engine to the wire: cache, errors, quota, signing."""

@@ -1,0 +1,64 @@
+"""Signs each call as the last step before the wire."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from scrapy.exceptions import IgnoreRequest
+
+from ali1688_spider.addon import account_of
+from ali1688_spider.requests import ApiRequest
+
+if TYPE_CHECKING:
+    from scrapy import Request
+    from scrapy.crawler import Crawler
+    from scrapy.http import Response
+    from scrapy.statscollectors import StatsCollector
+    from typing_extensions import Self
+
+    from ali1688_spider.account import Account
+
+
+class SigningMiddleware:
+    """Makes address, body and signature of a call, in place, afresh for every try.
+
+    What comes back carries nothing of it: request and response get the address without signature.
+    """
+
+    def __init__(self, account: Account, stats: StatsCollector) -> None:
+        self._account = account
+        self._stats = stats
+        self._origin = urlsplit(account.configuration.gateway)[:2]
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Build the middleware with the credentials of the crawl."""
+        return cls(account_of(crawler), crawler.stats)
+
+    def process_request(self, request: Request) -> None:
+        """Sign *request* in place.
+
+        Raises:
+            IgnoreRequest: The request is no call, or goes to another host than the gateway.
+        """
+        if not isinstance(request, ApiRequest) or urlsplit(request.url)[:2] != self._origin:
+            self._stats.inc_value("ali1688/errors/foreign_host")
+            raise IgnoreRequest(
+                f"{type(request).__name__} not sent: only calls of the configured gateway are"
+            )
+        self._stats.inc_value("ali1688/calls")
+        request.sign(self._account.sign(request.call))
+
+    def process_response(self, request: Request, response: Response) -> Response:
+        """Take the signature out of request and response."""
+        if not isinstance(request, ApiRequest):
+            return response
+        url = self._account.address(request.call)
+        request.unsign(url)
+        return response if response.url == url else response.replace(url=url)
+
+    def process_exception(self, request: Request, exception: Exception) -> None:  # noqa: ARG002  # Scrapy's interface
+        """Take the signature out of the request."""
+        if isinstance(request, ApiRequest):
+            request.unsign(self._account.address(request.call))

@@ -1,0 +1,126 @@
+"""Scrapy's settings of the project.
+
+A value of :data:`ENVIRONMENT` comes from the environment, else from a file ``.env`` in the current
+folder or above it; ``-s NAME=value`` wins over both. An empty value means the default.
+What differs from Scrapy's default says why.
+"""
+
+from __future__ import annotations
+
+import os
+
+from dotenv import dotenv_values, find_dotenv
+
+ENVIRONMENT: dict[str, str | None] = {**dotenv_values(find_dotenv(usecwd=True)), **os.environ}
+
+
+def _read(name: str, default: str = "") -> str:
+    return ENVIRONMENT.get(name) or default
+
+
+# The project
+
+BOT_NAME = "ali1688_spider"
+SPIDER_MODULES = ["ali1688_spider.spiders"]
+NEWSPIDER_MODULE = "ali1688_spider.spiders"
+COMMANDS_MODULE = "ali1688_spider.commands"
+
+# Checks the configuration, and chooses what depends on it: the scheduler, the pipelines.
+ADDONS = {"ali1688_spider.addon.Ali1688Addon": 100}
+
+# The platform
+
+ALI1688_APP_KEY = _read("ALI1688_APP_KEY")
+ALI1688_APP_SECRET = _read("ALI1688_APP_SECRET")
+ALI1688_ACCESS_TOKEN = _read("ALI1688_ACCESS_TOKEN")
+ALI1688_REFRESH_TOKEN = _read("ALI1688_REFRESH_TOKEN")
+ALI1688_PROTOCOL = _read("ALI1688_PROTOCOL", "router")
+ALI1688_GATEWAY = _read("ALI1688_GATEWAY")
+ALI1688_SIGN_METHOD = _read("ALI1688_SIGN_METHOD", "md5")
+ALI1688_HTTP_METHOD = _read("ALI1688_HTTP_METHOD", "POST")
+ALI1688_PRODUCT_API = _read("ALI1688_PRODUCT_API")
+ALI1688_SEARCH_API = _read("ALI1688_SEARCH_API")
+
+# Limits and retries
+
+ALI1688_QPS = _read("ALI1688_QPS", "2")
+ALI1688_DAILY_QUOTA = _read("ALI1688_DAILY_QUOTA", "100000")
+ALI1688_CACHE_TTL = _read("ALI1688_CACHE_TTL", "60")
+ALI1688_MAX_ATTEMPTS = _read("ALI1688_MAX_ATTEMPTS", "5")
+ALI1688_LEASE_SECONDS = _read("ALI1688_LEASE_SECONDS", "60")
+
+# Servers
+
+REDIS_URL = _read("REDIS_URL")
+MONGO_URI = _read("MONGO_URI")
+MONGO_DATABASE = _read("MONGO_DATABASE", "ali1688")
+ALI1688_HISTORY_DAYS = _read("ALI1688_HISTORY_DAYS", "0")
+
+# Requests
+
+REQUEST_FINGERPRINTER_CLASS = "ali1688_spider.requests.CallFingerprinter"
+
+# One host serves everything, so that the limit per host is the limit.
+CONCURRENT_REQUESTS = 32
+CONCURRENT_REQUESTS_PER_DOMAIN = 32
+# Scrapy starts this many tasks for each answer (default 100); an answer holds one product. Spiders
+# whose answers hold many raise it.
+CONCURRENT_ITEMS = 1
+# The quota paces the calls; a delay here would let signatures grow old.
+DOWNLOAD_DELAY = 0
+# The gateway answers in well under a second; the default, 180 s, would hold a place for 3 minutes.
+DOWNLOAD_TIMEOUT = 30
+# An answer has some tens of kilobytes; the default, 1 GiB, lets one answer fill the memory.
+DOWNLOAD_MAXSIZE = 16 * 1024 * 1024
+DOWNLOAD_WARNSIZE = 4 * 1024 * 1024
+# Calls carry credentials: the other end has to be who it says.
+DOWNLOAD_VERIFY_CERTIFICATES = True
+# Only HTTP: nothing that a queue or an answer says may read files or reach other services.
+DOWNLOAD_HANDLERS = {"data": None, "file": None, "ftp": None, "s3": None}
+DEFAULT_REQUEST_HEADERS = {"Accept": "application/json"}
+USER_AGENT = "ali1688_spider (+https://github.com/ali1688-spider/ali1688_spider)"
+# robots.txt is for crawlers of pages.
+ROBOTSTXT_OBEY = False
+# A signed call must not follow where an answer points to.
+REDIRECT_ENABLED = False
+METAREFRESH_ENABLED = False
+# The gateway has no sessions.
+COOKIES_ENABLED = False
+# A call's address says nothing about where it came from, and has to stay that way.
+REFERER_ENABLED = False
+# middlewares/errors.py retries by cause.
+RETRY_ENABLED = False
+
+# Middlewares
+
+# From the engine (low) to the wire (high): the signature is the last step.
+DOWNLOADER_MIDDLEWARES = {
+    "ali1688_spider.middlewares.signing.SigningMiddleware": 950,
+    # What the API client has no use for, and each answer would pass through.
+    "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
+    "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
+}
+SPIDER_MIDDLEWARES = {
+    # The body decides, not the status.
+    "scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": None,
+    "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
+    "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
+}
+ITEM_PIPELINES = {
+    "ali1688_spider.pipelines.validation.ValidationPipeline": 100,
+}
+# Reads the source of every callback at run time.
+WARN_ON_GENERATOR_RETURN_VALUE = False
+
+# Doors that a process with secrets keeps shut
+
+TELNETCONSOLE_ENABLED = False
+REMOTE_CONTROL_ENABLED = False
+
+# Feeds
+
+FEED_EXPORT_ENCODING = "utf-8"
+
+# Log
+
+LOG_LEVEL = _read("LOG_LEVEL", "INFO")

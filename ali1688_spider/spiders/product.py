@@ -1,0 +1,45 @@
+"""``scrapy crawl product``: the details of given products, or of those that are queued."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.spiders.api_spider import ApiSpider
+from ali1688_spider.spiders.identifier_source import IdentifierSource
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from ali1688_spider.configuration import Configuration
+    from ali1688_spider.requests import ApiRequest
+
+
+class ProductSpider(ApiSpider):
+    """Collects the products of ``ids`` and ``ids_file``; without either, those queued in Redis."""
+
+    name = "product"
+    arguments: ClassVar[frozenset[str]] = ApiSpider.arguments | {"ids", "ids_file", "idle"}
+
+    def __init__(self, ids: str = "", ids_file: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.source = IdentifierSource(ids, ids_file)
+
+    @classmethod
+    def check_arguments(cls, configuration: Configuration, arguments: Mapping[str, str]) -> None:
+        """Check what ``-a`` says, before the crawl starts."""
+        super().check_arguments(configuration, arguments)
+        source = IdentifierSource(arguments.get("ids", ""), arguments.get("ids_file", ""))
+        source.check()
+        if not source and not configuration.redis_url:
+            raise ConfigurationError(
+                "there is nothing to collect: say which products with -a ids=610000000001,… or "
+                "-a ids_file=FILE, or set REDIS_URL to work on those that are queued there"
+            )
+
+    async def start(self) -> AsyncIterator[ApiRequest]:
+        """Yield a call for each product, reading no further ahead than needed."""
+        async for product_id in self.source.read(self):
+            await self.room()
+            yield self.request(ApiCall.product(product_id))
