@@ -22,7 +22,7 @@ Value: TypeAlias = int | str
 MAX_PRODUCT_ID = 2**63 - 1
 MAX_MESSAGE_BYTES = 4096
 
-_SEARCH_PARAMS: dict[str, type[int] | type[str]] = {
+_SEARCH_PARAMS: dict[str, type[int | str]] = {
     "keyword": str,
     "category_id": int,
     "price_start": str,  # CNY, decimal text: exact, and the same text always means the same call
@@ -30,6 +30,9 @@ _SEARCH_PARAMS: dict[str, type[int] | type[str]] = {
     "sort": str,
     "page": int,  # from 1
     "page_size": int,
+    "first_id": int,  # first product of page 1, to notice an API that answers page 1 for ever
+    "max_pages": int,
+    "details": int,  # 1: collect each product found, 0: the rows are enough
 }
 _DECIMAL = re.compile(r"\d{1,12}(\.\d{1,4})?")
 
@@ -41,7 +44,8 @@ class ApiCall:
     Attributes:
         operation: ``product`` (parameter ``product_id``) or ``search`` (``keyword``,
             ``category_id``, ``price_start``, ``price_end``, ``sort``, ``page`` from 1,
-            ``page_size``).
+            ``page_size``, and what the spider carries from page to page: ``first_id``,
+            ``max_pages``, ``details``).
         params: The parameters; integers and strings only, none of them empty.
     """
 
@@ -118,11 +122,13 @@ def _search_params(params: dict[str, object]) -> dict[str, Value]:
         expected = _SEARCH_PARAMS.get(name)
         if expected is None:
             raise MalformedMessageError("a search call has a parameter that no search knows")
-        if not isinstance(value, expected) or isinstance(value, bool) or value in ("", 0):
+        if not isinstance(value, expected) or isinstance(value, bool) or value == "":
             raise MalformedMessageError(f"the search parameter {name} has a wrong value")
-        if isinstance(value, int) and not 0 < value <= MAX_PRODUCT_ID:
+        if isinstance(value, int) and not 0 <= value <= MAX_PRODUCT_ID:
             raise MalformedMessageError(f"the search parameter {name} is out of range")
         if name.startswith("price_") and not _DECIMAL.fullmatch(str(value)):
             raise MalformedMessageError(f"the search parameter {name} is not an amount")
         checked[name] = value
+    if checked.get("page", 0) == 0 or checked.get("page_size", 0) == 0:
+        raise MalformedMessageError("a search call needs a page and a page_size, from 1")
     return checked

@@ -1,0 +1,51 @@
+"""How long to wait before a call is tried again."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MAX_DOUBLINGS = 64  # beyond any cap; keeps the power within what a float holds
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Exponential back-off with full jitter.
+
+    Full jitter draws the whole wait at random, so calls that failed together do not come back
+    together (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+
+    Attributes:
+        base: Longest wait after the first failed attempt, in seconds; doubles with each further.
+        cap: Longest wait ever drawn, in seconds.
+        random: Returns a number from 0 up to, not including, 1.
+
+    Raises:
+        ValueError: ``base`` is not positive, or ``cap`` is below it.
+    """
+
+    base: float = 1.0
+    cap: float = 60.0
+    random: Callable[[], float] = random.random
+
+    def __post_init__(self) -> None:
+        if not 0 < self.base <= self.cap:
+            raise ValueError(f"a back-off needs 0 < base <= cap, not {self.base} and {self.cap}")
+
+    def ceiling(self, attempt: int) -> float:
+        """Return the longest wait after failed attempt number ``attempt`` (from 1), in seconds."""
+        return min(self.cap, self.base * 2.0 ** min(max(attempt, 1) - 1, _MAX_DOUBLINGS))
+
+    def delay(self, attempt: int, *, not_before: float | None = None) -> float:
+        """Return the wait after failed attempt number ``attempt`` (from 1), in seconds.
+
+        Args:
+            attempt: How many attempts have failed.
+            not_before: Seconds that the platform asked for. The jitter comes on top: nobody is
+                early, and those who were told the same moment do not all take it.
+        """
+        return (not_before or 0.0) + self.random() * self.ceiling(attempt)

@@ -1,0 +1,88 @@
+"""The time that the gateway believes in."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CHINA = timezone(timedelta(hours=8), "GMT+8")
+"""The platform's time zone, whatever the host's; without summer time."""
+
+TOLERANCE = 3.0
+"""Seconds of skew that are not corrected: ``Date`` is coarse, and the gateway allows minutes."""
+
+_PLAUSIBLE_YEARS = range(2000, 2200)
+
+
+def http_date(value: str | None) -> datetime | None:
+    """Return an HTTP date as an aware time, or None for what is missing or makes no sense."""
+    try:
+        moment = parsedate_to_datetime(value or "")
+    except (ValueError, OverflowError):  # what it raises for malformed dates
+        return None
+    if moment.tzinfo is None:  # "-0000", which is read as a time without zone
+        moment = moment.replace(tzinfo=UTC)
+    return moment if moment.year in _PLAUSIBLE_YEARS else None
+
+
+class GatewayClock:
+    """The host's clock, corrected by what the gateway's ``Date`` headers say.
+
+    Attributes:
+        skew_seconds: How far the gateway is ahead of the host, in seconds; negative if behind.
+    """
+
+    def __init__(self, host_time: Callable[[], float] = time.time) -> None:
+        """Start in agreement with the host.
+
+        Args:
+            host_time: Returns the host's seconds since 1970.
+        """
+        self._host_time = host_time
+        self.skew_seconds = 0.0
+
+    def learn(self, date: str | None, *, round_trip: float = 0.0, refused: bool = False) -> bool:
+        """Compare with an answer that has just arrived, and correct the clock if it is off.
+
+        ``Date`` counts whole seconds and was written somewhere within the round trip: half a
+        second is added and half of the round trip taken off. Differences that this uncertainty
+        explains change nothing, so the clock does not jitter.
+
+        Args:
+            date: The answer's ``Date`` header; a missing or unreadable one teaches nothing.
+            round_trip: Seconds between sending the call and receiving the answer.
+            refused: The answer refuses the timestamp, so even a small difference counts.
+
+        Returns:
+            Whether :attr:`skew_seconds` changed.
+        """
+        answered_at = http_date(date)
+        if answered_at is None:
+            return False
+        host_time = self._host_time() - round_trip / 2
+        skew = answered_at.timestamp() + 0.5 - host_time
+        change = abs(skew - self.skew_seconds)
+        if change == 0 or (not refused and change <= TOLERANCE + round_trip / 2):
+            return False
+        self.skew_seconds = skew
+        return True
+
+    def now(self) -> datetime:
+        """Return the gateway's time, aware, in UTC."""
+        return datetime.fromtimestamp(self._seconds(), UTC)
+
+    def timestamp(self) -> str:
+        """Return the gateway's time as ``yyyy-MM-dd HH:mm:ss`` in China (``timestamp``)."""
+        return self.now().astimezone(CHINA).strftime("%Y-%m-%d %H:%M:%S")
+
+    def milliseconds(self) -> int:
+        """Return the gateway's time in milliseconds since 1970 (``_aop_timestamp``)."""
+        return int(self._seconds() * 1000)
+
+    def _seconds(self) -> float:
+        return self._host_time() + self.skew_seconds

@@ -1,0 +1,173 @@
+"""The error table: which refusal is which error.
+
+Rows are tried from above; the first that fits decides. They are patterns, not lists, because the
+platform's documentation is incomplete and its codes come with suffixes
+(``isv.item-not-exist:invalid-numIid``).
+
+Source of the numbered codes: https://developer.alibaba.com/docs/doc.htm?articleId=102707&docType=1.
+For the others there is no public list; the rows are what the gateway is reported to answer.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ali1688_spider.gateway.errors.tree import (
+    ApiUnknownError,
+    AppKeyRefusedError,
+    AuthorizationError,
+    CallError,
+    CallWrongError,
+    ClockError,
+    DailyQuotaError,
+    FlowControlError,
+    PackageUsedUpError,
+    PermissionMissingError,
+    ProductGoneError,
+    ServiceError,
+    SignatureRefusedError,
+    TokenRefusedError,
+    UnknownRefusalError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What an answer says instead of data; empty where it says nothing."""
+
+    code: str = ""
+    sub_code: str = ""
+    message: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.sub_code} {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: a refusal that fits every pattern given is this error.
+
+    Attributes:
+        error: The error.
+        code: Regular expression for the whole code; None for any.
+        sub_code: Regular expression for the whole ``sub_code``; None for any.
+        says: Regular expression for something in codes or message; None for any.
+    """
+
+    error: type[CallError]
+    code: str | None = None
+    sub_code: str | None = None
+    says: str | None = None
+
+    def fits(self, refusal: Refusal) -> bool:
+        """Return whether the refusal fits every pattern; case does not matter."""
+        return (
+            _matches(self.code, refusal.code)
+            and _matches(self.sub_code, refusal.sub_code)
+            and (self.says is None or re.search(self.says, str(refusal), re.IGNORECASE) is not None)
+        )
+
+
+def _matches(pattern: str | None, text: str) -> bool:
+    return pattern is None or re.fullmatch(pattern, text, re.IGNORECASE) is not None
+
+
+# {"error_response": {"code", "msg", "sub_code", "sub_msg"}}: router and top
+_NUMBERED = (
+    Row(ClockError, sub_code=r".*timestamp.*"),
+    Row(ClockError, code="30|31"),
+    Row(DailyQuotaError, sub_code=r".*(daily|by-day|day-count|per-day).*"),
+    Row(FlowControlError, sub_code=r"(isv\.access-|accesscontrol\.)limited-by-.*"),
+    Row(FlowControlError, code="7|8"),
+    Row(TokenRefusedError, code="26|27"),
+    Row(TokenRefusedError, sub_code=r"(isv\.)?(invalid|missing|expired)-session.*"),
+    Row(TokenRefusedError, sub_code=r"(isv\.)?session-?(key-)?(expired|invalid|not-exist).*"),
+    Row(SignatureRefusedError, code="24|25"),
+    Row(SignatureRefusedError, sub_code=r"(isv\.)?(invalid|missing)-signature.*"),
+    Row(AppKeyRefusedError, code="28|29"),
+    Row(AppKeyRefusedError, sub_code=r"(isv\.)?((invalid|missing)-app-?key|app-?key-not-).*"),
+    Row(PermissionMissingError, code="11|12|13"),
+    Row(PermissionMissingError, sub_code=r"isv\.(permission-|insufficient-).*"),
+    Row(
+        ProductGoneError,
+        sub_code=r"isv\.(item|product|offer)-(is-)?(not-exist|not-found|delete|removed).*",
+    ),
+    Row(ServiceError, sub_code=r"(isp|accesscontrol)\..*"),
+    Row(ServiceError, code="4|5|6|10"),
+    Row(CallWrongError, sub_code=r"isv\..*"),
+    Row(CallWrongError, code="9|2[1-3]|3[2-4]|4[0-3]|47"),
+)
+
+# {"error_code", "error_message", "exception"}, and {"error", "error_description"} of OAuth: param2
+_NAMED = (
+    Row(TokenRefusedError, code=r"401|gw\..*(token|authori[sz]ed).*"),
+    Row(ClockError, code=r"gw\..*timestamp.*"),
+    Row(SignatureRefusedError, code=r"gw\.sign.*"),
+    Row(AppKeyRefusedError, code=r"gw\.app_?key.*"),
+    Row(ApiUnknownError, code=r"gw\.api(unsupported|notfound|notexist|unknown).*"),
+    Row(PermissionMissingError, code=r"gw\..*(acl|permission|forbidden).*"),
+    Row(PackageUsedUpError, code=r"gw\.nousageleft.*"),
+    Row(DailyQuotaError, code=r"gw\.qos.*(day|daily).*"),
+    Row(FlowControlError, code=r"gw\.qos.*"),
+    Row(CallWrongError, code=r"gw\.param.*"),
+    Row(ServiceError, code="server_error|temporarily_unavailable"),
+    Row(
+        AuthorizationError,
+        code="(invalid|unsupported)_(grant|client|request|scope|token|grant_type)"
+        "|unauthorized_client|access_denied",
+    ),
+)
+
+# Business errors of either; codes and words are each service's own.
+# Missing rights for one product do not close the API: that is decided by the gateway's own codes.
+_WORDED = (
+    Row(
+        ProductGoneError,
+        says=r"(商品|产品|货品|宝贝)(id|编号|信息|[\[【(（][^\]】)）]*[\]】)）]|[\s\d:：,，#'\"])*"
+        r"(已经?)?被?(不存在|下架|删除)",
+    ),
+    Row(
+        ProductGoneError,
+        says=r"(offer|product|item)(id|info|[\[(][^\])]*[\])]|[\s\d:#'\"_-])*"
+        r"((is|does|has been|was|already)[\s_-]*)*"
+        r"(not[\s_-]*(exist|found)|deleted|removed|offline)",
+    ),
+    Row(
+        FlowControlError,
+        says=r"^429 |频率|频繁|限流|流控|too (many|fast|frequent)|frequency|throttl"
+        r"|(flow|rate)[\s_-]?(control|limit)",
+    ),
+    Row(
+        TokenRefusedError,
+        says=r"need user authorized|user authorization is required|授权(已|已经)?(过期|失效)"
+        r"|access[\s_-]?token.*(expired|invalid|missing|not (exist|found))"
+        r"|(expired|invalid|missing) access[\s_-]?token",
+    ),
+    Row(
+        ServiceError,
+        says=r"^50[0234] |(系统|服务)(繁忙|异常|错误|不可用)|稍[后候]再?重?试|超时|\bisp\.|busy"
+        r"|time[\s_-]?d?[\s_-]?out|unavailable|try (again|later)|internal"
+        r"|(system|service|server)[\s_-]?(error|exception)",
+    ),
+    Row(
+        CallWrongError,
+        says=r"参数|非法|不能为空|无权|没有权限|\bisv\.|param|argument|invalid|illegal|missing"
+        r"|required|permission",
+    ),
+)
+
+_REMOTE_SERVICE = (Row(ServiceError, code="15"),)
+_UNKNOWN = (Row(UnknownRefusalError),)
+
+TABLE: dict[str, tuple[Row, ...]] = {
+    "router": _NUMBERED + _WORDED + _REMOTE_SERVICE + _UNKNOWN,
+    "top": _NUMBERED + _WORDED + _REMOTE_SERVICE + _UNKNOWN,
+    "param2": _NAMED + _WORDED + _UNKNOWN,
+}
+"""The rows of each protocol: the same number means different things in different protocols."""
+
+
+def classify(protocol: str, refusal: Refusal) -> type[CallError]:
+    """Return the error that a refusal is, by the protocol's rows."""
+    return next(row.error for row in TABLE[protocol] if row.fits(refusal))

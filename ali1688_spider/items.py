@@ -1,0 +1,160 @@
+"""The product record: what spiders yield, pipelines check and stores keep."""
+
+from __future__ import annotations
+
+import reprlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    with_config,
+)
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict  # pydantic asks for this one below Python 3.12
+
+REMOVED = "removed"
+"""The status of a product of which the platform says that it is gone."""
+
+KEY_PATTERN = r"^[^\x00]*$"  # BSON ends a key with NUL
+URL_PATTERN = r"^https?://[A-Za-z0-9.-]+(:[0-9]+)?([/?#]\S*)?$"
+
+
+@dataclass(slots=True)
+class ProductAnswer:
+    """What the platform answered about one product, parsed but not yet checked.
+
+    Attributes:
+        fields: The record's fields that the answer tells; values as lenient as the platform.
+            Without any field but ``product_id`` it is an answer with no product in it.
+        payload: The part of the answer that the fields come from, as it came.
+        source_api: Name of the API that answered.
+        fetched_at: When the answer arrived (UTC).
+        complete: False for a row of a search, which tells only some of the record's fields; of a
+            complete answer, what it does not tell is unknown from then on.
+    """
+
+    fields: dict[str, Any]
+    payload: Any = field(repr=False)
+    source_api: str
+    fetched_at: datetime
+    complete: bool = True
+
+    def __str__(self) -> str:
+        return f"product {reprlib.repr(self.fields.get('product_id'))} by {self.source_api}"
+
+
+def _utc_milliseconds(moment: datetime) -> datetime:
+    # MongoDB keeps milliseconds; a record read back equals the one that was stored.
+    return moment.astimezone(UTC).replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+# Any constraint on a str makes pydantic look for lone surrogates, which no encoding can store.
+Text = Annotated[str, StringConstraints(strip_whitespace=True)]
+FullText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
+Url = Annotated[str, StringConstraints(pattern=URL_PATTERN)]
+Identifier = Annotated[int, Field(gt=0, lt=2**63)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+# 16 digits before the point and 18 behind it: the 34 that Decimal128 holds exactly.
+Price = Annotated[Decimal, Field(ge=0, lt=10**16, decimal_places=18)]
+Moment = Annotated[AwareDatetime, AfterValidator(_utc_milliseconds)]
+
+_STRICT = ConfigDict(strict=True, extra="forbid")
+
+
+@with_config(_STRICT)
+class PriceTier(TypedDict):
+    """The unit price (CNY) from a quantity upwards."""
+
+    min_quantity: Identifier
+    price: Price
+
+
+def _ascending(tiers: list[PriceTier]) -> list[PriceTier]:
+    if any(low["min_quantity"] >= high["min_quantity"] for low, high in pairwise(tiers)):
+        raise PydanticCustomError("tiers_order", "not in ascending order of min_quantity")
+    return tiers
+
+
+PriceTiers = Annotated[list[PriceTier], AfterValidator(_ascending)]
+
+
+@with_config(_STRICT)
+class Sku(TypedDict):
+    """One variant of a product; what is unknown is None or empty."""
+
+    sku_id: Identifier | None
+    spec_id: FullText | None
+    attributes: dict[Key, Text]
+    price: Price | None
+    price_tiers: PriceTiers
+    stock: Count | None
+    image: Url | None
+
+
+class Product(BaseModel):
+    """The product record; ``model_fields_set`` says which fields an answer told.
+
+    Attributes:
+        product_id: The platform's number of the product.
+        name: Its title; None only where the answer does not have to tell it: in a row of a search
+            and for a removed product.
+        price: Lowest unit price in CNY; None when private or unknown.
+        stock: Pieces on sale; 2147483646 is the platform's word for "unlimited".
+        price_max: Highest unit price in CNY.
+        price_tiers: Unit prices by quantity for the whole product; empty when each SKU has its own.
+        skus: The variants.
+        attributes: The values of each attribute, by its name.
+        images: Absolute addresses.
+        status: The platform's word, or :data:`REMOVED`.
+        url: The product's page.
+        source_api: Name of the API that told it.
+        fetched_at: When the answer arrived (UTC, in milliseconds, as all times here).
+        first_seen_at: When the product was first stored; set by the store.
+        changed_at: When a change was last seen; set by the store.
+        price_private: The seller shows prices to chosen buyers only: no price is in the record.
+    """
+
+    model_config = _STRICT
+
+    product_id: Identifier
+    name: FullText | None = None
+    price: Price | None = None
+    stock: Count | None = None
+    price_max: Price | None = None
+    currency: Literal["CNY"] = "CNY"
+    price_tiers: PriceTiers = []
+    unit: Text | None = None
+    min_order_quantity: Count | None = None
+    skus: list[Sku] = []
+    attributes: dict[Key, list[Text]] = {}
+    images: list[Url] = []
+    category_id: Identifier | None = None
+    category_name: Text | None = None
+    supplier: Text | None = None
+    status: FullText | None = None
+    url: Url | None = None
+    source_api: FullText
+    fetched_at: Moment
+    first_seen_at: Moment | None = None
+    changed_at: Moment | None = None
+    price_private: bool = False
+
+    @field_validator("price_max")
+    @classmethod
+    def _not_below_price(cls, price_max: Decimal | None, info: ValidationInfo) -> Decimal | None:
+        price = info.data.get("price")
+        if price is not None and price_max is not None and price_max < price:
+            raise PydanticCustomError("price_order", "below the lowest price")
+        return price_max

@@ -1,0 +1,160 @@
+"""Keeps secrets out of whatever a person or a file could see."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import re
+import traceback
+from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+MASK = "***"
+
+MIN_SECRET_LENGTH = 6
+"""Shorter texts are not treated as secrets: they would blot out ordinary words and numbers
+wherever those occur, and no real credential is that short."""
+
+# Repetitions are bounded where text that almost matches would otherwise cost its length squared.
+_STORE_URL = re.compile(
+    r"(?i)\b((?:rediss?|mongodb(?:\+srv)?)://[^\s:/@\"'<>]*):[^\s\"'<>]{0,300}@"
+)
+_OTHER_URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,20}://[^\s:/@\"'<>]*):[^\s/@\"'<>]{0,300}@")
+_URL_OPTION = re.compile(
+    r"(?i)([?&][a-z_]{0,40}(?:password|passwd|secret|token)[a-z_]{0,40}=)[^\s&#\"'<>]+"
+)
+
+_NAMED = re.compile(
+    r"(?ia)\b((?:access|refresh)?_?token|session(?:_?key)?|(?:_aop_)?sign(?:ature)?"
+    r"|(?:(?:app|client)_?)?secret|password)(\"?\s*=\s*\"?|\"\s*:\s*\")[^\s,;&\"'}\])]+"
+)
+_LOOKS_SECRET = re.compile(
+    r"(?ia)\b(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{24,}|[\w+/-]{40,})\b"
+)
+_ADDRESS = re.compile(r"(?i)\b[a-z][a-z0-9+.-]{0,20}://[^\s\"'<>]+")
+
+
+def redact_url(text: str) -> str:
+    """Return the text with the password of each URL in it replaced by ``***``.
+
+    Covers passwords before the host, also those that should have been quoted and were not
+    (``redis://:p@ss/word@host``), and those given as an option (``?password=``).
+    """
+    if "://" not in text:
+        return text
+    if "@" in text:
+        text = _STORE_URL.sub(rf"\1:{MASK}@", text)
+        text = _OTHER_URL.sub(rf"\1:{MASK}@", text)
+    return _URL_OPTION.sub(rf"\1{MASK}", text)
+
+
+def redact_foreign(text: str) -> str:
+    """Return a text that somebody else wrote, without whatever looks like a URL or a secret.
+
+    For messages of the platform, which may repeat a call's own parameters.
+    """
+    text = _ADDRESS.sub(MASK, text)
+    text = _NAMED.sub(rf"\1\2{MASK}", text)
+    return _LOOKS_SECRET.sub(MASK, text)
+
+
+class SecretRedactor:
+    """Replaces known secrets by ``***``, in every form in which they travel.
+
+    The forms: plain, URL-quoted, escaped for JSON, hexadecimal, and base64 (both alphabets),
+    there also inside a longer encoded text.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        """Know these secrets; those shorter than ``MIN_SECRET_LENGTH`` are ignored."""
+        self._forms: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+        self.add(*secrets)
+
+    def add(self, *secrets: str) -> None:
+        """Know further secrets, such as a token that was just refreshed."""
+        forms = {form for secret in secrets for form in _forms(secret)} - self._forms
+        if forms:
+            self._forms |= forms
+            longest_first = sorted(self._forms, key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+    def redact(self, text: str) -> str:
+        """Return the text without the known secrets and without passwords in URLs."""
+        if self._pattern is not None:
+            text = self._pattern.sub(MASK, text)
+        return redact_url(text)
+
+
+class RedactingFilter(logging.Filter):
+    """Redacts log records: message, arguments and exception, traceback included.
+
+    It belongs on handlers, or where records are made; as a logger's own filter it would not see
+    the records of that logger's children. A record without a secret is left as it is.
+    """
+
+    def __init__(self, redactor: SecretRedactor) -> None:
+        """Redact by this redactor."""
+        super().__init__()
+        self._redactor = redactor
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Redact the record in place; always True, as nothing is dropped."""
+        self._redact_message(record)
+        self._redact_exception(record)
+        if record.stack_info:
+            record.stack_info = self._redactor.redact(record.stack_info)
+        return True
+
+    def _redact_message(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001  # the arguments' own code runs here
+            # Logging would print the broken record to standard error, arguments and all.
+            record.msg = self._redactor.redact(f"{record.msg} {record.args!r}")
+            record.args = None
+            return
+        redacted = self._redactor.redact(message)
+        if redacted != message:
+            record.msg, record.args = redacted, None
+
+    def _redact_exception(self, record: logging.LogRecord) -> None:
+        text = record.exc_text
+        if not text and isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
+            text = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
+        if not text:
+            return
+        redacted = self._redactor.redact(text)
+        if redacted != text:
+            record.exc_text = redacted
+            record.exc_info = None  # other handlers would format it anew
+
+
+def _forms(secret: str) -> Iterator[str]:
+    if len(secret) < MIN_SECRET_LENGTH:
+        return
+    data = secret.encode("utf-8", "surrogatepass")
+    yield secret
+    for quoted in (quote(data), quote(data, safe=""), quote_plus(data)):
+        yield quoted
+        yield re.sub("%..", lambda escape: escape[0].lower(), quoted)
+    yield json.dumps(secret)[1:-1]
+    yield data.hex()
+    yield data.hex().upper()
+    for offset in range(3):
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            yield _base64_core(data, offset, encode(bytes(offset) + data).decode())
+
+
+def _base64_core(data: bytes, offset: int, encoded: str) -> str:
+    """Return the characters that depend on the data alone, whatever stands before and after it.
+
+    Six bits are a character; those that share bits with a neighbour are left out.
+    """
+    first = -(-offset * 8 // 6)
+    last = (offset + len(data)) * 8 // 6
+    return encoded[first:last]

@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import bson
+import pytest
+from bson import Decimal128
+from scrapy.exceptions import DropItem
+from scrapy.logformatter import LogFormatter
+from scrapy.utils.test import get_crawler
+
+from ali1688_spider.gateway.parsing.json_text import load_json
+from ali1688_spider.gateway.parsing.product import removed_fields
+from ali1688_spider.gateway.parsing.router import parse_product
+from ali1688_spider.items import Product, ProductAnswer
+from ali1688_spider.pipelines.documents import CODEC_OPTIONS, encode_document
+from ali1688_spider.pipelines.rejections import Rejection, storable
+from ali1688_spider.pipelines.validation import ValidationPipeline, check
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+
+API = "alibaba.product.get"
+NOW = datetime(2026, 10, 10, 8, 45, 52, 223000, UTC)
+
+
+class ListOfRejections:
+    """A store in memory; what it keeps, BSON can hold."""
+
+    def __init__(self) -> None:
+        self.kept: list[Rejection] = []
+
+    async def keep(self, rejection: Rejection) -> None:
+        bson.encode({"payload": rejection.payload, "errors": rejection.errors, "at": rejection.at})
+        self.kept.append(rejection)
+
+
+@pytest.fixture
+def crawler() -> Crawler:
+    return get_crawler()
+
+
+@pytest.fixture
+def rejections() -> ListOfRejections:
+    return ListOfRejections()
+
+
+@pytest.fixture
+def pipeline(crawler: Crawler, rejections: ListOfRejections) -> ValidationPipeline:
+    return ValidationPipeline(crawler.stats, rejections)
+
+
+def answer_of(text: str, product_id: int, **values: Any) -> ProductAnswer:
+    payload = load_json(text)
+    fields = {"product_id": product_id, **parse_product(payload)}
+    return ProductAnswer(fields, payload, API, NOW, **values)
+
+
+def router_answer(product: str, product_id: int = 610000000001, **values: Any) -> ProductAnswer:
+    return answer_of(f'{{"result":{{"product":{product}}}}}', product_id, **values)
+
+
+GOOD = '{"productName":"杯","price":12.50,"quantity":3}'
+IMPOSSIBLE = [
+    (
+        '{"productName":"a","price":1,"quantity":1180591620717411303424}',
+        "stock: not below 9223372036854775808 (1180591620717411303424 came)",
+    ),
+    (
+        '{"productName":"a\\ud800","price":1,"quantity":1}',
+        r"name: holds half a surrogate pair, which no encoding can store ('a\ud800' came)",
+    ),
+    ('{"productName":"a","price":-1.5,"quantity":1}', "price: below 0 (-1.5 came)"),
+    ('{"productName":"a","price":"NaN","quantity":1}', "price: not an amount ('NaN' came)"),
+    ('{"productName":"a","price":NaN,"quantity":1}', "price: not a finite number (NaN came)"),
+    ('{"productName":"","price":1,"quantity":1}', "name: empty ('' came)"),
+    (
+        '{"productName":{"zh":"a"},"price":1,"quantity":1}',
+        "name: not text ({'zh': 'a'} came)",
+    ),
+    ('{"price":1,"quantity":1}', "name: missing"),
+    ("null", "no product in the answer"),
+]
+
+
+async def test_impossible_products_do_not_stop_their_neighbours(
+    pipeline: ValidationPipeline,
+    rejections: ListOfRejections,
+    crawler: Crawler,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    answers = [router_answer(GOOD, number) for number in range(1, 31)]
+    for place, (product, _) in enumerate(IMPOSSIBLE):
+        answers.insert(place * 4, router_answer(product, 1000 + place))
+
+    stored, dropped = [], 0
+    for answer in answers:
+        try:
+            stored.append(await pipeline.process_item(answer))
+        except DropItem:
+            dropped += 1
+
+    assert [product.product_id for product in stored] == list(range(1, 31))
+    assert all(str(product.price) == "12.50" for product in stored)
+    assert dropped == 9
+    kept = [(rejection.product_id, rejection.errors[0]) for rejection in rejections.kept]
+    assert kept == [(1000 + place, reason) for place, (_, reason) in enumerate(IMPOSSIBLE)]
+    assert crawler.stats.get_value("ali1688/items/rejected") == 9
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 9
+    assert not any(record.exc_info for record in caplog.records)
+    assert all(record.getMessage().isprintable() for record in caplog.records)
+
+
+async def test_what_a_rejection_holds(
+    pipeline: ValidationPipeline, rejections: ListOfRejections, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = router_answer('{"productName":"","price":-1.50,"quantity":1}')
+    with pytest.raises(DropItem):
+        await pipeline.process_item(answer)
+    payload = {"productName": "", "price": Decimal128("-1.50"), "quantity": 1}
+    errors = [
+        "name: empty ('' came)",
+        "price: below 0 (-1.50 came)",
+        "price_max: below 0 (-1.50 came)",
+    ]
+    assert rejections.kept == [
+        Rejection(610000000001, errors, {"result": {"product": payload}}, NOW)
+    ]
+    assert caplog.messages == [
+        f"Rejected product 610000000001 by {API}: " + "; ".join(errors),
+    ]
+
+
+async def test_the_log_holds_neither_payload_nor_all_of_many_reasons(
+    crawler: Crawler, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    images = json.dumps({"productName": "secret", "image": {"images": ["x:y"] * 9}})
+    answer = router_answer(images)
+    with pytest.raises(DropItem) as caught:
+        await ValidationPipeline.from_crawler(crawler).process_item(answer)
+    assert caplog.messages[0].endswith("('x:y' came); 4 more")
+
+    crawler.spider = crawler._create_spider()
+    line = LogFormatter().dropped(answer, caught.value, None, crawler.spider)
+    assert line["level"] == logging.DEBUG
+    assert "secret" not in line["msg"] % line["args"]
+
+
+async def test_the_setting_names_the_store() -> None:
+    crawler = get_crawler(settings_dict={"ALI1688_REJECTION_STORE": ListOfRejections})
+    pipeline = ValidationPipeline.from_crawler(crawler)
+    assert isinstance(pipeline._rejections, ListOfRejections)
+
+
+async def test_other_items_pass_untouched(pipeline: ValidationPipeline) -> None:
+    item = {"product_id": "not a product"}
+    assert await pipeline.process_item(item) is item
+
+
+@pytest.mark.parametrize("product_id", [0, -1, 2**63, "5", True, None, "\ud800"])
+async def test_an_impossible_id_is_none_in_the_rejection(
+    pipeline: ValidationPipeline, rejections: ListOfRejections, product_id: Any
+) -> None:
+    answer = router_answer(GOOD)
+    answer.fields["product_id"] = product_id
+    with pytest.raises(DropItem):
+        await pipeline.process_item(answer)
+    assert rejections.kept[0].product_id is None
+    assert [reason.split(":")[0] for reason in rejections.kept[0].errors] == ["product_id"]
+
+
+def test_an_answer_without_id_says_so() -> None:
+    answer = router_answer(GOOD)
+    del answer.fields["product_id"]
+    assert check(answer) == ["product_id: missing"]
+
+
+def checked(answer: ProductAnswer) -> Product:
+    product = check(answer)
+    assert isinstance(product, Product)
+    return product
+
+
+def test_a_complete_answer_tells_every_field() -> None:
+    product = checked(router_answer(GOOD))
+    document = bson.decode(encode_document(product), CODEC_OPTIONS)
+    assert document == {
+        "_id": 610000000001,
+        "product_id": 610000000001,
+        "name": "杯",
+        "price": Decimal128("12.50"),
+        "stock": 3,
+        "price_max": Decimal128("12.50"),
+        "currency": "CNY",
+        "price_tiers": [],
+        "unit": None,
+        "min_order_quantity": None,
+        "skus": [],
+        "attributes": {},
+        "images": [],
+        "category_id": None,
+        "category_name": None,
+        "supplier": None,
+        "status": None,
+        "url": "https://detail.1688.com/offer/610000000001.html",
+        "source_api": API,
+        "fetched_at": NOW,
+        "price_private": False,
+    }
+
+
+def test_the_row_of_a_search_tells_only_what_it_has() -> None:
+    product = checked(router_answer('{"productName":"杯"}', complete=False))
+    assert bson.decode(encode_document(product), CODEC_OPTIONS) == {
+        "_id": 610000000001,
+        "product_id": 610000000001,
+        "name": "杯",
+        "currency": "CNY",
+        "url": "https://detail.1688.com/offer/610000000001.html",
+        "source_api": API,
+        "fetched_at": NOW,
+    }
+    assert checked(router_answer('{"quantity":1}', complete=False)).stock == 1
+    assert check(router_answer("{}", complete=False)) == ["no product in the answer"]
+
+
+def test_a_removed_product_keeps_what_was_known() -> None:
+    answer = ProductAnswer(removed_fields(610000000001), None, API, NOW)
+    told = checked(answer).model_fields_set
+    assert told == {
+        "product_id",
+        "status",
+        "currency",
+        "url",
+        "source_api",
+        "fetched_at",
+    }
+
+
+def test_a_document_stays_below_a_mebibyte() -> None:
+    answer = router_answer(GOOD)
+    limit = 1024 * 1024
+    answer.fields["name"] = "x" * (limit - len(encode_document(checked(answer))))
+    answer.fields["name"] += "x" * (len("杯".encode()) - 1)
+    assert len(encode_document(checked(answer))) == limit - 1
+    answer.fields["name"] += "x"
+    assert check(answer) == [f"document: {limit} bytes long, must stay below {limit}"]
+
+
+@pytest.mark.parametrize("text", ["12.5", "12.50", "12.500"])
+def test_equal_amounts_keep_their_own_digits_in_a_document(text: str) -> None:
+    product = checked(router_answer(f'{{"productName":"a","price":{text}}}'))
+    assert str(bson.decode(encode_document(product))["price"]) == text
+
+
+def deep(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("payload", "kept"),
+    [
+        (None, None),
+        ("text", "text"),
+        ({"a": [1, Decimal("1.50"), None]}, {"a": [1, Decimal128("1.50"), None]}),
+        ({"a": Decimal("NaN")}, {"a": Decimal128("NaN")}),
+        ({"a": 2**70}, '{"a": 1180591620717411303424}'),
+        ({"a": "杯\ud800"}, '{"a": "杯\\ud800"}'),
+        ({"a\0": 1}, '{"a\\u0000": 1}'),
+        ({"a": Decimal("1" * 40)}, '{"a": "%s"}' % ("1" * 40)),
+        (deep(70), deep(70)),
+        (deep(90), "[" * 90 + "1" + "]" * 90),
+        (deep(100_000), "nested too deeply to be kept"),
+    ],
+)
+def test_every_payload_can_be_stored(payload: Any, kept: Any) -> None:
+    stored = storable(payload)
+    assert stored == kept
+    assert bson.decode(bson.encode({"payload": stored}))["payload"] == kept
+
+
+def test_a_payload_kept_as_text_is_still_json() -> None:
+    payload = {"name": 'a"\ud800\n', "stock": 2**70}
+    assert json.loads(storable(payload)) == payload
+
+
+def test_a_huge_payload_is_cut() -> None:
+    assert storable({"a": "杯" * 2_000_000}) == '{"a": "' + "杯" * ((4 * 1024 * 1024 - 7) // 3)
