@@ -1,50 +1,184 @@
-"""What all calls of a crawl share: credentials, protocol, APIs, the gateway's clock."""
+"""What all calls of a crawl share: credentials, protocol, APIs, clock, tokens, quota, stores."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from scrapy.utils.asyncio import run_in_thread
+from scrapy.utils.conf import closest_scrapy_cfg
+from scrapy_redis import connection
+
+from ali1688_spider.caching.answer_cache import AnswerCache
+from ali1688_spider.caching.disk_store import DiskAnswerStore
+from ali1688_spider.caching.redis_store import RedisAnswerStore
+from ali1688_spider.closing import Closing
 from ali1688_spider.gateway.catalogue import choose_apis
 from ali1688_spider.gateway.clock import GatewayClock
+from ali1688_spider.gateway.errors import read_answer, transport_error
 from ali1688_spider.gateway.protocols import wire_protocol
+from ali1688_spider.gateway.tokens import (
+    FileTokenStore,
+    RedisTokenStore,
+    TokenGrant,
+    TokenKeeper,
+    refresh_parameters,
+)
+from ali1688_spider.quota.memory_quota import MemoryQuota
+from ali1688_spider.quota.redis_quota import RedisQuota
+from ali1688_spider.quota.slot_pacer import SlotPacer
+from ali1688_spider.requests import TokenRequest
+from ali1688_spider.responses import text_headers
+from ali1688_spider.storage.failed_calls import failed_call_store
 
 if TYPE_CHECKING:
-    from scrapy.settings import BaseSettings
+    from collections.abc import Mapping
+
+    from scrapy.crawler import Crawler
 
     from ali1688_spider.configuration import Configuration
     from ali1688_spider.gateway.calls import ApiCall
     from ali1688_spider.gateway.protocols import WireCall
+    from ali1688_spider.gateway.tokens import TokenStore
+    from ali1688_spider.redaction import SecretRedactor
+    from ali1688_spider.storage.failed_call import FailedCallStore
 
 
 class Account:
-    """One app's access to the platform.
+    """One app's access to the platform, during one crawl.
 
     Attributes:
         configuration: The checked settings.
         apis: The APIs that are called for products and searches.
         clock: The gateway's time.
-        access_token: The token in use; empty when none is configured.
+        tokens: The access token in use.
+        closing: Ends the crawl early.
     """
 
-    def __init__(self, configuration: Configuration, settings: BaseSettings) -> None:
+    def __init__(
+        self, configuration: Configuration, crawler: Crawler, redactor: SecretRedactor
+    ) -> None:
         self.configuration = configuration
-        self.settings = settings
         self.apis = choose_apis(
             configuration.protocol, configuration.product_api, configuration.search_api
         )
         self.clock = GatewayClock()
-        self.access_token = configuration.access_token
+        self.closing = Closing(crawler)
+        self._crawler = crawler
+        self._redactor = redactor
         self._protocol = wire_protocol(configuration)
+
+    @property
+    def name(self) -> str:
+        """What tells this account from others, without anything secret or changing."""
+        configuration = self.configuration
+        return f"{configuration.app_key}@{configuration.gateway}"
+
+    @cached_property
+    def redis(self) -> Any:
+        """The client of Redis, one for the crawl, by scrapy-redis's settings."""
+        return connection.from_settings(self._crawler.settings)
+
+    @cached_property
+    def tokens(self) -> TokenKeeper:
+        """The access token in use, shared through Redis or kept in a file of the user's own."""
+        configuration = self.configuration
+        store = token_store(configuration, self.redis if configuration.redis_url else None)
+        configured = TokenGrant.configured(configuration.access_token, configuration.refresh_token)
+        return TokenKeeper(configured, store, self.clock, redactor=self._redactor)
+
+    @cached_property
+    def quota(self) -> SlotPacer:
+        """When calls may be made: shared by all workers through Redis, else by this process."""
+        configuration = self.configuration
+        limits = (configuration.qps, configuration.daily_quota)
+        if configuration.redis_url:
+            return SlotPacer(RedisQuota(self.redis, configuration.app_key, *limits))
+        return SlotPacer(MemoryQuota(*limits))
+
+    @cached_property
+    def failed_calls(self) -> FailedCallStore:
+        """Where calls are kept that were given up."""
+        return failed_call_store(
+            self.configuration, closing=lambda: self.closing.begun, folder=data_folder()
+        )
+
+    def open_cache(self) -> AnswerCache:
+        """Return the cache of answers: in Redis when there, else on disk."""
+        store = (
+            RedisAnswerStore(self.redis)
+            if self.configuration.redis_url
+            else DiskAnswerStore(data_folder() / "cache.sqlite")
+        )
+        return AnswerCache(store, self.configuration.cache_ttl, run_in_thread)
 
     def address(self, call: ApiCall) -> str:
         """Return the URL that *call* goes to, without anything secret."""
         return self._protocol.address(self.apis.name(call))
 
-    def sign(self, call: ApiCall) -> WireCall:
-        """Return *call*, signed at this moment."""
-        return self._protocol.sign(
+    def sign(self, call: ApiCall) -> tuple[WireCall, str]:
+        """Return *call*, signed at this moment, and the access token that it carries."""
+        access_token = self.tokens.current()
+        wire_call = self._protocol.sign(
             self.apis.name(call),
             self.apis.parameters(call),
-            access_token=self.access_token,
+            access_token=access_token,
             clock=self.clock,
         )
+        return wire_call, access_token
+
+    async def refresh_token(self, stale_token: str) -> None:
+        """Replace the access token that the platform refused; once for all who ask.
+
+        Raises:
+            AuthorizationError: There is no refresh token, or the platform refuses it.
+            CallError: The refresh failed otherwise; it may succeed later.
+        """
+        await self.tokens.refresh(stale_token, self._fetch_token)
+
+    async def _fetch_token(self, refresh_token: str) -> Mapping[str, Any]:
+        configuration = self.configuration
+        parameters = refresh_parameters(
+            configuration.app_key, configuration.app_secret, refresh_token=refresh_token
+        )
+        request = TokenRequest(token_address(configuration), formdata=parameters)
+        self._crawler.stats.inc_value("ali1688/token/refreshes")
+        try:
+            response = await self._crawler.engine.download_async(request)
+        except Exception as error:
+            failure = transport_error(error)
+            if failure is None:
+                raise
+            raise failure from None
+        # The answer is an OAuth server's, whatever the protocol of the calls.
+        headers = text_headers(response)
+        answer: Mapping[str, Any] = read_answer("param2", response.status, headers, response.body)
+        return answer
+
+
+def data_folder() -> Path:
+    """Return the folder for what crawls keep on this machine.
+
+    It is Scrapy's own, ``.scrapy`` beside ``scrapy.cfg``; without a project, in the current folder.
+    """
+    project = closest_scrapy_cfg()
+    folder = Path(project).parent if project else Path.cwd()
+    return folder / ".scrapy" / "ali1688"
+
+
+def token_store(configuration: Configuration, redis: Any) -> TokenStore:
+    """Return where tokens are kept: in Redis when there is a client, else in a file."""
+    if redis is not None:
+        return RedisTokenStore(redis, configuration.app_key, configuration.app_secret)
+    return FileTokenStore(data_folder() / "token.json")
+
+
+def token_address(configuration: Configuration) -> str:
+    """Return the URL of the token API: at the configured gateway, whatever the protocol."""
+    gateway = configuration.gateway
+    if configuration.protocol != "param2":
+        parts = urlsplit(gateway)
+        gateway = f"{parts.scheme}://{parts.netloc}/openapi"
+    return f"{gateway}/param2/1/system.oauth2/getToken/{configuration.app_key}"

@@ -6,30 +6,48 @@ from typing import TYPE_CHECKING
 
 from ali1688_spider.account import Account
 from ali1688_spider.configuration import Configuration
+from ali1688_spider.log_redaction import redact_logs
+from ali1688_spider.scheduling.acknowledgement import AcknowledgementMiddleware
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from scrapy.crawler import Crawler
     from scrapy.settings import BaseSettings
 
+SCHEDULING = "ali1688_spider.scheduling"
+REJECTION_STORE = "ali1688_spider.pipelines.mongo_rejections.MongoRejections"
+
 
 class Ali1688Addon:
-    """The project's add-on; its account is what the components of a crawl share.
-
-    Raises:
-        ConfigurationError: From :meth:`update_settings`, when a setting is missing or wrong.
-    """
+    """The project's add-on; its account is what the components of a crawl share."""
 
     account: Account
 
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Build the add-on."""
+        return cls(crawler)
+
     def update_settings(self, settings: BaseSettings) -> None:
-        """Check the settings; then choose the scheduler by REDIS_URL, the storage by MONGO_URI."""
+        """Check the settings; then choose the components by REDIS_URL and MONGO_URI.
+
+        Raises:
+            ConfigurationError: A setting is missing or wrong.
+        """
         configuration = Configuration.from_settings(settings)
-        self.account = Account(configuration, settings)
-        if configuration.redis_url:
-            scheduler = "ali1688_spider.scheduling.scheduler.RedisScheduler"
-        else:
-            scheduler = "ali1688_spider.scheduling.memory_scheduler.MemoryScheduler"
-        settings.set("SCHEDULER", scheduler, "addon")
+        redactor = redact_logs(*configuration.secrets)
+        if configuration.mongo_uri:
+            settings.set("ALI1688_REJECTION_STORE", REJECTION_STORE, "addon")
+        self.account = Account(configuration, self._crawler, redactor)
+        if not configuration.redis_url:
+            settings.set("SCHEDULER", f"{SCHEDULING}.memory_scheduler.MemoryScheduler", "addon")
+            return
+        settings.set("SCHEDULER", f"{SCHEDULING}.scheduler.RedisScheduler", "addon")
+        settings.set_in_component_priority_dict("SPIDER_MIDDLEWARES", AcknowledgementMiddleware, 10)
 
 
 def account_of(crawler: Crawler) -> Account:

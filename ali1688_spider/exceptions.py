@@ -6,7 +6,7 @@
     ├── ConfigurationError      a setting or an argument is missing or wrong
     ├── MalformedMessageError   a queue message is none of the accepted forms
     ├── UnexpectedAnswerError   an answer whose shape no parser knows
-    └── GatewayError            the platform said no (its subclasses: gateway/errors.py)
+    └── GatewayError            the platform said no (its subclasses: gateway/errors/)
 """
 
 from __future__ import annotations

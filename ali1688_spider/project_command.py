@@ -1,4 +1,4 @@
-"""The project's commands, one per file, and what they share."""
+"""What the commands share; outside of ``commands/``, where Scrapy takes every class for a command."""
 
 from __future__ import annotations
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from scrapy import Request
+from scrapy import FormRequest, Request
 
 if TYPE_CHECKING:
     from ali1688_spider.gateway.calls import ApiCall
     from ali1688_spider.gateway.protocols import WireCall
+    from ali1688_spider.scheduling.handling import Handling
 
 
 class ApiRequest(Request):
@@ -19,25 +20,41 @@ class ApiRequest(Request):
         call: What is wanted.
         attempt: Which try of the call this is, from 1.
         delay: Seconds that the scheduler keeps the request before it may be sent.
+        handling: Settles the call in the shared queue; None when it was not taken from there.
+        healed: What was already mended for this call, and is not mended a second time.
+        access_token: The token that the call was signed with.
     """
 
-    __slots__ = ("attempt", "call", "delay")
+    __slots__ = ("access_token", "attempt", "call", "delay", "handling", "healed")
 
-    attributes = (*Request.attributes, "call", "attempt", "delay")
+    attributes = (*Request.attributes, "call", "attempt", "delay", "handling", "healed")
 
     def __init__(
-        self, url: str, *, call: ApiCall, attempt: int = 1, delay: float = 0, **kwargs: Any
+        self,
+        url: str,
+        *,
+        call: ApiCall,
+        attempt: int = 1,
+        delay: float = 0,
+        handling: Handling | None = None,
+        healed: frozenset[str] = frozenset(),
+        **kwargs: Any,
     ) -> None:
         self.call = call
         self.attempt = attempt
         self.delay = delay
+        self.handling = handling
+        self.healed = healed
+        # No attribute in Scrapy's sense: it is neither copied to the next try nor written to disk.
+        self.access_token = ""
         super().__init__(url, **kwargs)
 
-    def sign(self, wire_call: WireCall) -> None:
+    def sign(self, wire_call: WireCall, access_token: str) -> None:
         """Take over address and body of the signed call, in place.
 
         A new request would go through the scheduler once more.
         """
+        self.access_token = access_token
         self.method = wire_call.http_method
         self._set_url(wire_call.url)
         self._set_body(wire_call.body)
@@ -53,8 +70,24 @@ class ApiRequest(Request):
         """Return the next try of the same call, to be sent in *delay* seconds."""
         return self.replace(attempt=self.attempt + 1, delay=delay, dont_filter=True)
 
+    def mended(self, what: str) -> ApiRequest:
+        """Return another try of the same call, to be sent at once, now that *what* is mended."""
+        return self.replace(healed=self.healed | {what}, dont_filter=True)
+
     def __repr__(self) -> str:
         return f"<{self.call} try {self.attempt}>"
+
+    __str__ = __repr__
+
+
+class TokenRequest(FormRequest):
+    """Asks the gateway for a new access token; its body carries the app secret.
+
+    It takes the way of the calls, but it is not signed: the secret is in it.
+    """
+
+    def __repr__(self) -> str:
+        return f"<token request to {self.url}>"
 
     __str__ = __repr__
 

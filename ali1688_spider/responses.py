@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from ali1688_spider.requests import ApiRequest
 
 
+def text_headers(response: Response) -> dict[str, str]:
+    """Return the headers of a response as texts, by their lower-case names."""
+    headers = response.headers.to_unicode_dict()
+    return {str(name).lower(): str(value) for name, value in headers.items()}
+
+
 class ApiResponse(Response):
     """What ``middlewares/errors.py`` makes of an answer that is no error.
 

@@ -95,6 +95,9 @@ RETRY_ENABLED = False
 
 # From the engine (low) to the wire (high): the signature is the last step.
 DOWNLOADER_MIDDLEWARES = {
+    "ali1688_spider.middlewares.cache.CacheMiddleware": 100,
+    "ali1688_spider.middlewares.errors.ErrorsMiddleware": 200,
+    "ali1688_spider.middlewares.quota.QuotaMiddleware": 900,
     "ali1688_spider.middlewares.signing.SigningMiddleware": 950,
     # What the API client has no use for, and each answer would pass through.
     "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
@@ -108,6 +111,7 @@ SPIDER_MIDDLEWARES = {
 }
 ITEM_PIPELINES = {
     "ali1688_spider.pipelines.validation.ValidationPipeline": 100,
+    "ali1688_spider.pipelines.mongo.MongoPipeline": 300,
 }
 # Reads the source of every callback at run time.
 WARN_ON_GENERATOR_RETURN_VALUE = False
@@ -117,9 +121,23 @@ WARN_ON_GENERATOR_RETURN_VALUE = False
 TELNETCONSOLE_ENABLED = False
 REMOTE_CONTROL_ENABLED = False
 
+# Extensions
+
+EXTENSIONS = {
+    "ali1688_spider.extensions.progress.Progress": 0,
+    "ali1688_spider.extensions.crawl_record.CrawlRecord": 0,
+}
+
 # Feeds
 
 FEED_EXPORT_ENCODING = "utf-8"
+# Exact decimals, readable nested values, and CSV that a spreadsheet opens as it is.
+FEED_EXPORTERS = {
+    "csv": "ali1688_spider.exporting.feeds.CsvFeed",
+    "jsonlines": "ali1688_spider.exporting.feeds.JsonLinesFeed",
+    "jsonl": "ali1688_spider.exporting.feeds.JsonLinesFeed",
+    "jl": "ali1688_spider.exporting.feeds.JsonLinesFeed",
+}
 
 # Log
 

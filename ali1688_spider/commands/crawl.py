@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from scrapy.commands.crawl import Command as ScrapyCrawl
 
-from ali1688_spider.commands import load_project
 from ali1688_spider.configuration import Configuration
 from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.project_command import load_project
 
 if TYPE_CHECKING:
     import argparse

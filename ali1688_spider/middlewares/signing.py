@@ -8,14 +8,15 @@ from urllib.parse import urlsplit
 from scrapy.exceptions import IgnoreRequest
 
 from ali1688_spider.addon import account_of
-from ali1688_spider.requests import ApiRequest
+from ali1688_spider.requests import ApiRequest, TokenRequest
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
     from scrapy.statscollectors import StatsCollector
-    from typing_extensions import Self
 
     from ali1688_spider.account import Account
 
@@ -42,13 +43,15 @@ class SigningMiddleware:
         Raises:
             IgnoreRequest: The request is no call, or goes to another host than the gateway.
         """
-        if not isinstance(request, ApiRequest) or urlsplit(request.url)[:2] != self._origin:
+        is_call = isinstance(request, ApiRequest | TokenRequest)
+        if not is_call or urlsplit(request.url)[:2] != self._origin:
             self._stats.inc_value("ali1688/errors/foreign_host")
             raise IgnoreRequest(
                 f"{type(request).__name__} not sent: only calls of the configured gateway are"
             )
-        self._stats.inc_value("ali1688/calls")
-        request.sign(self._account.sign(request.call))
+        if isinstance(request, ApiRequest):
+            self._stats.inc_value("ali1688/calls")
+            request.sign(*self._account.sign(request.call))
 
     def process_response(self, request: Request, response: Response) -> Response:
         """Take the signature out of request and response."""

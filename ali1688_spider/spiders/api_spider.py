@@ -2,39 +2,56 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scrapy import Spider
 
 from ali1688_spider.addon import account_of
-from ali1688_spider.exceptions import ConfigurationError, UnexpectedAnswerError
+from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.parsing.product import removed_fields
 from ali1688_spider.items import ProductAnswer
 from ali1688_spider.requests import ApiRequest
+from ali1688_spider.responses import ApiResponse
+from ali1688_spider.scheduling.call_scheduler import CallScheduler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
-    from scrapy.crawler import Crawler
-    from typing_extensions import Self
+    from scrapy.http import Response
 
     from ali1688_spider.configuration import Configuration
-    from ali1688_spider.gateway.calls import ApiCall
-    from ali1688_spider.responses import ApiResponse
 
 
 class ApiSpider(Spider):
     """Base of the spiders.
 
     Attributes:
-        arguments: The names that ``-a`` may set.
+        arguments: The names that ``-a`` may set. ``calls_file`` names a file of calls, one a line
+            as the queue holds them, to make instead of the spider's own.
+        idle_seconds: How long a worker stays without work; None: as its spider sees fit.
+        has_source: Whether the crawl begins with calls of its own.
+        source_digest: A name for these calls, the same wherever the same ones are asked for; None
+            when they cannot be told beforehand.
     """
 
     # Scrapyd passes _job along with a schedule's own arguments.
-    arguments: ClassVar[frozenset[str]] = frozenset({"_job"})
+    arguments: ClassVar[frozenset[str]] = frozenset({"_job", "idle", "calls_file"})
+    has_source: bool = True
+    source_digest: str | None = None
+
+    def __init__(self, idle: str = "", calls_file: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.idle_seconds = _idle_seconds(idle)
+        self.calls_file = calls_file
 
     @classmethod
-    def check_arguments(cls, configuration: Configuration, arguments: Mapping[str, str]) -> None:
+    def check_arguments(
+        cls,
+        configuration: Configuration,  # noqa: ARG003  # for spiders that need more
+        arguments: Mapping[str, str],
+    ) -> None:
         """Check what ``-a`` says, before the crawl starts.
 
         Raises:
@@ -46,30 +63,59 @@ class ApiSpider(Spider):
             raise ConfigurationError(
                 f"the spider {cls.name} has no argument {unknown[0]!r}: it has {known}"
             )
+        _idle_seconds(arguments.get("idle", ""))
 
-    async def room(self) -> None:
-        """Return when the scheduler wants more start requests."""
+    def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
+        """Yield the calls that the crawl begins with, and their priorities."""
+        raise NotImplementedError
+
+    async def start(self) -> AsyncIterator[ApiRequest]:
+        """Yield a request for each of :meth:`calls`, reading no further ahead than needed."""
         scheduler = self.crawler.engine.scheduler
-        assert isinstance(scheduler, (MemoryScheduler, RedisScheduler))
-        await scheduler.room()
+        assert isinstance(scheduler, CallScheduler)
+        try:
+            async for call, priority in self._all_calls():
+                await scheduler.room()
+                yield self.request(call, priority=priority)
+        finally:
+            scheduler.end_of_calls()
 
-    def request(self, call: ApiCall, *, priority: int = 0) -> ApiRequest:
-        """Return the request for *call*."""
+    async def _all_calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
+        if self.calls_file:
+            for line in Path(self.calls_file).read_text(encoding="utf-8").splitlines():
+                yield ApiCall.decode(line), 0
+        else:
+            async for call, priority in self.calls():
+                yield call, priority
+
+    def request(self, call: ApiCall, **options: Any) -> ApiRequest:
+        """Return the request for *call*; *options* are :class:`ApiRequest`'s own."""
         url = account_of(self.crawler).address(call)
-        return ApiRequest(url, call=call, method="POST", priority=priority, dont_filter=True)
+        return ApiRequest(url, call=call, method="POST", dont_filter=True, **options)
 
-    def parse(self, response: ApiResponse, **_: Any) -> Iterator[Any]:
+    def parse(self, response: Response, **_: Any) -> Iterator[Any]:
         """Make products of an answer."""
+        assert isinstance(response, ApiResponse)
         yield self.parse_product(response)
 
     def parse_product(self, response: ApiResponse) -> ProductAnswer:
         """Make the product of the answer to a product call; what it lacks, validation says."""
         assert response.request is not None
-        call = response.request.call
         api = account_of(self.crawler).apis.product
-        product_id = call.params["product_id"]
-        if response.gone:
-            fields = removed_fields(product_id)
-        else:
-            fields = api.parse(response.payload)
+        product_id = int(response.request.call.params["product_id"])
+        fields = removed_fields(product_id) if response.gone else api.parse(response.payload)
+        if fields.setdefault("product_id", product_id) != product_id:
+            fields = {"product_id": product_id}  # an answer about another product is none
         return ProductAnswer(fields, response.payload, api.name, response.fetched_at)
+
+
+def _idle_seconds(text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if 0 <= seconds < float("inf"):
+        return seconds
+    raise ConfigurationError(f"idle is {text!r}: set it to a number of seconds, such as -a idle=60")

@@ -13,18 +13,19 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from ali1688_spider.configuration import Configuration
-    from ali1688_spider.requests import ApiRequest
 
 
 class ProductSpider(ApiSpider):
     """Collects the products of ``ids`` and ``ids_file``; without either, those queued in Redis."""
 
     name = "product"
-    arguments: ClassVar[frozenset[str]] = ApiSpider.arguments | {"ids", "ids_file", "idle"}
+    arguments: ClassVar[frozenset[str]] = ApiSpider.arguments | {"ids", "ids_file"}
 
     def __init__(self, ids: str = "", ids_file: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.source = IdentifierSource(ids, ids_file)
+        self.has_source = bool(self.source or self.calls_file)
+        self.source_digest = self.source.digest if self.source else None
 
     @classmethod
     def check_arguments(cls, configuration: Configuration, arguments: Mapping[str, str]) -> None:
@@ -32,14 +33,13 @@ class ProductSpider(ApiSpider):
         super().check_arguments(configuration, arguments)
         source = IdentifierSource(arguments.get("ids", ""), arguments.get("ids_file", ""))
         source.check()
-        if not source and not configuration.redis_url:
+        if not (source or configuration.redis_url or arguments.get("calls_file")):
             raise ConfigurationError(
                 "there is nothing to collect: say which products with -a ids=610000000001,… or "
                 "-a ids_file=FILE, or set REDIS_URL to work on those that are queued there"
             )
 
-    async def start(self) -> AsyncIterator[ApiRequest]:
-        """Yield a call for each product, reading no further ahead than needed."""
+    async def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
+        """Yield a call for each product."""
         async for product_id in self.source.read(self):
-            await self.room()
-            yield self.request(ApiCall.product(product_id))
+            yield ApiCall.product(product_id), 0

@@ -1,0 +1,76 @@
+"""``scrapy doctor``: looks at everything that a crawl depends on, and says what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dotenv import find_dotenv
+from scrapy_redis import connection
+
+from ali1688_spider.account import token_store
+from ali1688_spider.configuration import Configuration
+from ali1688_spider.diagnosis.finding import Finding
+from ali1688_spider.diagnosis.gateway import GatewayDiagnosis
+from ali1688_spider.diagnosis.servers import mongo_finding, redis_findings
+from ali1688_spider.gateway.clock import GatewayClock
+from ali1688_spider.gateway.tokens import TokenGrant, TokenKeeper, TokenStoreError
+from ali1688_spider.project_command import ProjectCommand
+from ali1688_spider.redaction import SecretRedactor
+
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+
+class Command(ProjectCommand):
+    """Prints one line for each thing that was looked at; exit code 1 when one of them fails."""
+
+    def short_desc(self) -> str:
+        return "Check credentials, clock, permissions, Redis and MongoDB"
+
+    def execute(self, args: list[str], opts: argparse.Namespace) -> None:
+        assert self.settings is not None
+        configuration = Configuration.from_settings(self.settings)
+        self._redactor = SecretRedactor(configuration.secrets)
+        self._show(Finding("ok", "Settings", "are complete"))
+        self._show(_env_file())
+        client = connection.from_settings(self.settings) if configuration.redis_url else None
+        asyncio.run(self._diagnose(configuration, client))
+
+    async def _diagnose(self, configuration: Configuration, client: Any) -> None:
+        token = await self._access_token(configuration, client)
+        async for finding in GatewayDiagnosis(configuration, token).findings():
+            self._show(finding)
+        for finding in await asyncio.to_thread(lambda: list(redis_findings(configuration, client))):
+            self._show(finding)
+        self._show(await mongo_finding(configuration))
+
+    async def _access_token(self, configuration: Configuration, client: Any) -> str:
+        """Return the token that a crawl would use: that of the settings, or a renewed one."""
+        configured = TokenGrant.configured(configuration.access_token, configuration.refresh_token)
+        store = token_store(configuration, client)
+        keeper = TokenKeeper(configured, store, GatewayClock(), redactor=self._redactor)
+        try:
+            await keeper.load()
+        except TokenStoreError as error:
+            self._show(Finding("warn", "Kept tokens", f"{error}. {error.advice}"))
+        return keeper.current()
+
+    def _show(self, finding: Finding) -> None:
+        if finding.status == "fail":
+            self.exitcode = 1
+        text = self._redactor.redact(finding.text)
+        label = "ok" if finding.status == "ok" else finding.status.upper()
+        print(f"{label:4}  {finding.subject}: {text}")
+
+
+def _env_file() -> Finding:
+    name = find_dotenv(usecwd=True)
+    if not name:
+        return Finding("ok", ".env", "there is none")
+    if stat.S_IMODE(Path(name).stat().st_mode) & 0o077:
+        return Finding("warn", ".env", f"others can read your secrets: run chmod 600 {name}")
+    return Finding("ok", ".env", f"{name} is yours alone")

@@ -1,0 +1,1 @@
+"""What ``scrapy doctor`` looks at: one module for each party that a crawl depends on."""

@@ -1,0 +1,104 @@
+"""Looks at Redis, the quota that is counted there, and MongoDB."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pymongo.errors import PyMongoError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+
+from ali1688_spider.diagnosis.finding import Finding
+from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.quota.exceptions import QuotaUnavailableError
+from ali1688_spider.quota.redis_quota import RedisQuota
+from ali1688_spider.redaction import redact_url
+from ali1688_spider.storage.connection import connect, greet
+from ali1688_spider.storage.errors import StoreUnavailableError, explain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ali1688_spider.configuration import Configuration
+
+
+def redis_findings(configuration: Configuration, client: Any) -> Iterator[Finding]:
+    """Yield what is found of Redis; *client* is None without ``REDIS_URL``."""
+    if client is None:
+        yield Finding("ok", "Redis", "REDIS_URL is empty: one process works alone")
+        limit = f"{configuration.daily_quota:,} a day" if configuration.daily_quota else "no limit"
+        yield Finding("ok", "Quota", f"{limit}, counted by each crawl for itself")
+        return
+    address = redact_url(configuration.redis_url)
+    try:
+        client.ping()
+    except (AuthenticationError, NoPermissionError) as error:
+        advice = "correct user name and password in REDIS_URL"
+        yield Finding("fail", "Redis", f"{address} refuses us ({error}): {advice}")
+        return
+    except RedisError as error:
+        advice = "start it, or correct REDIS_URL; workers wait for it"
+        yield Finding("fail", "Redis", f"{address} does not answer ({error}): {advice}")
+        return
+    yield Finding("ok", "Redis", f"{address} answers")
+    yield from redis_warnings(client)
+    yield _quota(configuration, client)
+
+
+def redis_warnings(client: Any) -> Iterator[Finding]:
+    """Yield which settings of the Redis server can lose queued calls."""
+    try:
+        memory, persistence = client.info("memory"), client.info("persistence")
+    except (RedisError, ValueError):
+        return  # a user without INFO; managed servers hide it
+    policy = memory.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        yield Finding(
+            "warn",
+            "Redis",
+            f"its maxmemory-policy is {policy}, so that a full server drops queued calls: "
+            "set it to noeviction",
+        )
+    if not persistence.get("aof_enabled"):
+        yield Finding(
+            "warn",
+            "Redis",
+            "it keeps no append-only file, so that a restart loses queued calls: "
+            "set appendonly to yes",
+        )
+
+
+def _quota(configuration: Configuration, client: Any) -> Finding:
+    quota = RedisQuota(client, configuration.app_key, configuration.qps, configuration.daily_quota)
+    try:
+        usage = quota.usage()
+    except QuotaUnavailableError as error:
+        return Finding("fail", "Quota", str(error))
+    if not usage.daily_quota:
+        return Finding("ok", "Quota", f"{usage.used:,} calls today, no daily limit")
+    left = usage.daily_quota - usage.used
+    text = f"{left:,} of {usage.daily_quota:,} calls are left today (GMT+8)"
+    if left > 0:
+        return Finding("ok", "Quota", text)
+    return Finding("fail", "Quota", f"{text}: wait for tomorrow, or raise ALI1688_DAILY_QUOTA")
+
+
+async def mongo_finding(configuration: Configuration) -> Finding:
+    """Return what is found of MongoDB."""
+    if not configuration.mongo_uri:
+        return Finding("ok", "MongoDB", "MONGO_URI is empty: products go to feeds only")
+    try:
+        database = connect(configuration.mongo_uri, configuration.mongo_database)
+    except ConfigurationError as error:
+        return Finding("fail", "MongoDB", str(error))
+    try:
+        await greet(database)
+        count = await database["products"].estimated_document_count()
+    except StoreUnavailableError as error:
+        return Finding("fail", "MongoDB", str(error))
+    except PyMongoError as error:
+        return Finding("fail", "MongoDB", explain(error))
+    finally:
+        await database.client.close()
+    return Finding(
+        "ok", "MongoDB", f"answers; {configuration.mongo_database} has {count:,} products"
+    )

@@ -1,0 +1,98 @@
+"""Reuses an answer within its lifetime, before quota and signature."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError
+from scrapy import signals
+from scrapy.exceptions import NotConfigured
+from scrapy.http import Response
+
+from ali1688_spider.addon import account_of
+from ali1688_spider.caching.answer_cache import CachedAnswer, cache_key
+from ali1688_spider.requests import ApiRequest
+from ali1688_spider.responses import ApiResponse
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from scrapy import Request
+    from scrapy.crawler import Crawler
+    from scrapy.statscollectors import StatsCollector
+
+    from ali1688_spider.account import Account
+    from ali1688_spider.caching.answer_cache import AnswerCache
+
+logger = logging.getLogger(__name__)
+
+CACHED = "cached"
+CACHE_ERRORS = (RedisError, sqlite3.Error, OSError)
+
+
+class CacheMiddleware:
+    """Answers a call from the cache, and keeps the answers that are data; never an error.
+
+    A cache that fails is no reason to fail: the call is made.
+    """
+
+    def __init__(self, account: Account, cache: AnswerCache, stats: StatsCollector) -> None:
+        self._account = account
+        self._cache = cache
+        self._stats = stats
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Build the middleware; it is off when ``ALI1688_CACHE_TTL`` is 0, and for ``watch``."""
+        account = account_of(crawler)
+        if account.configuration.cache_ttl == 0 or not getattr(crawler.spider, "uses_cache", True):
+            raise NotConfigured
+        middleware = cls(account, account.open_cache(), crawler.stats)
+        crawler.signals.connect(middleware.close, signals.spider_closed)
+        return middleware
+
+    async def process_request(self, request: Request) -> Response | None:
+        """Return the cached answer of a call, or None."""
+        if not isinstance(request, ApiRequest):
+            return None
+        try:
+            answer = await self._cache.get(self._key(request))
+        except CACHE_ERRORS as error:
+            self._note_failure(error)
+            return None
+        self._stats.inc_value(f"ali1688/cache/{'hit' if answer else 'miss'}")
+        if answer is None:
+            return None
+        request.meta["fetched_at"] = answer.fetched_at
+        return Response(request.url, request=request, flags=[CACHED], body=answer.body)
+
+    async def process_response(self, request: Request, response: Response) -> Response:
+        """Keep an answer that is data and was not cached."""
+        if (
+            isinstance(request, ApiRequest)
+            and isinstance(response, ApiResponse)
+            and CACHED not in response.flags
+        ):
+            answer = CachedAnswer(response.body, response.fetched_at)
+            try:
+                await self._cache.put(self._key(request), answer)
+            except CACHE_ERRORS as error:
+                self._note_failure(error)
+        return response
+
+    async def close(self) -> None:
+        """Release the cache."""
+        await self._cache.close()
+
+    def _key(self, request: ApiRequest) -> str:
+        return cache_key(
+            self._account.name,
+            self._account.apis.name(request.call),
+            self._account.apis.parameters(request.call),
+        )
+
+    def _note_failure(self, error: Exception) -> None:
+        self._stats.inc_value("ali1688/cache/errors")
+        logger.warning("The cache does not answer, calls are made instead: %s", error)

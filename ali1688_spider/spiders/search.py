@@ -1,0 +1,161 @@
+"""``scrapy crawl search``: the products of a search, by keyword, category and price."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ali1688_spider.addon import account_of
+from ali1688_spider.exceptions import ConfigurationError, UnexpectedAnswerError
+from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.gateway.catalogue import choose_apis
+from ali1688_spider.items import ProductAnswer
+from ali1688_spider.responses import ApiResponse
+from ali1688_spider.spiders.api_spider import ApiSpider
+from ali1688_spider.spiders.search_paging import next_calls
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+
+    from scrapy.http import Response
+
+    from ali1688_spider.configuration import Configuration
+    from ali1688_spider.gateway.calls import Value
+
+SEARCH_ARGUMENTS = frozenset(
+    {"keyword", "category_id", "price_start", "price_end", "sort", "max_pages", "details"}
+)
+
+
+class SearchSpider(ApiSpider):
+    """Pages through a search; its rows are products, told in part.
+
+    With ``details=1`` each product found is collected by a call of its own instead. A search that
+    finds more than the API shows of one query is split by price.
+    """
+
+    name = "search"
+    arguments: ClassVar[frozenset[str]] = ApiSpider.arguments | SEARCH_ARGUMENTS
+    # An answer holds a page of products, and each waits until it is stored.
+    custom_settings = {"CONCURRENT_ITEMS": 50}  # noqa: RUF012  # Scrapy declares it
+
+    def __init__(self, **arguments: Any) -> None:
+        own = {name: arguments.pop(name) for name in SEARCH_ARGUMENTS & arguments.keys()}
+        super().__init__(**arguments)
+        self.query = read_arguments(own)
+        self.has_source = bool(own or self.calls_file)
+        if own:
+            text = json.dumps(self.query, sort_keys=True)
+            self.source_digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self._seen: set[Any] = set()
+
+    @classmethod
+    def check_arguments(cls, configuration: Configuration, arguments: Mapping[str, str]) -> None:
+        """Check what ``-a`` says, before the crawl starts."""
+        super().check_arguments(configuration, arguments)
+        own = {name: value for name, value in arguments.items() if name not in ApiSpider.arguments}
+        query = read_arguments(own)
+        api = choose_apis(
+            configuration.protocol, configuration.product_api, configuration.search_api
+        ).search
+        for name in ("keyword", "category_id", "sort"):
+            if name in query and name not in api.filters:
+                raise ConfigurationError(
+                    f"{api.name} cannot search by {name}: leave it out, or choose another API "
+                    "with ALI1688_SEARCH_API"
+                )
+        if arguments.get("calls_file") or (not own and configuration.redis_url):
+            return  # a worker on what is queued
+        if api.filters and not query.keys() & {"keyword", "category_id"}:
+            raise ConfigurationError("there is nothing to search for: say -a keyword=…")
+
+    async def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
+        """Yield the call for the first page."""
+        if self.has_source:
+            api = account_of(self.crawler).apis.search
+            yield ApiCall.search(**self.query, page=1, page_size=api.max_page_size), 0
+
+    def parse(self, response: Response, **_: Any) -> Iterator[Any]:
+        """Make products, and further calls, of an answer."""
+        assert isinstance(response, ApiResponse)
+        assert response.request is not None
+        if response.request.call.operation == "product":
+            yield from super().parse(response)
+        else:
+            yield from self.parse_page(response, response.request.call)
+
+    def parse_page(self, response: ApiResponse, call: ApiCall) -> Iterator[Any]:
+        """Make products of the rows of a page, and calls for what comes after it."""
+        api = account_of(self.crawler).apis.search
+        try:
+            page = api.parse(response.payload)
+        except UnexpectedAnswerError:
+            # Validation says so, and keeps the answer.
+            yield ProductAnswer({}, response.payload, api.name, response.fetched_at, complete=False)
+            return
+        self.crawler.stats.inc_value("ali1688/search/pages")
+        ids = [row.get("product_id") for row in page.rows]
+        is_new = any(product_id not in self._seen for product_id in ids)
+        if is_new:
+            for follow_up in next_calls(call, page, api):
+                yield self.request(follow_up)
+        elif ids:
+            self.crawler.stats.inc_value("ali1688/search/repeated_pages")
+        for fields, payload in zip(page.rows, page.payloads, strict=True):
+            product_id = fields.get("product_id")
+            if product_id in self._seen or not price_fits(fields.get("price"), call.params):
+                continue
+            self._seen.add(product_id)
+            if call.params.get("details") and isinstance(product_id, int):
+                yield self.request(ApiCall.product(product_id))
+            else:
+                yield ProductAnswer(fields, payload, api.name, response.fetched_at, complete=False)
+
+
+def read_arguments(arguments: Mapping[str, str]) -> dict[str, Value]:
+    """Return a search's parameters from what ``-a`` says.
+
+    Raises:
+        ConfigurationError: One sentence that names the argument and the way out.
+    """
+    query: dict[str, Value] = {}
+    for name, text in arguments.items():
+        if not text.strip():
+            continue
+        if name in {"price_start", "price_end"}:
+            query[name] = _amount(name, text)
+        elif name in {"category_id", "max_pages", "details"}:
+            query[name] = _whole(name, text)
+        else:
+            query[name] = text.strip()
+    start, end = query.get("price_start"), query.get("price_end")
+    if start is not None and end is not None and Decimal(start) > Decimal(end):
+        raise ConfigurationError("price_start is above price_end: swap them")
+    return query
+
+
+def price_fits(price: Any, params: Mapping[str, Value]) -> bool:
+    """Tell whether a row's price lies in the range asked for; some APIs do not filter by price."""
+    if not isinstance(price, Decimal):
+        return True
+    start, end = params.get("price_start"), params.get("price_end")
+    return (start is None or price >= Decimal(start)) and (end is None or price <= Decimal(end))
+
+
+def _amount(name: str, text: str) -> str:
+    try:
+        amount = Decimal(text.strip())
+    except InvalidOperation:
+        amount = Decimal(-1)
+    if amount.is_finite() and 0 <= amount < 10**12 and amount == round(amount, 4):
+        return f"{amount:f}"
+    raise ConfigurationError(f"{name} is {text!r}: set it to an amount in CNY, such as 12.50")
+
+
+def _whole(name: str, text: str) -> int:
+    least = 0 if name == "details" else 1
+    if text.strip().isdecimal() and least <= int(text) < 2**63:
+        return int(text)
+    raise ConfigurationError(f"{name} is {text!r}: set it to a whole number from {least} on")

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scrapy.settings import Settings
+
+from ali1688_spider import settings as defaults
+from ali1688_spider.configuration import Configuration
+from ali1688_spider.exceptions import ConfigurationError
+
+ROOT = Path(__file__).parents[1]
+CREDENTIALS = {"ALI1688_APP_KEY": "1000000", "ALI1688_APP_SECRET": "test123"}
+
+
+def configuration(**changes: Any) -> Configuration:
+    values = {name: getattr(defaults, name) for name in dir(defaults) if name.isupper()}
+    return Configuration.from_settings(Settings(values | CREDENTIALS | changes))
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in dir(defaults):
+        if name.startswith("ALI1688_") or name in {"REDIS_URL", "MONGO_URI"}:
+            monkeypatch.delenv(name, raising=False)
+
+
+def test_the_defaults() -> None:
+    read = configuration()
+    assert (read.protocol, read.gateway) == ("router", "https://gw.api.1688.com/router/json")
+    assert (read.qps, read.daily_quota, read.cache_ttl) == (2.0, 100000, 60.0)
+    assert (read.max_attempts, read.lease_seconds) == (5, 60.0)
+    assert (read.redis_url, read.mongo_uri, read.mongo_database) == ("", "", "ali1688")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "gateway"),
+    [
+        ("param2", "https://gw.open.1688.com/openapi"),
+        ("top", "https://gw.api.taobao.com/router/rest"),
+    ],
+)
+def test_each_protocol_has_its_gateway(protocol: str, gateway: str) -> None:
+    assert configuration(ALI1688_PROTOCOL=protocol).gateway == gateway
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALI1688_APP_KEY", ""),
+        ("ALI1688_APP_SECRET", "  "),
+        ("ALI1688_PROTOCOL", "soap"),
+        ("ALI1688_GATEWAY", "gw.open.1688.com/openapi"),
+        ("ALI1688_GATEWAY", "ftp://gw.open.1688.com"),
+        ("ALI1688_GATEWAY", "https://host:port/"),
+        ("ALI1688_GATEWAY", "https://user:password@host/"),
+        ("ALI1688_SIGN_METHOD", "sha1"),
+        ("ALI1688_HTTP_METHOD", "PUT"),
+        ("ALI1688_QPS", "fast"),
+        ("ALI1688_QPS", "-1"),
+        ("ALI1688_QPS", "nan"),
+        ("ALI1688_DAILY_QUOTA", "1.5"),
+        ("ALI1688_CACHE_TTL", "inf"),
+        ("ALI1688_MAX_ATTEMPTS", "0"),
+        ("ALI1688_LEASE_SECONDS", "0.5"),
+        ("ALI1688_HISTORY_DAYS", "week"),
+        ("REDIS_URL", "localhost:6379"),
+        ("MONGO_URI", "localhost"),
+        ("MONGO_DATABASE", "a/b"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence_that_names_its_setting(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        configuration(**{name: value})
+    text = str(error.value)
+    assert text.startswith(f"{name} ")
+    assert "\n" not in text
+    assert "password" not in text
+
+
+def test_secrets_are_not_shown() -> None:
+    read = configuration(
+        ALI1688_ACCESS_TOKEN="my-access-token",
+        ALI1688_REFRESH_TOKEN="my-refresh-token",
+        REDIS_URL="redis://:my-password@host/0",
+        MONGO_URI="mongodb://me:my-password@host/",
+    )
+    assert read.secrets == ("test123", "my-access-token", "my-refresh-token")
+    shown = repr(read)
+    assert "test123" not in shown
+    assert "my-" not in shown
+
+
+def run_settings(folder: Path, name: str, environment: dict[str, str], *options: str) -> str:
+    command = [sys.executable, "-m", "scrapy", "settings", "--get", name, *options]
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("ALI1688_")}
+    own = {"SCRAPY_SETTINGS_MODULE": "ali1688_spider.settings", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=folder, env=clean | own | environment, capture_output=True, check=True
+    )
+    return done.stdout.decode().strip()
+
+
+def test_the_command_line_wins_over_the_environment_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("ALI1688_QPS=3\nALI1688_MAX_ATTEMPTS=7\nREDIS_URL=redis://a/\n")
+    environment = {"ALI1688_QPS": "4", "REDIS_URL": ""}
+    assert run_settings(tmp_path, "ALI1688_MAX_ATTEMPTS", environment) == "7"
+    assert run_settings(tmp_path, "ALI1688_QPS", environment) == "4"
+    assert run_settings(tmp_path, "ALI1688_QPS", environment, "-s", "ALI1688_QPS=5") == "5"
+    # Set but empty: the file's value is switched off.
+    assert run_settings(tmp_path, "REDIS_URL", environment) == ""
