@@ -112,6 +112,7 @@ SPIDER_MIDDLEWARES = {
 ITEM_PIPELINES = {
     "ali1688_spider.pipelines.validation.ValidationPipeline": 100,
     "ali1688_spider.pipelines.mongo.MongoPipeline": 300,
+    "ali1688_spider.pipelines.watch.WatchPipeline": 400,
 }
 # Reads the source of every callback at run time.
 WARN_ON_GENERATOR_RETURN_VALUE = False
@@ -126,6 +127,7 @@ REMOTE_CONTROL_ENABLED = False
 EXTENSIONS = {
     "ali1688_spider.extensions.progress.Progress": 0,
     "ali1688_spider.extensions.crawl_record.CrawlRecord": 0,
+    "ali1688_spider.extensions.freshness.Freshness": 0,
 }
 
 # Feeds

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FIRST_PRODUCT = 610000000001
 DATABASE = "ali1688_demo"
 SHOWN = 12
+UNLIMITED_STOCK = 2_147_483_646  # the platform's word for it
 
 
 class Command(ProjectCommand):
@@ -89,8 +90,8 @@ def _start_servers(servers: ExitStack, folder: Path) -> dict[str, str]:
         "ALI1688_APP_SECRET": "test123",
         "ALI1688_ACCESS_TOKEN": "",
         "ALI1688_REFRESH_TOKEN": "",
-        "ALI1688_PROTOCOL": "router",
-        "ALI1688_GATEWAY": f"{sandbox.url}/router/json",
+        "ALI1688_PROTOCOL": "param2",
+        "ALI1688_GATEWAY": f"{sandbox.url}/openapi",
         "ALI1688_QPS": "200",
         "ALI1688_CACHE_TTL": "0",
         "MONGO_URI": mongo_uri,
@@ -138,17 +139,24 @@ def _cells(product: dict[str, Any]) -> Iterator[str]:
     yield str(product["_id"])
     yield product.get("name") or f"({product.get('status')})"
     yield str(product["price"]) if product.get("price") is not None else "private"
-    yield f"{product['stock']:,}" if product.get("stock") is not None else ""
+    yield _stock(product.get("stock"))
     yield str(len(product.get("skus") or []))
 
 
+def _stock(stock: int | None) -> str:
+    if stock is None:
+        return ""
+    return "unlimited" if stock == UNLIMITED_STOCK else f"{stock:,}"
+
+
 def _show_next_steps(console: Console, folder: Path) -> None:
-    console.print(f"\nAs a spreadsheet: {folder / 'products.csv'}", soft_wrap=True)
     console.print(
-        "The same against the real gateway: put your app key and secret into .env\n"
-        "(see .env.example), then\n\n"
-        "  scrapy doctor                                    checks them\n"
-        "  scrapy crawl product -a ids=610000000001 -O products.csv\n"
-        "  scrapy crawl product -a ids_file=ids.txt         with MONGO_URI set: into MongoDB\n"
-        "  scrapy sandbox --port 8016                       the local gateway, to try things on\n"
+        f"\nAs a spreadsheet: {folder / 'products.csv'}\n\n"
+        "The same against the real gateway: put your app key and secret into .env (see\n"
+        ".env.example), then\n\n"
+        "  scrapy doctor                                   checks what crawls depend on\n"
+        "  scrapy crawl product -a ids=ID,ID -O out.csv    collects into a spreadsheet\n"
+        "  scrapy crawl product -a ids_file=FILE           with MONGO_URI: into MongoDB\n"
+        "  scrapy sandbox --port 8016                      the local gateway, to try things on",
+        soft_wrap=True,
     )

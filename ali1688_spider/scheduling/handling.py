@@ -10,6 +10,7 @@ from ali1688_spider.scheduling.leased_calls import again, done, retry
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ali1688_spider.gateway.calls import ApiCall
     from ali1688_spider.scheduling.entries import QueueEntry
     from ali1688_spider.scheduling.leased_calls import LeasedCall, Outcome
 
@@ -24,14 +25,15 @@ class Handling:
     Attributes:
         lease: The lease of the call.
         on_settled: Is told the outcome.
+        repeat_in: Returns the seconds after which a call that is done is to be made anew; None
+            when it is done with.
         children: The calls that it led to.
-        repeat_in: Seconds after which the call is to be made anew; None when it is done with.
     """
 
     lease: LeasedCall
     on_settled: Callable[[Outcome], None]
+    repeat_in: Callable[[ApiCall], float | None]
     children: list[QueueEntry] = field(default_factory=list)
-    repeat_in: float | None = None
     _unfinished_items: int = 0
     _output_ended: bool = False
     _settled: bool = False
@@ -52,10 +54,11 @@ class Handling:
 
     def acknowledge(self) -> None:
         """Settle the call: there is nothing left to do for it."""
-        if self.repeat_in is None:
+        delay = self.repeat_in(self.lease.call)
+        if delay is None:
             self._settle(done(self.lease, self.children))
         else:
-            self._settle(again(self.lease, self.repeat_in, self.children))
+            self._settle(again(self.lease, delay, self.children))
 
     def postpone(self, delay: float) -> None:
         """Settle the call by queueing its next try, to be made in *delay* seconds."""

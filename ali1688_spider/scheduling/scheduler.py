@@ -130,7 +130,7 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
         if isinstance(entry, ApiRequest):
             return entry
         self._courier.took_one()
-        handling = Handling(entry, self._settled)
+        handling = Handling(entry, self._settled, self.spider.repeat_in)
         return self.spider.request(
             entry.call, priority=entry.priority, attempt=entry.attempt, handling=handling
         )
@@ -155,7 +155,7 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
         if not self.spider.has_source:
             return None
         digest = self.spider.source_digest or uuid.uuid4().hex
-        return Seeding(self.queue.crawls, digest)
+        return Seeding(self.queue, digest if self.spider.joins_crawl else None)
 
     async def _open(self) -> None:
         if self._seeding is not None:

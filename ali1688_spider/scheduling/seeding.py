@@ -8,10 +8,12 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ali1688_spider.exceptions import Ali1688Error
+from ali1688_spider.scheduling.crawls import Crawl
 
 if TYPE_CHECKING:
-    from ali1688_spider.scheduling.crawls import Crawl, Crawls
+    from ali1688_spider.scheduling.crawls import Crawls
     from ali1688_spider.scheduling.entries import QueueEntry
+    from ali1688_spider.scheduling.queue import LeaseQueue
 
 logger = logging.getLogger(__name__)
 
@@ -28,12 +30,13 @@ class Seeding:
     the others it is done. The methods that talk to Redis block.
 
     Args:
-        crawls: The crawls of the queue.
-        digest: Name of the source.
+        queue: The queue.
+        digest: Name of the source; None when its calls belong to no crawl that could be joined.
     """
 
-    def __init__(self, crawls: Crawls, digest: str) -> None:
-        self._crawls = crawls
+    def __init__(self, queue: LeaseQueue, digest: str | None) -> None:
+        self._queue = queue
+        self._crawls: Crawls = queue.crawls
         self._digest = digest
         self._waiting: deque[QueueEntry] = deque()
         self._queued: deque[QueueEntry] = deque(maxlen=REMEMBERED)
@@ -55,6 +58,8 @@ class Seeding:
 
     def begin(self, process_age: float) -> Crawl:
         """Start or join the crawl; this process began *process_age* seconds ago."""
+        if self._digest is None:
+            return Crawl("new", 0)
         crawl = self._crawls.begin(self._digest, process_age)
         self._cursor = self._skip = crawl.cursor
         self.finished = crawl.status == "finished"
@@ -74,6 +79,11 @@ class Seeding:
 
     def flush(self) -> None:
         """Queue what waits; at the end of the source say that it is complete."""
+        if self._digest is None:
+            self._queue.push(self._waiting)
+            self._waiting.clear()
+            self._complete = self._source_ended
+            return
         while self._waiting:
             batch = list(islice(self._waiting, AT_ONCE))
             cursor = self._crawls.seed(self._digest, self._cursor, batch)
@@ -88,7 +98,7 @@ class Seeding:
 
     def check_finished(self) -> bool:
         """Return whether every call of the crawl is done."""
-        if self._complete and not self.finished:
+        if self._digest is not None and self._complete and not self.finished:
             progress = self._crawls.progress(self._digest)
             self.finished = progress is None or progress.finished
         return self.finished
@@ -108,6 +118,6 @@ class Seeding:
         for _ in range(lost):
             self._waiting.appendleft(self._queued.pop())
         self._cursor = cursor
-        if cursor == 0:
+        if cursor == 0 and self._digest is not None:
             self._crawls.begin(self._digest, 0.0)
         return True

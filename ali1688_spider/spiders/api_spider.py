@@ -31,6 +31,9 @@ class ApiSpider(Spider):
         arguments: The names that ``-a`` may set. ``calls_file`` names a file of calls, one a line
             as the queue holds them, to make instead of the spider's own.
         idle_seconds: How long a worker stays without work; None: as its spider sees fit.
+        uses_cache: Whether an answer may come from the cache.
+        joins_crawl: Whether workers that were started with the same calls share one crawl of them,
+            which ends.
         has_source: Whether the crawl begins with calls of its own.
         source_digest: A name for these calls, the same wherever the same ones are asked for; None
             when they cannot be told beforehand.
@@ -38,6 +41,8 @@ class ApiSpider(Spider):
 
     # Scrapyd passes _job along with a schedule's own arguments.
     arguments: ClassVar[frozenset[str]] = frozenset({"_job", "idle", "calls_file"})
+    uses_cache: bool = True
+    joins_crawl: bool = True
     has_source: bool = True
     source_digest: str | None = None
 
@@ -69,6 +74,10 @@ class ApiSpider(Spider):
         """Yield the calls that the crawl begins with, and their priorities."""
         raise NotImplementedError
 
+    def repeat_in(self, call: ApiCall) -> float | None:  # noqa: ARG002  # for spiders that do
+        """Return the seconds after which a settled call is made anew; None: it is done with."""
+        return None
+
     async def start(self) -> AsyncIterator[ApiRequest]:
         """Yield a request for each of :meth:`calls`, reading no further ahead than needed."""
         scheduler = self.crawler.engine.scheduler
@@ -82,8 +91,8 @@ class ApiSpider(Spider):
 
     async def _all_calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
         if self.calls_file:
-            for line in Path(self.calls_file).read_text(encoding="utf-8").splitlines():
-                yield ApiCall.decode(line), 0
+            for call in _read_calls(self.calls_file):
+                yield call, 0
         else:
             async for call, priority in self.calls():
                 yield call, priority
@@ -107,6 +116,11 @@ class ApiSpider(Spider):
         if fields.setdefault("product_id", product_id) != product_id:
             fields = {"product_id": product_id}  # an answer about another product is none
         return ProductAnswer(fields, response.payload, api.name, response.fetched_at)
+
+
+def _read_calls(file: str) -> list[ApiCall]:
+    lines = Path(file).read_text(encoding="utf-8").splitlines()
+    return [ApiCall.decode(line) for line in lines]
 
 
 def _idle_seconds(text: str) -> float | None:

@@ -55,21 +55,9 @@ class SearchSpider(ApiSpider):
     def check_arguments(cls, configuration: Configuration, arguments: Mapping[str, str]) -> None:
         """Check what ``-a`` says, before the crawl starts."""
         super().check_arguments(configuration, arguments)
-        own = {name: value for name, value in arguments.items() if name not in ApiSpider.arguments}
-        query = read_arguments(own)
-        api = choose_apis(
-            configuration.protocol, configuration.product_api, configuration.search_api
-        ).search
-        for name in ("keyword", "category_id", "sort"):
-            if name in query and name not in api.filters:
-                raise ConfigurationError(
-                    f"{api.name} cannot search by {name}: leave it out, or choose another API "
-                    "with ALI1688_SEARCH_API"
-                )
-        if arguments.get("calls_file") or (not own and configuration.redis_url):
-            return  # a worker on what is queued
-        if api.filters and not query.keys() & {"keyword", "category_id"}:
-            raise ConfigurationError("there is nothing to search for: say -a keyword=…")
+        own = {name: arguments[name] for name in SEARCH_ARGUMENTS & arguments.keys()}
+        if own or not (configuration.redis_url or arguments.get("calls_file")):
+            check_search(configuration, own)
 
     async def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
         """Yield the call for the first page."""
@@ -112,6 +100,26 @@ class SearchSpider(ApiSpider):
                 yield self.request(ApiCall.product(product_id))
             else:
                 yield ProductAnswer(fields, payload, api.name, response.fetched_at, complete=False)
+
+
+def check_search(configuration: Configuration, arguments: Mapping[str, str]) -> None:
+    """Check a search's arguments, also against what the API can search by.
+
+    Raises:
+        ConfigurationError: One sentence that names the argument and the way out.
+    """
+    query = read_arguments(arguments)
+    api = choose_apis(
+        configuration.protocol, configuration.product_api, configuration.search_api
+    ).search
+    for name in ("keyword", "category_id", "sort"):
+        if name in query and name not in api.filters:
+            raise ConfigurationError(
+                f"{api.name} cannot search by {name}: leave it out, or choose another API "
+                "with ALI1688_SEARCH_API"
+            )
+    if api.filters and not query.keys() & {"keyword", "category_id"}:
+        raise ConfigurationError("there is nothing to search for: say -a keyword=…")
 
 
 def read_arguments(arguments: Mapping[str, str]) -> dict[str, Value]:

@@ -1,0 +1,38 @@
+"""Decides, after a watched product is stored, when it is collected again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scrapy.exceptions import NotConfigured
+
+from ali1688_spider.items import Product
+from ali1688_spider.spiders.watch import WatchSpider
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from scrapy.crawler import Crawler
+    from scrapy.statscollectors import StatsCollector
+
+
+class WatchPipeline:
+    """Tells the schedule of the spider ``watch`` what each fetch said; off for other spiders."""
+
+    def __init__(self, spider: WatchSpider, stats: StatsCollector) -> None:
+        self._spider = spider
+        self._stats = stats
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Build the pipeline."""
+        if not isinstance(crawler.spider, WatchSpider):
+            raise NotConfigured
+        return cls(crawler.spider, crawler.stats)
+
+    async def process_item(self, item: Any) -> Any:
+        """Return the product as it is, once its next fetch is decided."""
+        if isinstance(item, Product):
+            outcome = await self._spider.fetched(item)
+            self._stats.inc_value(f"ali1688/watch/{outcome.value}")
+        return item
