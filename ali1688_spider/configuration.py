@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
 from urllib.parse import urlsplit
 
+from ali1688_spider.delivery.settings import DeliverySettings
 from ali1688_spider.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -53,11 +54,13 @@ class Configuration:
     redis_url: str = field(repr=False)
     mongo_uri: str = field(repr=False)
     mongo_database: str
+    delivery: DeliverySettings
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """What no log, file or database may show."""
-        return tuple(filter(None, (self.app_secret, self.access_token, self.refresh_token)))
+        tokens = (self.access_token, self.refresh_token)
+        return tuple(filter(None, (self.app_secret, *tokens, self.delivery.webhook_secret)))
 
     @classmethod
     def from_settings(cls, settings: BaseSettings) -> Configuration:
@@ -87,6 +90,7 @@ class Configuration:
             redis_url=_url(settings, "REDIS_URL", ("redis", "rediss", "unix")),
             mongo_uri=_url(settings, "MONGO_URI", ("mongodb", "mongodb+srv")),
             mongo_database=_database(settings),
+            delivery=DeliverySettings.from_settings(settings),
         )
 
 
