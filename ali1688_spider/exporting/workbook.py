@@ -1,0 +1,138 @@
+"""Excel workbooks (``.xlsx``), written row by row."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from decimal import Decimal
+from typing import IO, TYPE_CHECKING, Any
+
+from scrapy.exporters import BaseItemExporter
+
+from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.exporting.rows import row_of
+from ali1688_spider.exporting.text import FORMULA_STARTS, cell_text, decimal_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Microsoft, "Excel specifications and limits": rows of a sheet, characters of a cell, digits.
+MAX_ROWS = 1_048_576
+MAX_TEXT = 32_767
+MAX_DIGITS = 15
+
+MONEY_FORMAT = "0.00########"
+TIME_FORMAT = 'yyyy-mm-dd"T"hh:mm:ss"Z"'
+CUT_MARK = "… [cut]"
+
+_NOT_IN_XML = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_NARROW = 14
+_WIDTHS = {"product_id": 16, "name": 48, "at": 21, "fetched_at": 21, "changed_at": 21}
+
+
+class XlsxFile(BaseItemExporter):
+    """Writes a workbook in constant memory; a further sheet follows when one is full.
+
+    Numbers of up to 15 digits, all that Excel can hold, are numbers, exact; longer ones are texts.
+    Texts are typed as such and never run as a formula. Times are Excel's, in UTC. A text that no
+    cell can hold is cut, marked at its end, and counted.
+
+    Args:
+        file: Where the workbook goes, a binary file.
+        fields_to_export: The columns.
+        title: The sheet's name.
+
+    Attributes:
+        cut: How many texts were cut.
+
+    Raises:
+        ConfigurationError: The package openpyxl is missing.
+    """
+
+    def __init__(self, file: IO[bytes], *, fields_to_export: Sequence[str], title: str) -> None:
+        super().__init__(fields_to_export=fields_to_export)
+        try:
+            import openpyxl  # noqa: PLC0415  # an optional dependency
+        except ImportError:
+            raise ConfigurationError(
+                "for .xlsx the package openpyxl is missing: "
+                "run pip install 'ali1688-spider[xlsx]', or choose .csv"
+            ) from None
+        self.cut = 0
+        self._openpyxl = openpyxl
+        self._file = file
+        self._title = title
+        self._columns = tuple(fields_to_export)
+        self._book = openpyxl.Workbook(write_only=True)
+
+    def start_exporting(self) -> None:
+        """Begin the first sheet."""
+        self._begin_sheet()
+
+    def export_item(self, item: Any) -> None:
+        """Write one row."""
+        if self._rows == MAX_ROWS:
+            self._end_sheet()
+            self._begin_sheet()
+        row = row_of(item)
+        self._sheet.append([self._cell(row.get(name)) for name in self._columns])
+        self._rows += 1
+
+    def finish_exporting(self) -> None:
+        """Write the workbook to the file."""
+        self._end_sheet()
+        self._book.save(self._file)
+
+    def _begin_sheet(self) -> None:
+        number = len(self._book.worksheets) + 1
+        name = self._title if number == 1 else f"{self._title} {number}"
+        self._sheet = self._book.create_sheet(name)
+        self._sheet.freeze_panes = "A2"
+        letter = self._openpyxl.utils.get_column_letter
+        for index, column in enumerate(self._columns, 1):
+            dimension = self._sheet.column_dimensions[letter(index)]
+            dimension.width = _WIDTHS.get(column, _NARROW)
+        self._sheet.append(self._columns)
+        self._rows = 1
+        self._last_column = letter(len(self._columns))
+
+    def _end_sheet(self) -> None:
+        self._sheet.auto_filter.ref = f"A1:{self._last_column}{self._rows}"
+        self._sheet.close()
+
+    def _cell(self, value: Any) -> Any:
+        if value is None or value in ([], {}):
+            return None
+        if isinstance(value, datetime):
+            return self._typed("d", value.replace(tzinfo=None, microsecond=0), TIME_FORMAT)
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, int | Decimal) and _digits(value) <= MAX_DIGITS:
+            # As text: openpyxl would go by way of a float.
+            if isinstance(value, Decimal):
+                return self._typed("n", decimal_text(value), MONEY_FORMAT)
+            return value
+        return self._text(cell_text(value))
+
+    def _text(self, text: str) -> Any:
+        text = _NOT_IN_XML.sub("\ufffd", text)
+        if len(text) > MAX_TEXT:
+            self.cut += 1
+            text = text[: MAX_TEXT - len(CUT_MARK)] + CUT_MARK
+        cell = self._typed("s", text)
+        # Typed as text it is no formula; the mark keeps it so when somebody edits the cell.
+        if text.startswith(FORMULA_STARTS):
+            cell.quotePrefix = True
+        return cell
+
+    def _typed(self, data_type: str, value: Any, number_format: str | None = None) -> Any:
+        cell = self._openpyxl.cell.WriteOnlyCell(self._sheet, value)
+        cell.data_type = data_type
+        if number_format:
+            cell.number_format = number_format
+        return cell
+
+
+def _digits(number: int | Decimal) -> int:
+    """Return how many significant digits a number has, as written."""
+    return len(decimal_text(Decimal(number)).lstrip("-0.").replace(".", ""))

@@ -1,0 +1,1 @@
+"""The report: one page that says what happened to prices and stock, and how the crawls went."""

@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import openpyxl
+import pyarrow.parquet
+import pymongo
+import pytest
+from bson import Decimal128
+from scrapy.cmdline import execute
+from scrapy.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+Export = "Callable[..., int]"
+
+
+def document(number: int, **fields: Any) -> dict[str, Any]:
+    return {
+        "_id": number,
+        "product_id": number,
+        "name": f"连衣裙 {number}",
+        "price": Decimal128(f"{number}.50"),
+        "stock": number,
+        "currency": "CNY",
+        "status": "published",
+        "url": f"https://detail.1688.com/offer/{number}.html",
+        "fetched_at": NOON,
+        "price_private": False,
+        **fields,
+    }
+
+
+@pytest.fixture(scope="module")
+def database(mongo_server_uri: str) -> Iterator[str]:
+    name = "test_export"
+    now = datetime.now(UTC)
+    with pymongo.MongoClient[dict[str, Any]](mongo_server_uri) as client:
+        client.drop_database(name)
+        client[name]["products"].insert_many(
+            [*(document(number) for number in (1, 2, 3)), document(4, price_private=True)]
+        )
+        client[name]["product_changes"].insert_many(
+            {
+                "_id": f"{number}",
+                "product_id": number,
+                "sku_id": None,
+                "field": "price",
+                "old": Decimal128("10.00"),
+                "new": Decimal128(f"{number}.50"),
+                "at": now - timedelta(hours=20 * number),
+            }
+            for number in (1, 2, 3, 4)
+        )
+        yield name
+        client.drop_database(name)
+
+
+@pytest.fixture
+def export(
+    mongo_server_uri: str, database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., int]:
+    """Runs the command in a folder of its own and returns its exit code."""
+    monkeypatch.setenv("SCRAPY_SETTINGS_MODULE", "ali1688_spider.settings")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, uri: str = mongo_server_uri) -> int:
+        settings = Settings({"COMMANDS_MODULE": "ali1688_spider.commands.export"})
+        options = ["-s", f"MONGO_URI={uri}", "-s", f"MONGO_DATABASE={database}"]
+        with pytest.raises(SystemExit) as stopped:
+            execute(["scrapy", "export", *options, *arguments], settings)
+        assert isinstance(stopped.value.code, int)
+        return stopped.value.code
+
+    return run
+
+
+def ids(path: Path) -> list[str]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return [row["product_id"] for row in csv.DictReader(file)]
+
+
+def test_csv(
+    export: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export("products.csv") == 0
+    assert capsys.readouterr() == ("3 products written to products.csv\n", "")
+    lines = (tmp_path / "products.csv").read_text("utf-8-sig").splitlines()
+    assert lines[0].startswith("product_id,name,price,stock,")
+    assert lines[1].startswith("1,连衣裙 1,1.50,1,,CNY,")
+    assert ids(tmp_path / "products.csv") == ["1", "2", "3"]
+    assert [path.name for path in tmp_path.iterdir()] == ["products.csv"]
+
+
+def test_jsonl(export: Callable[..., int], tmp_path: Path) -> None:
+    assert export("products.jsonl", "--limit", "1") == 0
+    assert json.loads((tmp_path / "products.jsonl").read_text()) == {
+        "product_id": 1,
+        "name": "连衣裙 1",
+        "price": "1.50",
+        "stock": 1,
+        "currency": "CNY",
+        "status": "published",
+        "url": "https://detail.1688.com/offer/1.html",
+        "fetched_at": "2026-11-23T12:00:00Z",
+        "price_private": False,
+    }
+
+
+def test_xlsx_and_parquet(export: Callable[..., int], tmp_path: Path) -> None:
+    assert export("products.xlsx") == 0
+    sheet = openpyxl.load_workbook(tmp_path / "products.xlsx")["products"]
+    assert [cell.value for cell in sheet["C"]] == ["price", 1.5, 2.5, 3.5]
+    assert export("products.parquet") == 0
+    table = pyarrow.parquet.read_table(tmp_path / "products.parquet")
+    assert [str(price)[:4] for price in table["price"].to_pylist()] == ["1.50", "2.50", "3.50"]
+
+
+def test_filters(export: Callable[..., int], tmp_path: Path) -> None:
+    path = tmp_path / "some.csv"
+    assert export(str(path), "--private") == 0
+    assert ids(path) == ["1", "2", "3", "4"]
+    assert export(str(path), "--min-price", "2", "--max-price", "2.50", "--in-stock") == 0
+    assert ids(path) == ["2"]
+    assert export(str(path), "--status", "removed") == 0
+    assert ids(path) == []
+    assert export(str(path), "--updated-since", "2026-11-23T12:00:01Z") == 0
+    assert ids(path) == []
+
+
+def test_ids_file(
+    export: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = tmp_path / "ids.txt"
+    wanted.write_text("# mine\nhttps://detail.1688.com/offer/3.html\nx\n1\n3\n77\n")
+    assert export("some.csv", "--ids-file", "ids.txt") == 0
+    assert ids(tmp_path / "some.csv") == ["1", "3"]
+    assert capsys.readouterr() == (
+        "2 products written to some.csv\n",
+        "ids.txt, line 3: 'x' is neither a product id nor a product's URL on 1688.com; left out\n",
+    )
+
+
+def test_changes(export: Callable[..., int], tmp_path: Path) -> None:
+    assert export("changes.csv", "--changes-since", "2d") == 0
+    lines = (tmp_path / "changes.csv").read_text("utf-8-sig").splitlines()
+    assert lines[0] == "product_id,sku_id,field,old,new,at"
+    assert [line.rpartition(",")[0] for line in lines[1:]] == [
+        "2,,price,10.00,2.50",
+        "1,,price,10.00,1.50",
+    ]
+    assert export("changes.xlsx", "--changes-since", "2d") == 0
+    assert openpyxl.load_workbook(tmp_path / "changes.xlsx").sheetnames == ["changes"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["products.pdf"], "products.pdf has no suffix that says its format: end it with "),
+        (["-"], "standard output has no suffix: say --format with one of csv, jsonl, "),
+        (["a.csv", "--updated-since", "soon"], "'soon' is no time: write a date such as "),
+        (["a.csv", "--changes-since", "soon"], "'soon' is no time: write a date such as "),
+        (["a.csv", "--min-price", "1,5"], "--min-price is '1,5': say an amount in CNY such as "),
+        (["a.csv", "--limit", "-1"], "--limit is below 0: say how many rows at most"),
+        (["a.csv", "--ids-file", "none"], "--ids-file none cannot be read: No such file or "),
+        (["none/a.csv"], "none/a.csv cannot be written: No such file or directory"),
+    ],
+)
+def test_wrong_arguments_are_said_in_a_sentence(
+    export: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: list[str],
+    message: str,
+) -> None:
+    assert export(*arguments) == 1
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith(f"Error: {message}")
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_database_is_said(
+    export: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert export("a.csv", uri="") == 1
+    assert capsys.readouterr().err.startswith("Error: MONGO_URI is empty, so no products are ")
+    assert export("a.csv", uri="mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=100") == 1
+    assert capsys.readouterr().err.startswith("Error: the database at MONGO_URI does not answer")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_file_is_asked_for(
+    export: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export() == 2
+    assert export("a.csv", "b.csv") == 2
+    assert export("--unknown") == 2
+    assert capsys.readouterr().err.count("say one FILE; options are listed by") == 3
+
+
+def test_standard_output(mongo_server_uri: str, database: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "scrapy", "export", "-", "--format", "csv", "--limit", "1"]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": ":".join(sys.path),
+        "SCRAPY_SETTINGS_MODULE": "ali1688_spider.settings",
+        "MONGO_URI": mongo_server_uri,
+        "MONGO_DATABASE": database,
+    }
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, check=True, text=True
+    )
+    header, row = result.stdout.splitlines()
+    assert header.startswith("product_id,name,price,stock,")
+    assert row.startswith("1,连衣裙 1,1.50,1,")
+    assert result.stderr == "1 product written to -\n"

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pymongo
+import pytest
+from bson import Decimal128
+from scrapy.cmdline import execute
+from scrapy.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def database(mongo_server_uri: str) -> Iterator[str]:
+    name = "test_report"
+    now = datetime.now(UTC)
+    with pymongo.MongoClient[dict[str, Any]](mongo_server_uri) as client:
+        client.drop_database(name)
+        client[name]["products"].insert_many(
+            {
+                "_id": number,
+                "product_id": number,
+                "name": f"连衣裙 {number}",
+                "price": Decimal128("9.90"),
+                "stock": 5,
+                "fetched_at": now,
+            }
+            for number in (1, 2, 3)
+        )
+        client[name]["product_changes"].insert_many(
+            {
+                "_id": f"{days}",
+                "product_id": 1,
+                "sku_id": None,
+                "field": "price",
+                "old": Decimal128(old),
+                "new": Decimal128(new),
+                "at": now - timedelta(days=days),
+            }
+            for days, old, new in ((1, "12.50", "9.90"), (20, "99.00", "12.50"))
+        )
+        yield name
+        client.drop_database(name)
+
+
+@pytest.fixture
+def report(
+    mongo_server_uri: str, database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., int]:
+    """Runs the command in a folder of its own and returns its exit code."""
+    monkeypatch.setenv("SCRAPY_SETTINGS_MODULE", "ali1688_spider.settings")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, uri: str = mongo_server_uri) -> int:
+        settings = Settings({"COMMANDS_MODULE": "ali1688_spider.commands.report"})
+        options = ["-s", f"MONGO_URI={uri}", "-s", f"MONGO_DATABASE={database}"]
+        with pytest.raises(SystemExit) as stopped:
+            execute(["scrapy", "report", *options, *arguments], settings)
+        assert isinstance(stopped.value.code, int)
+        return stopped.value.code
+
+    return run
+
+
+def test_report(
+    report: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report("week.html") == 0
+    assert capsys.readouterr() == ("Report of 7 days written to week.html\n", "")
+    html = (tmp_path / "week.html").read_text()
+    assert html.startswith("<!doctype html>\n")
+    assert "Of 3 products 1 became cheaper and 0 dearer." in html
+    assert "连衣裙 1 (1), from ¥12.50 to ¥9.90 (\u221220.8 %)" in html
+    assert [path.name for path in tmp_path.iterdir()] == ["week.html"]
+
+
+def test_longer_report(report: Callable[..., int], tmp_path: Path) -> None:
+    assert report("month.html", "--days", "30") == 0
+    assert "from ¥99.00 to ¥9.90 (\u221290.0 %)" in (tmp_path / "month.html").read_text()
+
+
+def test_chosen_products(report: Callable[..., int], tmp_path: Path) -> None:
+    chosen = "3, https://detail.1688.com/offer/2.html,77,3"
+    assert report("some.html", "--products", chosen) == 0
+    html = (tmp_path / "some.html").read_text()
+    shown = [name for name in ("连衣裙 1", "连衣裙 2", "连衣裙 3") if f">{name}</h3>" in html]
+    assert shown == ["连衣裙 2", "连衣裙 3"]
+    assert "Not stored: 77." in html
+
+
+def test_standard_output(
+    report: Callable[..., int], capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert report("-") == 0
+    out, error = capsysbinary.readouterr()
+    assert out.startswith(b"<!doctype html>\n")
+    assert out.endswith(b"</html>\n")
+    assert error == b""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a.html", "--days", "0"], "--days is 0: say a number from 1 to 366"),
+        (["a.html", "--days", "367"], "--days is 367: say a number from 1 to 366"),
+        (["a.html", "--products", "1,x"], "--products: 'x' is neither a product id nor "),
+        (["a.html", "--products", ",".join(map(str, range(1, 52)))], "--products names 51: say 50"),
+        (["none/a.html"], "none/a.html cannot be written: No such file or directory"),
+    ],
+)
+def test_wrong_arguments_are_said_in_a_sentence(
+    report: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: list[str],
+    message: str,
+) -> None:
+    assert report(*arguments) == 1
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith(f"Error: {message}")
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_database_is_said(
+    report: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert report("a.html", uri="") == 1
+    assert capsys.readouterr().err.startswith("Error: MONGO_URI is empty, so no products are ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_file_is_asked_for(
+    report: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report() == 2
+    assert report("a.html", "b.html") == 2
+    assert capsys.readouterr().err.count("say one FILE.html; options are listed by") == 2

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from bson import Decimal128
+from scrapy.settings import Settings
+
+from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.exporting import selection as selection_module
+from ali1688_spider.exporting.database import stored
+from ali1688_spider.exporting.selection import Selection, changes, count_products, products
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pymongo.database import Database
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def document(number: int, **fields: Any) -> dict[str, Any]:
+    return {
+        "_id": number,
+        "product_id": number,
+        "name": f"裙 {number}",
+        "price": Decimal128(f"{number}.50"),
+        "stock": number - 1,
+        "category_id": 100 + number % 2,
+        "category_name": ["连衣裙", "衬衫"][number % 2],
+        "supplier": "厂" if number > 3 else None,
+        "status": "published",
+        "fetched_at": NOON - number * HOUR,
+        "changed_at": NOON - number * 2 * HOUR,
+        "price_private": False,
+        "internal": "not for export",
+        **fields,
+    }
+
+
+@pytest.fixture(scope="module")
+def database(mongo_server_uri: str) -> Iterator[Database[dict[str, Any]]]:
+    settings = Settings({"MONGO_URI": mongo_server_uri, "MONGO_DATABASE": "test_selection"})
+    with stored(settings) as database:
+        database.client.drop_database(database.name)
+        database["products"].insert_many(
+            [
+                *(document(number) for number in (5, 3, 1, 4, 2)),
+                document(6, price=None, price_private=True),
+                document(7, status="removed"),
+            ]
+        )
+        database["product_changes"].insert_many(
+            {
+                "_id": f"{number}-{age}",
+                "product_id": number,
+                "sku_id": None,
+                "field": "price",
+                "old": Decimal128("10.00"),
+                "new": Decimal128("9.00"),
+                "at": NOON - age * HOUR,
+                "ratio": 0.9,
+            }
+            for number in (1, 2, 6, 99)
+            for age in (3, 1, 2)
+        )
+        yield database
+        database.client.drop_database(database.name)
+
+
+@pytest.mark.parametrize(
+    ("filters", "ids"),
+    [
+        ({}, [1, 2, 3, 4, 5, 7]),
+        ({"private": True}, [1, 2, 3, 4, 5, 6, 7]),
+        ({"statuses": ("removed",)}, [7]),
+        ({"statuses": ("removed", "published")}, [1, 2, 3, 4, 5, 7]),
+        ({"category": "101"}, [1, 3, 5, 7]),
+        ({"category": "连衣裙"}, [2, 4]),
+        ({"category": "9" * 30}, []),
+        ({"supplier": "厂"}, [4, 5, 7]),
+        ({"updated_since": NOON - 2 * HOUR}, [1, 2]),
+        ({"changed_since": NOON - 2 * HOUR}, [1]),
+        ({"min_price": Decimal("3.5")}, [3, 4, 5, 7]),
+        ({"max_price": Decimal("3.49")}, [1, 2]),
+        ({"min_price": Decimal("2.50"), "max_price": Decimal("3.50")}, [2, 3]),
+        ({"in_stock": True}, [2, 3, 4, 5, 7]),
+        ({"in_stock": True, "category": "101", "supplier": "厂"}, [5, 7]),
+    ],
+)
+def test_products_pass_every_filter(
+    database: Database[dict[str, Any]], filters: dict[str, Any], ids: list[int]
+) -> None:
+    selection = Selection(**filters)
+    assert [row["product_id"] for row in products(database, selection)] == ids
+    assert count_products(database, selection) == len(ids)
+
+
+def test_only_the_record_is_read(database: Database[dict[str, Any]]) -> None:
+    assert "internal" not in next(products(database, Selection()))
+
+
+def test_products_of_given_ids(
+    database: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection_module, "IDS_AT_ONCE", 2)
+    rows = products(database, Selection(), iter([5, 2, 99, 6, 1]))
+    assert [row["product_id"] for row in rows] == [2, 5, 1]
+
+
+def test_changes_of_the_products_that_pass(
+    database: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection_module, "BATCH", 2)
+    monkeypatch.setattr(selection_module, "REMEMBERED", 2)
+
+    def found(since: datetime, ids: list[int] | None = None, **filters: Any) -> list[str]:
+        rows = changes(database, Selection(**filters), since, ids)
+        return sorted(row["_id"] for row in rows)
+
+    assert found(NOON - 2 * HOUR) == ["1-1", "1-2", "2-1", "2-2"]
+    assert found(NOON - 2 * HOUR, private=True) == ["1-1", "1-2", "2-1", "2-2", "6-1", "6-2"]
+    assert found(NOON - 9 * HOUR, category="101") == ["1-1", "1-2", "1-3"]
+    assert found(NOON - 9 * HOUR, ids=[2, 6]) == ["2-1", "2-2", "2-3"]
+    assert found(NOON) == []
+
+
+def test_changes_come_oldest_first(database: Database[dict[str, Any]]) -> None:
+    times = [row["at"] for row in changes(database, Selection(), NOON - 9 * HOUR)]
+    assert times == sorted(times)
+    assert len(times) == 6
+
+
+def test_empty_address_is_said() -> None:
+    with pytest.raises(ConfigurationError, match=r"^MONGO_URI is empty, so no products are stored"):
+        open_database("")
+
+
+def test_wrong_address_is_said() -> None:
+    with pytest.raises(ConfigurationError, match=r"^the database at MONGO_URI does not answer"):
+        open_database("http://localhost/")
+
+
+def test_unreachable_database_is_said_in_a_sentence() -> None:
+    address = "mongodb://user:hidden@127.0.0.1:9/?serverSelectionTimeoutMS=100"
+    with pytest.raises(ConfigurationError) as caught:
+        open_database(address)
+    assert str(caught.value) == (
+        "the database at MONGO_URI does not answer as it should "
+        "(127.0.0.1:9: [Errno 111] Connection refused): check the address, and that the server runs"
+    )
+
+
+def open_database(address: str) -> None:
+    with stored(Settings({"MONGO_URI": address})):
+        pytest.fail("a database that is not there was opened")

@@ -1,0 +1,221 @@
+"""The page of a report on 10,000 products and 100,000 changes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections import defaultdict
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ali1688_spider.exporting.rows import row_of
+from ali1688_spider.reporting.crawls import crawl_figures
+from ali1688_spider.reporting.curves import product_curves
+from ali1688_spider.reporting.figures import Report, ShownProduct
+from ali1688_spider.reporting.page import page
+from ali1688_spider.reporting.period import Period
+from ali1688_spider.reporting.reading import product_figures
+from ali1688_spider.reporting.summary import sentences
+from ali1688_spider.reporting.tally import tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> & \"'"
+
+
+def make_report(market: Any) -> Report:
+    """Return the report of a market, read from no database."""
+    period = Period.last_days(7, market.now)
+    changes = sorted(map(row_of, market.changes), key=itemgetter("at"))
+    figures = tally(changes, period, private=set(), top=100, most_changed=8)
+    steps = defaultdict(list)
+    for change in changes:
+        steps[change["product_id"]].append(change)
+    names = ("name", "supplier", "price", "stock", "first_seen_at")
+    products = {
+        row["product_id"]: ShownProduct(row["product_id"], *(row[name] for name in names))
+        for row in map(row_of, market.products)
+    }
+    return Report(
+        period=period,
+        products=product_figures(market.products, period),
+        changes=figures,
+        shown=products,
+        curves=[product_curves(products[n], steps[n], period) for n in figures.most_changed],
+        missing=[],
+        crawls=crawl_figures(market.crawls, latest=50),
+        daily_quota=100_000,
+    )
+
+
+@pytest.fixture(scope="module")
+def report(big_market: Any) -> Report:
+    report = make_report(big_market)
+    first = report.changes.drops[0].product_id
+    shown = report.shown[first]
+    report.shown[first] = ShownProduct(
+        shown.product_id, HOSTILE, HOSTILE, shown.price, shown.stock, shown.first_seen_at
+    )
+    return report
+
+
+@pytest.fixture(scope="module")
+def html(report: Report) -> str:
+    return page(report)
+
+
+class Page(HTMLParser):
+    """What a page's elements are and have."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_page_is_small(html: str) -> None:
+    assert len(html.encode()) < 5_000_000
+
+
+def test_page_needs_nothing_else(html: str) -> None:
+    parsed = Page(html)
+    linked = {
+        (tag, name, value)
+        for tag, attributes in parsed.tags
+        for name, value in attributes.items()
+        if name in {"src", "href", "srcset", "action", "data", "style"} or name.startswith("on")
+    }
+    assert linked == {("link", "href", "data:,")}
+    assert "//" not in re.sub(r"(?m)^\s*// .*$", "", html.replace(HOSTILE, ""))
+    assert "url(" not in html
+    assert "@import" not in html
+
+
+def test_policy_allows_the_own_style_and_script_only(html: str) -> None:
+    parsed = Page(html)
+    policy = next(
+        attributes["content"]
+        for tag, attributes in parsed.tags
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    )
+    hashes = [
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for text in re.findall(r"<(?:style|script)>(.*?)</(?:style|script)>", html, re.DOTALL)
+    ]
+    assert policy == (
+        f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    assert len(hashes) == 2
+
+
+def test_names_are_text_only(html: str) -> None:
+    tags = [tag for tag, _ in Page(html).tags]
+    assert tags.count("script") == 1
+    assert "img" not in tags
+    assert html.count("&lt;/script&gt;&lt;script&gt;alert(1)") == 3
+
+
+def test_summary_says_what_happened(report: Report) -> None:
+    drop = report.changes.drops[0]
+    told = sentences(report)
+    assert told[0] == (
+        f"Of 10,000 products {report.changes.cheaper:,} became cheaper and "
+        f"{report.changes.dearer:,} dearer."
+    )
+    assert told[1].startswith(
+        f"The biggest drop: {HOSTILE} ({drop.product_id}), from ¥{drop.old:,.2f}"
+    )
+    assert told[2].startswith("The biggest rise: ")
+    assert told[3] == (
+        f"{report.changes.sold_out:,} sold out and {report.changes.back_in_stock:,} came back in "
+        "stock."
+    )
+
+
+def test_summary_of_nothing() -> None:
+    class Empty:
+        products: tuple[Any, ...] = ()
+        changes: tuple[Any, ...] = ()
+        crawls: tuple[Any, ...] = ()
+
+    market: Any = Empty()
+    market.now = Period.last_days(1, NOON).end
+    assert sentences(make_report(market)) == [
+        "No product is stored yet; scrapy crawl product collects some."
+    ]
+    assert "No crawl ended in this time." in page(make_report(market))
+
+
+async def test_browser_shows_the_report(
+    report: Report,
+    html: str,
+    tmp_path: Path,
+    new_tab: Callable[[], AbstractAsyncContextManager[Any]],
+) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(html)
+    async with new_tab() as tab:
+        await tab.open(file.as_uri())
+        assert await tab.evaluate("document.querySelector('.lead').textContent") == " ".join(
+            sentences(report)
+        )
+        numbers = await tab.evaluate(
+            "[...document.querySelectorAll('.numbers div')].map(div => div.innerText.split('\\n'))"
+        )
+        assert ["10,000", "products stored"] in [sorted(pair) for pair in numbers]
+        await check_tables(tab, report)
+        await check_charts(tab, report)
+        assert tab.complaints == []
+        assert set(tab.addresses) <= {file.as_uri(), "data:,"}
+
+
+async def check_tables(tab: Any, report: Report) -> None:
+    async def column(number: int) -> list[str]:
+        cells = f"#drops tbody tr:not([hidden]) td:nth-child({number})"
+        texts: list[str] = await tab.evaluate(
+            f"[...document.querySelectorAll('{cells}')].map(cell => cell.textContent)"
+        )
+        return texts
+
+    prices = [f"¥{move.new:,.2f}" for move in report.changes.drops]
+    ascending = [f"¥{price:,.2f}" for price in sorted(move.new for move in report.changes.drops)]
+    assert len(prices) == 100
+    assert (await column(1))[0] == HOSTILE
+    assert await column(4) == prices
+    head = "document.querySelector('#drops th:nth-child(4)')"
+    await tab.evaluate(f"{head}.querySelector('button').click()")
+    assert await column(4) == ascending
+    assert await tab.evaluate(f"{head}.getAttribute('aria-sort')") == "ascending"
+    await tab.evaluate(f"{head}.querySelector('button').click()")
+    assert await column(4) == ascending[::-1]
+    await tab.evaluate("document.querySelector('.filter input').focus()")
+    await tab.call("Input.insertText", text="ALERT(1)")
+    assert await column(1) == [HOSTILE]
+    assert await tab.evaluate("document.querySelector('output').textContent") == "1 of 100"
+
+
+async def check_charts(tab: Any, report: Report) -> None:
+    labels = await tab.evaluate(
+        "[...document.querySelectorAll('svg')].map(svg => svg.getAttribute('aria-label'))"
+    )
+    assert len(labels) == 3 + 2 * len(report.curves) == 19
+    assert labels[1].startswith("Products whose stock changed. 16 Nov: ")
+    assert labels[3].startswith("Price now ¥")
+    heights = await tab.evaluate(
+        "[...document.querySelectorAll('svg path')].map(path => path.getBBox().height)"
+    )
+    assert len(heights) == 16
+    assert max(heights) > 50

@@ -1,0 +1,172 @@
+"""A report read from a database."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pymongo
+import pytest
+from bson import Decimal128
+
+from ali1688_spider.reporting.figures import PriceMove, ShownProduct
+from ali1688_spider.reporting.period import Period
+from ali1688_spider.reporting.reading import read_report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pymongo.database import Database
+
+    from ali1688_spider.reporting.figures import Report
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+PERIOD = Period.last_days(7, NOW)
+
+
+@pytest.fixture
+def database(mongo_server_uri: str, mongo_database: str) -> Iterator[Database[dict[str, Any]]]:
+    with pymongo.MongoClient[dict[str, Any]](mongo_server_uri, tz_aware=True) as client:
+        yield client[mongo_database]
+
+
+def product(number: int, **fields: Any) -> dict[str, Any]:
+    return {
+        "_id": number,
+        "product_id": number,
+        "name": f"裙 {number}",
+        "price": Decimal128("9.90"),
+        "stock": 5,
+        "status": "published",
+        "price_private": False,
+        "fetched_at": NOW - HOUR,
+        "first_seen_at": NOW - 30 * DAY,
+        **fields,
+    }
+
+
+def change(product_id: int, old: Any, new: Any, at: datetime, **fields: Any) -> dict[str, Any]:
+    is_price = isinstance(old, str)
+    return {
+        "product_id": product_id,
+        "sku_id": None,
+        "field": "price" if is_price else "stock",
+        "old": Decimal128(old) if is_price else old,
+        "new": Decimal128(new) if is_price else new,
+        "at": at,
+        "ratio": 0.5,
+        **fields,
+    }
+
+
+def read(database: Database[dict[str, Any]], *product_ids: int) -> Report:
+    return read_report(database, PERIOD, product_ids=product_ids, daily_quota=0)
+
+
+def test_empty_database(database: Database[dict[str, Any]]) -> None:
+    report = read(database)
+    assert (report.products.total, report.changes.changes, report.crawls.count) == (0, 0, 0)
+    assert report.curves == []
+    assert report.missing == []
+
+
+def test_products(database: Database[dict[str, Any]]) -> None:
+    database["products"].insert_many(
+        [
+            product(1),
+            product(2, stock=0, first_seen_at=NOW - DAY),
+            product(3, fetched_at=NOW - 2 * DAY, price=None, price_private=True),
+            product(4, fetched_at=NOW - 30 * DAY, status="removed"),
+        ]
+    )
+    figures = read(database).products
+    assert (figures.total, figures.collected, figures.new) == (4, 3, 1)
+    assert (figures.out_of_stock, figures.removed, figures.private) == (1, 1, {3})
+    assert figures.collected_on == {date(2026, 11, 23): 2, date(2026, 11, 21): 1}
+
+
+def test_changes_of_the_period(database: Database[dict[str, Any]]) -> None:
+    database["products"].insert_many([product(1), product(2), product(3, price_private=True)])
+    database["product_changes"].insert_many(
+        [
+            change(1, "11.00", "9.90", NOW - HOUR),
+            change(2, "9.00", "9.90", NOW - 2 * HOUR),
+            change(1, "12.50", "11.00", NOW - DAY),
+            change(1, "99.00", "12.50", NOW - 9 * DAY),
+            change(3, "5.00", "1.00", NOW - HOUR),
+            change(3, 7, 8, NOW - HOUR),
+            change(4, "2.00", "1.00", NOW - HOUR, sku_id=7),
+            change(5, "2.00", "1.00", NOW - HOUR),
+        ]
+    )
+    report = read(database)
+    assert (report.changes.changes, report.changes.changed) == (7, 5)
+    assert report.changes.drops == [
+        PriceMove(5, Decimal("2.00"), Decimal("1.00"), 1),
+        PriceMove(1, Decimal("12.50"), Decimal("9.90"), 2),
+    ]
+    assert report.changes.rises == [PriceMove(2, Decimal("9.00"), Decimal("9.90"), 1)]
+    assert report.shown[1] == ShownProduct(1, "裙 1", None, Decimal("9.90"), 5, NOW - 30 * DAY)
+    assert [curves.product.product_id for curves in report.curves] == [1, 2, 3]
+    assert report.missing == [5]
+
+
+def test_curves_of_chosen_products(database: Database[dict[str, Any]]) -> None:
+    database["products"].insert_many([product(1), product(2, price=None, price_private=True)])
+    database["product_changes"].insert_many(
+        [
+            change(1, "12.50", "9.90", NOW - HOUR),
+            change(1, "0.10", "0.20", NOW - HOUR, sku_id=7),
+            change(2, "5.00", "1.00", NOW - HOUR),
+            change(2, 7, 5, NOW - HOUR),
+        ]
+    )
+    report = read(database, 2, 99, 1)
+    assert report.missing == [99]
+    second, first = report.curves
+    assert first.price.points == [
+        (PERIOD.start, Decimal("12.50")),
+        (NOW - HOUR, Decimal("9.90")),
+    ]
+    assert first.stock.points == [(PERIOD.start, 5)]
+    assert second.price.points == [(PERIOD.start, None)]
+    assert second.stock.points == [(PERIOD.start, 7), (NOW - HOUR, 5)]
+
+
+def test_crawls_of_the_period(database: Database[dict[str, Any]]) -> None:
+    database["crawls"].insert_many(
+        {
+            "spider": f"crawl {age}",
+            "started_at": NOW - age * DAY - HOUR,
+            "finished_at": NOW - age * DAY,
+            "reason": "finished",
+            "stats": {"ali1688/calls": 10},
+        }
+        for age in (3, 1, 2, 8)
+    )
+    crawls = read(database).crawls
+    assert (crawls.count, crawls.total.numbers["calls"]) == (3, 30)
+    assert [crawl.spider for crawl in crawls.latest] == ["crawl 1", "crawl 2", "crawl 3"]
+
+
+def test_whole_market(database: Database[dict[str, Any]], small_market: Any) -> None:
+    for name in ("products", "crawls"):
+        database[name].insert_many(getattr(small_market, name), ordered=False)
+    database["product_changes"].insert_many(small_market.changes, ordered=False)
+    report = read_report(database, Period.last_days(7, small_market.now), daily_quota=0)
+    first: dict[int, Decimal] = {}
+    last: dict[int, Decimal] = {}
+    for made in small_market.changes:
+        if made["field"] == "price":
+            first.setdefault(made["product_id"], made["old"].to_decimal())
+            last[made["product_id"]] = made["new"].to_decimal()
+    assert report.products.total == 300
+    assert report.changes.changes == 3000
+    assert report.changes.cheaper == sum(last[key] < first[key] for key in first)
+    assert report.changes.dearer == sum(last[key] > first[key] for key in first)
+    biggest = min(first, key=lambda key: last[key] / first[key])
+    assert report.changes.drops[0].product_id == biggest
+    assert len(report.curves) == 8
