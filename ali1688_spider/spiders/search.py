@@ -49,7 +49,7 @@ class SearchSpider(ApiSpider):
         if own:
             text = json.dumps(self.query, sort_keys=True)
             self.source_digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        self._seen: set[Any] = set()
+        self._seen: dict[int, ApiCall] = {}
 
     @classmethod
     def check_arguments(cls, configuration: Configuration, arguments: Mapping[str, str]) -> None:
@@ -84,22 +84,30 @@ class SearchSpider(ApiSpider):
             yield ProductAnswer({}, response.payload, api.name, response.fetched_at, complete=False)
             return
         self.crawler.stats.inc_value("ali1688/search/pages")
-        ids = [row.get("product_id") for row in page.rows]
-        is_new = any(product_id not in self._seen for product_id in ids)
-        if is_new:
+        rows = list(zip(page.rows, page.payloads, strict=True))
+        new_rows = [row for row in rows if self._is_first_of(call, row[0].get("product_id"))]
+        if new_rows:
             for follow_up in next_calls(call, page, api):
                 yield self.request(follow_up)
-        elif ids:
+        elif rows:
             self.crawler.stats.inc_value("ali1688/search/repeated_pages")
-        for fields, payload in zip(page.rows, page.payloads, strict=True):
+        for fields, payload in new_rows:
             product_id = fields.get("product_id")
-            if product_id in self._seen or not price_fits(fields.get("price"), call.params):
+            if not price_fits(fields.get("price"), call.params):
                 continue
-            self._seen.add(product_id)
             if call.params.get("details") and isinstance(product_id, int):
                 yield self.request(ApiCall.product(product_id))
             else:
                 yield ProductAnswer(fields, payload, api.name, response.fetched_at, complete=False)
+
+    def _is_first_of(self, call: ApiCall, product_id: Any) -> bool:
+        """Tell whether no other call showed the product before; a call made again shows all anew.
+
+        It is made again when not all of its products could be stored.
+        """
+        if not isinstance(product_id, int):
+            return True
+        return self._seen.setdefault(product_id, call) == call
 
 
 def check_search(configuration: Configuration, arguments: Mapping[str, str]) -> None:

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ali1688_spider.sandbox.admission import Admission
+from ali1688_spider.sandbox.clock import Clock
+from ali1688_spider.sandbox.counters import Counters
+from ali1688_spider.sandbox.options import Options
+from ali1688_spider.sandbox.refusals import RefusedError
+from tests.sandbox.caller import PRODUCT, SIMPLE
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tests.sandbox.caller import Caller
+
+FAMILIES = pytest.mark.parametrize("family", ["router", "top", "param2"])
+CLOCK = "ali1688_spider.sandbox.admission.time.monotonic"
+BAN = re.compile(r"This ban will last for (\d+) more seconds")
+
+
+def test_the_rate_holds_in_every_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    options, counters = Options(qps=2), Counters()
+    gate = Admission(options, Clock(options), counters)
+    passed = []
+    for moment in (0.0, 0.5, 0.75, 0.875, 1.0, 1.25, 1.5, 1.75):
+        monkeypatch.setattr(CLOCK, lambda moment=moment: moment)
+        try:
+            gate.admit("alibaba.product.get")
+        except RefusedError as refused:
+            assert refused.refusal.name == "rate-limit"  # noqa: PT017  # one of many calls
+        else:
+            passed.append(moment)
+    assert passed == [0.0, 0.5, 1.0, 1.5]
+    assert counters.refused_rate == 4
+
+
+@pytest.mark.parametrize(
+    ("family", "code"), [("router", 7), ("top", 7), ("param2", "gw.QosAppFrequencyLimit")]
+)
+async def test_too_many_calls_are_refused_and_counted(
+    start: Callable[..., Awaitable[Caller]], family: str, code: object
+) -> None:
+    gateway = await start(qps=1)
+    answers = await asyncio.gather(*(gateway.product(family) for _ in range(20)))
+    refused = [answer.code for answer in answers if answer.code is not None]
+    assert set(refused) == {code}
+    report = await gateway.status()
+    assert report["refused_rate"] == report["errors"]["rate-limit"] == len(refused)
+    assert report["answered"] == 20 - len(refused)
+    assert report["calls"] == 20
+    assert 1 <= report["max_calls_per_second"] <= 20
+
+
+@FAMILIES
+async def test_a_ban_lasts_its_seconds(
+    start: Callable[..., Awaitable[Caller]], family: str
+) -> None:
+    gateway = await start(qps=1, ban=300.0)
+    await asyncio.gather(*(gateway.product(family) for _ in range(20)))
+    await gateway.control("settings", {"qps": 0})
+    found = BAN.search((await gateway.product(family)).body.decode())
+    assert found
+    assert 0 < int(found[1]) <= 300
+    await gateway.control("settings", {"clock_skew": 301})
+    assert BAN.search((await gateway.product(family)).body.decode()) is None
+
+
+@pytest.mark.parametrize(
+    ("family", "error"),
+    [
+        ("router", "accesscontrol.limited-by-app-access-count"),
+        ("top", "accesscontrol.limited-by-app-access-count"),
+        ("param2", "gw.NoUsageLeftError"),
+    ],
+)
+async def test_the_quota_of_a_day_in_china(
+    start: Callable[..., Awaitable[Caller]], family: str, error: str
+) -> None:
+    gateway = await start(daily_quota=2)
+    noon = datetime.fromisoformat("2026-10-10T12:00:00+08:00").timestamp() - time.time()
+    await gateway.control("settings", {"clock_skew": noon})
+
+    async def body(number: int, skew: float) -> str:
+        if family == "param2":
+            return (await gateway.product(family, number)).body.decode()
+        call = getattr(gateway, family)
+        answer = await call(
+            "alibaba.product.get", product_id=str(610_000_000_000 + number), skew=skew
+        )
+        text: str = answer.body.decode()
+        return text
+
+    for number in (1, 2):
+        assert error not in await body(number, noon)
+    refused = await body(3, noon)
+    assert error in refused
+    left = BAN.search(refused)
+    assert left
+    assert 43_000 < int(left[1]) <= 43_200
+    assert (await gateway.status())["used_today"] == 2
+    before_midnight = noon + 43_100
+    await gateway.control("settings", {"clock_skew": before_midnight})
+    assert error in await body(3, before_midnight)
+    after_midnight = noon + 43_300
+    await gateway.control("settings", {"clock_skew": after_midnight})
+    assert error not in await body(3, after_midnight)
+    assert (await gateway.status())["used_today"] == 1
+
+
+async def test_permissions_by_full_or_bare_name(gateway: Caller) -> None:
+    for name in (PRODUCT, "alibaba.product.get"):
+        await gateway.control("settings", {"deny": [name]})
+        assert (await gateway.product("param2")).code == "gw.APIACLDecline"
+        assert (await gateway.param2(SIMPLE)).code == "gw.ParamMissing"
+    assert (await gateway.product("router")).code == 11
+
+
+@FAMILIES
+async def test_timestamps_and_date_follow_the_skewed_clock(
+    start: Callable[..., Awaitable[Caller]], family: str
+) -> None:
+    gateway = await start(clock_skew=7200.0)
+    moment = {"skew": 7200.0} if family != "param2" else {}
+    names = {"router": "alibaba.product.get", "top": "alibaba.product.get", "param2": PRODUCT}
+    answer = await getattr(gateway, family)(names[family], **moment)
+    date = datetime.strptime(answer.headers["Date"], "%a, %d %b %Y %H:%M:%S %Z")  # noqa: DTZ007
+    shown = date.timestamp() - datetime.fromtimestamp(0).timestamp()  # noqa: DTZ006
+    assert abs(shown - time.time() - 7200) < 600
+    assert answer.code in (40, "gw.ParamMissing")
+    if family != "param2":
+        assert (await gateway.product(family)).code == 31
+    else:
+        stamp = str(int(time.time() * 1000))
+        assert (await gateway.param2(PRODUCT, _aop_timestamp=stamp)).code == "400"
+
+
+async def test_every_answer_has_a_date(gateway: Caller) -> None:
+    assert "GMT" in (await gateway.product("router")).headers["Date"]
+
+
+async def test_latency_delays_every_answer(
+    start: Callable[..., Awaitable[Caller]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+
+    gateway = await start(latency=250.0)
+    monkeypatch.setattr("ali1688_spider.sandbox.server.asyncio.sleep", wait)
+    await gateway.product("router")
+    assert 0.25 in waits

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ali1688_spider.sandbox.options import Options
+from ali1688_spider.sandbox.server import Sandbox
+
+if TYPE_CHECKING:
+    from ali1688_spider.servers import Server
+
+MODULE = [sys.executable, "-m", "ali1688_spider.sandbox"]
+COMMAND = [sys.executable, "-m", "scrapy", "sandbox"]
+
+
+@pytest.mark.parametrize("command", [MODULE, COMMAND], ids=["module", "command"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["term", "int"])
+def test_it_says_where_it_is_and_stops_cleanly(command: list[str], number: int) -> None:
+    arguments = ["--qps", "5", "--faults", "500", "--deny", "alibaba.product.search"]
+    process = subprocess.Popen(
+        [*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    line = process.stdout.readline()
+    assert line.startswith("Sandbox ready on http://127.0.0.1:")
+    with urllib.request.urlopen(line.split()[-1] + "/_sandbox/settings") as response:
+        settings = json.load(response)
+    assert (settings["qps"], settings["deny"]) == (5, ["alibaba.product.search"])
+    process.send_signal(number)
+    output, errors = process.communicate()
+    assert (process.returncode, output, errors) == (0, "", "")
+
+
+@pytest.mark.parametrize("command", [MODULE, COMMAND], ids=["module", "command"])
+def test_a_wrong_option_is_said_in_a_sentence(command: list[str]) -> None:
+    ended = subprocess.run(
+        [*command, "--fault-rate", "3"], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert "--fault-rate is 3.0: give a share from 0 to 1" in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("sandbox", [["--products", "3"]], indirect=True)
+def test_it_is_started_by_the_servers_module(sandbox: Server) -> None:
+    with urllib.request.urlopen(sandbox.url + "/_sandbox/products/610000000004") as response:
+        assert json.load(response)["exists"] is False
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"protocol": ("rest",)}, "--protocol is unknown: give one of router, param2, top"),
+        ({"qps": -1}, "--qps is -1: give a number from 0"),
+        ({"latency": float("nan")}, "--latency is nan: give a number from 0"),
+        ({"error_status": 100}, "--error-status is 100: give one from 200 to 599"),
+        ({"deny": ("nothing",)}, "--deny nothing: there is no such API"),
+        ({"faults": "nothing"}, "there is no fault 'nothing'"),
+    ],
+)
+async def test_wrong_options(options: dict[str, object], error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        Sandbox(Options(**options))  # type: ignore[arg-type]  # wrong on purpose
+
+
+async def test_a_port_that_is_taken() -> None:
+    first = Sandbox(Options())
+    await first.start()
+    port = int(first.url.rpartition(":")[2])
+    second = Sandbox(Options(port=port))
+    with pytest.raises(OSError, match="in use"):
+        await second.start()
+    await second.stop()
+    await first.stop()
