@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from scrapy_redis import connection
 
+from ali1688_spider.configuration import read_redis_url
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.queue import LeaseQueue
@@ -27,13 +28,10 @@ def open_queue(settings: BaseSettings, spider_name: str) -> LeaseQueue:
     Raises:
         ConfigurationError: REDIS_URL is empty or no address.
     """
-    if not settings.get("REDIS_URL"):
+    if not read_redis_url(settings):
         raise ConfigurationError(
             "REDIS_URL is empty: set it to the Redis of your workers, such as redis://localhost/0"
         )
-    try:
-        client = connection.from_settings(settings)
-    except ValueError as error:
-        raise ConfigurationError(f"REDIS_URL cannot be read: {error}") from None
+    client = connection.from_settings(settings)
     queue_key = settings.get("SCHEDULER_QUEUE_KEY") or QUEUE_KEY
     return LeaseQueue(client, QueueName(spider_name), queue_key)

@@ -123,8 +123,10 @@ def test_a_higher_priority_of_a_leased_call_holds_for_its_retry(queue: LeaseQueu
 
 
 def test_the_highest_priority_in_one_batch_wins(queue: LeaseQueue) -> None:
-    assert queue.push(products(1, 2) + products(2, priority=5)) == 2
-    assert lease_ids(queue) == [2, 1]
+    twice = products(3, priority=5) + products(3) + products(2) + products(2, priority=4)
+
+    assert queue.push(products(1) + twice) == 3
+    assert lease_ids(queue) == [3, 2, 1]
 
 
 def test_a_ready_call_is_not_delayed_by_a_push(queue: LeaseQueue) -> None:
@@ -140,9 +142,10 @@ def test_delayed_calls_come_when_they_are_due(queue: LeaseQueue, clock: Any) -> 
 
     assert lease_ids(queue) == []
     assert queue.counts().next_due == pytest.approx(60, abs=5)
+    queue.push(products(3))
     clock.delays_end()
     assert queue.counts().next_due == 0
-    assert lease_ids(queue) == [1, 2]
+    assert lease_ids(queue) == [3, 1, 2]
     assert queue.counts().next_due is None
 
 

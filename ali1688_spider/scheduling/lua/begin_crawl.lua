@@ -1,0 +1,42 @@
+-- Join or start a crawl. ARGV: digest, ms since the process started, ms to remember the crawl.
+-- Returns {'new', 'running' or 'finished', cursor}.
+
+local digest, remember = ARGV[1], tonumber(ARGV[3])
+local now = now_ms()
+
+-- Forget crawls that nobody touched for long, save those whose calls are still queued: their slot
+-- must not count for another crawl.
+local function forget_expired()
+  for _, old in ipairs(redis.call('ZRANGEBYSCORE', CRAWL_EXPIRY, '-inf', now, 'LIMIT', 0, 100)) do
+    local crawl = read_crawl(old)
+    if crawl.slot > 0 and crawl.pending > 0 then
+      write_crawl(old, crawl, now)
+    else
+      redis.call('HDEL', SLOTS, crawl.slot)
+      redis.call('HDEL', CRAWLS, old)
+      redis.call('ZREM', CRAWL_EXPIRY, old)
+    end
+  end
+end
+
+local function free_slot()
+  for slot = 1, POSITION - 1 do
+    if redis.call('HSETNX', SLOTS, slot, digest) == 1 then
+      return slot
+    end
+  end
+  return 0
+end
+
+forget_expired()
+local crawl = read_crawl(digest)
+local status = crawl and (crawl.finished_at and 'finished' or 'running') or 'new'
+if status == 'finished' and now - ARGV[2] > crawl.finished_at then
+  status = 'new'
+end
+if status == 'new' then
+  crawl = { slot = free_slot(), cursor = 0, complete = false, pending = 0 }
+end
+crawl.remember = remember
+write_crawl(digest, crawl, now)
+return { status, crawl.cursor }

@@ -1,0 +1,203 @@
+-- What several scripts of this folder do; it stands before each of them. keys.py explains the keys.
+
+local START, READY, DELAYED, SCORES, ATTEMPTS, LEASED, LEASES, WORKERS, SEQUENCE, CRAWLS, SLOTS,
+  CRAWL_EXPIRY, INTAKE, READER = unpack(KEYS)
+
+-- A score is -priority * PRIORITY + sequence * POSITION + slot, each part a whole number and all of
+-- it below 2^53, so that a double holds it exactly.
+local PRIORITY = 2 ^ 42
+local POSITION = 2 ^ 8
+local SEQUENCES = 2 ^ 34
+
+local function now_us()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+
+local function now_ms()
+  return math.floor(now_us() / 1000)
+end
+
+-- A whole number with all its digits; Lua itself writes only 14.
+local function digits(number)
+  return string.format('%.0f', number)
+end
+
+local function score_of(priority, sequence, slot)
+  return -priority * PRIORITY + (sequence % SEQUENCES) * POSITION + slot
+end
+
+local function slot_of(score)
+  return score % POSITION
+end
+
+local function has_sequence(score)
+  return score % PRIORITY >= POSITION
+end
+
+local function without_sequence(score)
+  return math.floor(score / PRIORITY) * PRIORITY + slot_of(score)
+end
+
+-- Crawls: a record is JSON {slot, cursor, complete, pending, finished_at, remember} with times in ms.
+
+local owed = {} -- slot -> how many calls more, or fewer, its crawl waits for
+
+local function owe(slot, count)
+  owed[slot] = (owed[slot] or 0) + count
+end
+
+local function read_crawl(digest)
+  local record = redis.call('HGET', CRAWLS, digest)
+  return record and cjson.decode(record)
+end
+
+local function write_crawl(digest, crawl, now)
+  if crawl.complete and crawl.pending == 0 and crawl.slot > 0 then
+    redis.call('HDEL', SLOTS, crawl.slot)
+    crawl.slot = 0
+    crawl.finished_at = now
+  end
+  redis.call('HSET', CRAWLS, digest, cjson.encode(crawl))
+  redis.call('ZADD', CRAWL_EXPIRY, digits(now + crawl.remember), digest)
+end
+
+local function pay_crawls(now)
+  for slot, count in pairs(owed) do
+    local digest = slot > 0 and count ~= 0 and redis.call('HGET', SLOTS, slot)
+    local crawl = digest and read_crawl(digest)
+    if crawl then
+      crawl.pending = math.max(0, crawl.pending + count)
+      write_crawl(digest, crawl, now)
+    end
+  end
+end
+
+-- Leases: a record is "token attempt score".
+
+local function lease_record(token, attempt, score)
+  return token .. ' ' .. attempt .. ' ' .. score
+end
+
+local function read_lease(record)
+  local token, attempt, score = string.match(record or '', '^(%S+) (%S+) (%S+)$')
+  return token, tonumber(attempt), tonumber(score)
+end
+
+local function drop_lease(member)
+  redis.call('ZREM', LEASED, member)
+  redis.call('HDEL', LEASES, member)
+end
+
+-- Queue a call that is in no queue; delay in ms.
+local function enqueue(member, score, attempts, delay, now)
+  if attempts > 0 then
+    redis.call('HSET', ATTEMPTS, member, attempts)
+  end
+  if delay > 0 then
+    redis.call('ZADD', DELAYED, digits(now + delay), member)
+    redis.call('HSET', SCORES, member, digits(score))
+  else
+    redis.call('ZADD', READY, digits(score), member)
+  end
+end
+
+-- Put a leased call back to its old place.
+local function return_lease(member, counted, now)
+  local _, attempt, score = read_lease(redis.call('HGET', LEASES, member))
+  drop_lease(member)
+  enqueue(member, score, counted and attempt or attempt - 1, 0, now)
+end
+
+-- The score of a call that is known and wanted again: the higher priority and the later crawl win.
+local function merged(old, new)
+  local old_slot, slot = slot_of(old), slot_of(new)
+  if slot == 0 then
+    slot = old_slot
+  elseif slot ~= old_slot then
+    owe(old_slot, -1)
+    owe(slot, 1)
+  end
+  local place = math.min(old, new) -- the new sequence is the higher one: it wins by priority alone
+  return place - slot_of(place) + slot
+end
+
+local function merge_leased(member, record, score)
+  local token, attempt, old = read_lease(record)
+  redis.call('HSET', LEASES, member, lease_record(token, attempt, digits(merged(old, score))))
+end
+
+local function merge_delayed(member, score)
+  local old = tonumber(redis.call('HGET', SCORES, member))
+  redis.call('HSET', SCORES, member, digits(merged(old, score)))
+end
+
+local function merge_ready(member, score)
+  local old = tonumber(redis.call('ZSCORE', READY, member))
+  local new = merged(old, score)
+  if new ~= old then
+    redis.call('ZADD', READY, digits(new), member)
+  end
+end
+
+-- Each member once, with the highest of its priorities.
+local function distinct(entries)
+  local members, by_member = {}, {}
+  for _, entry in ipairs(entries) do
+    local other = by_member[entry[1]]
+    if not other then
+      members[#members + 1] = entry[1]
+    end
+    if not other or entry[2] > other[2] then
+      by_member[entry[1]] = entry
+    end
+  end
+  return members, by_member
+end
+
+-- Queue those of the entries {member, priority, delay in ms} that are neither ready nor delayed nor
+-- leased; return how many.
+local function push(entries, slot, now)
+  local members, by_member = distinct(entries)
+  if #members == 0 then
+    return 0
+  end
+  local leases = redis.call('HMGET', LEASES, unpack(members))
+  local due = redis.call('ZMSCORE', DELAYED, unpack(members))
+  local sequence = redis.call('INCRBY', SEQUENCE, #members) - #members
+  local added = 0
+  for i, member in ipairs(members) do
+    local entry = by_member[member]
+    local score = score_of(entry[2], sequence + i, slot)
+    if leases[i] then
+      merge_leased(member, leases[i], score)
+    elseif due[i] then
+      merge_delayed(member, score)
+    elseif entry[3] > 0 and not redis.call('ZSCORE', READY, member) then
+      enqueue(member, without_sequence(score), 0, entry[3], now)
+      added = added + 1
+    elseif redis.call('ZADD', READY, 'NX', digits(score), member) == 1 then
+      added = added + 1
+    else
+      merge_ready(member, score)
+    end
+  end
+  owe(slot, added)
+  return added
+end
+
+-- {messages of producers, ready, delayed, leased, ms until the next delayed one is due or -1}
+local function counts(now)
+  local lengths = { list = 'LLEN', set = 'SCARD', zset = 'ZCARD' }
+  local length = lengths[redis.call('TYPE', START).ok]
+  local messages = length and redis.call(length, START) or 0
+  local reading = math.max(0, redis.call('LLEN', INTAKE) - 1)
+  local next_due = redis.call('ZRANGE', DELAYED, 0, 0, 'WITHSCORES')[2]
+  return {
+    messages + reading,
+    redis.call('ZCARD', READY),
+    redis.call('ZCARD', DELAYED),
+    redis.call('ZCARD', LEASED),
+    next_due and math.max(0, next_due - now) or -1,
+  }
+end

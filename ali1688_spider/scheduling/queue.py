@@ -1,0 +1,268 @@
+"""The queue of calls that the workers share."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from dataclasses import dataclass
+from itertools import islice
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from scrapy_redis.queue import Base
+
+from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
+from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.scheduling.crawls import Crawls
+from ali1688_spider.scheduling.entries import (
+    milliseconds,
+    pack_entries,
+    priority_of,
+    to_json,
+)
+from ali1688_spider.scheduling.intake import Intake
+from ali1688_spider.scheduling.keys import QueueKeys
+from ali1688_spider.scheduling.leased_calls import LeasedCall, RefusedCall
+from ali1688_spider.scheduling.scripts import LuaScripts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ali1688_spider.scheduling.entries import QueueEntry
+    from ali1688_spider.scheduling.leased_calls import Outcome
+    from ali1688_spider.scheduling.scripts import RedisClient
+
+logger = logging.getLogger(__name__)
+
+ENTRIES_AT_ONCE = 1000
+OUTCOMES_AT_ONCE = 200
+MOST_LEASED_AT_ONCE = 1000
+
+
+class CallSerializer:
+    """What scrapy-redis calls a serializer: the queue holds calls in JSON, never pickles."""
+
+    @staticmethod
+    def dumps(call: ApiCall) -> str:
+        """Return the message of *call*."""
+        return call.encode()
+
+    @staticmethod
+    def loads(message: str | bytes) -> ApiCall:
+        """Return the call of *message*; raise :class:`MalformedMessageError` when it is none."""
+        return ApiCall.decode(message)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """How much is in the queue.
+
+    Attributes:
+        messages: Messages of producers that no worker has queued yet.
+        ready: Calls that may be made now.
+        delayed: Calls that are made later.
+        leased: Calls that workers work on.
+        next_due: Seconds until the next delayed call may be made; None when there is none.
+    """
+
+    messages: int
+    ready: int
+    delayed: int
+    leased: int
+    next_due: float | None
+
+    @classmethod
+    def of(cls, answer: list[int]) -> QueueCounts:
+        """Read a script's answer."""
+        messages, ready, delayed, leased, next_due = answer
+        return cls(messages, ready, delayed, leased, next_due / 1000 if next_due >= 0 else None)
+
+    @property
+    def calls(self) -> int:
+        """Calls in the queue, whatever their state."""
+        return self.ready + self.delayed + self.leased
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseAnswer:
+    """What a worker got.
+
+    Attributes:
+        calls: Calls to make, the first one first.
+        refused: Calls to record as failed.
+        reclaimed: How many calls of silent workers went back into the queue.
+        counts: What the queue holds now.
+    """
+
+    calls: tuple[LeasedCall, ...]
+    refused: tuple[RefusedCall, ...]
+    reclaimed: int
+    counts: QueueCounts
+
+
+@dataclass(frozen=True, slots=True)
+class SettleAnswer:
+    """What became of the outcomes.
+
+    Attributes:
+        added: How many of the children were not queued before.
+        stale: Outcomes that changed nothing, since the lease had gone to somebody else.
+    """
+
+    added: int
+    stale: tuple[Outcome, ...]
+
+
+class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
+    """Calls, each of them once, that workers lease, make and settle.
+
+    A call that is ready, delayed or leased is not queued a second time. A worker that is silent
+    for longer than its lease loses its calls to the others; what it settles afterwards changes
+    nothing. The queue may be used from several threads; each call is one script in Redis, whose
+    work is bounded, and raises ``redis.exceptions.RedisError`` when Redis is away. Everything may
+    then be tried again as it was.
+
+    Args:
+        server: Client of Redis, as :mod:`scrapy_redis.connection` makes it.
+        spider: A spider, or its class: its name goes into the key.
+        key: scrapy-redis's ``SCHEDULER_QUEUE_KEY``.
+        serializer: scrapy-redis's ``SCHEDULER_SERIALIZER``: must not be set.
+        lease_seconds: How long a worker may be silent.
+        max_attempts: How often a call is leased before it is refused.
+
+    Attributes:
+        keys: The keys in Redis.
+        worker: Number of this worker, drawn at random.
+        crawls: The crawls that put calls into this queue.
+        intake: Reads the messages of producers into this queue.
+    """
+
+    def __init__(
+        self,
+        server: RedisClient,
+        spider: Any,
+        key: str,
+        serializer: Any = None,
+        *,
+        lease_seconds: float = 60.0,
+        max_attempts: int = 5,
+    ) -> None:
+        if serializer is not None and serializer is not CallSerializer:
+            raise ConfigurationError(
+                "SCHEDULER_SERIALIZER is set: leave it out, the queue holds API calls in JSON only"
+            )
+        super().__init__(server, spider, key, CallSerializer)
+        self.keys = QueueKeys.of(self.key)
+        self.worker = secrets.randbits(52)
+        self._scripts = LuaScripts(server, self.keys, __package__, prelude="queue")
+        self.crawls = Crawls(self._scripts)
+        self.intake = Intake(self._scripts, self.worker)
+        self._lease_ms = milliseconds(lease_seconds)
+        self._max_attempts = max_attempts
+        self._held: dict[bytes, str] = {}
+        self._lock = Lock()
+
+    def push(self, entries: Iterable[QueueEntry], crawl: str = "") -> int:
+        """Queue calls; return how many were not queued before.
+
+        A call that is queued already moves forward when its new priority is higher.
+
+        Args:
+            entries: The calls, any number of them.
+            crawl: Digest of the crawl that waits for them.
+        """
+        rest = iter(entries)
+        added = 0
+        while batch := list(islice(rest, ENTRIES_AT_ONCE)):
+            added += self._scripts.run("push", pack_entries(batch), crawl)
+        return added
+
+    def lease(self, count: int) -> LeaseAnswer:
+        """Lease up to *count* calls, at most 1000; also what became due or was abandoned."""
+        count = min(count, MOST_LEASED_AT_ONCE)
+        with self._lock:
+            token, surplus, reclaimed, counts, taken = self._scripts.run(
+                "lease", self.worker, self._lease_ms, count, len(self._held)
+            )
+            self._held |= dict.fromkeys(taken[::3], token.decode())
+            if surplus > 0:
+                # An answer got lost on its way, or Redis lost our last steps when it crashed.
+                returned = self._give_back(self._held)
+                logger.info("Gave back %d leases that this worker knows nothing of", returned)
+        leases = [
+            self._read_lease(message, token.decode(), attempt, int(score))
+            for message, attempt, score in zip(*[iter(taken)] * 3, strict=True)
+        ]
+        return LeaseAnswer(
+            tuple(lease for lease in leases if isinstance(lease, LeasedCall)),
+            tuple(lease for lease in leases if isinstance(lease, RefusedCall)),
+            reclaimed,
+            QueueCounts.of(counts),
+        )
+
+    def settle(self, outcomes: Iterable[Outcome]) -> SettleAnswer:
+        """End leases; children are queued in the same step that ends the lease of their parent."""
+        added, stale = 0, []
+        rest = iter(outcomes)
+        while batch := list(islice(rest, OUTCOMES_AT_ONCE)):
+            new, *lost = self._scripts.run(
+                "settle",
+                to_json([outcome.pack() for outcome in batch]),
+                *(outcome.lease.message for outcome in batch),
+            )
+            added += new
+            stale += [batch[index] for index in lost]
+            self._forget(outcome.lease for outcome in batch)
+        return SettleAnswer(added, tuple(stale))
+
+    def heartbeat(self) -> bool:
+        """Keep the leases of this worker; return False when it was silent for too long.
+
+        Its calls may then have gone to others.
+        """
+        alive = self._scripts.run("heartbeat", self.worker, self._lease_ms)
+        return bool(alive) or not self._held
+
+    def release_worker(self) -> int:
+        """Give back, uncounted, all that this worker has leased; return how many calls."""
+        with self._lock:
+            self._held.clear()
+            total = 0
+            while returned := self._give_back((), leaving=True):
+                total += returned
+            return total
+
+    def counts(self) -> QueueCounts:
+        """Return how much is in the queue."""
+        return QueueCounts.of(self._scripts.run("counts"))
+
+    def clear(self) -> None:
+        """Delete the queue with all that belongs to it, save the messages of producers."""
+        self.server.unlink(*self.keys[1:])
+
+    def __len__(self) -> int:
+        return self.counts().calls
+
+    def _give_back(self, held: Iterable[bytes], *, leaving: bool = False) -> int:
+        returned: int = self._scripts.run(
+            "give_back", self.worker, MOST_LEASED_AT_ONCE, int(leaving), *held
+        )
+        return returned
+
+    def _forget(self, leases: Iterable[LeasedCall | RefusedCall]) -> None:
+        with self._lock:
+            for lease in leases:
+                if self._held.get(lease.message) == lease.token:
+                    del self._held[lease.message]
+
+    def _read_lease(
+        self, message: bytes, token: str, attempt: int, score: int
+    ) -> LeasedCall | RefusedCall:
+        try:
+            call = ApiCall.decode(message)
+        except MalformedMessageError as error:
+            return RefusedCall(message, token, attempt, None, str(error))
+        if attempt > self._max_attempts:
+            reason = f"tried {attempt - 1} times, and the last try ended without an answer"
+            return RefusedCall(message, token, attempt, call, reason)
+        return LeasedCall(message, token, attempt, call, priority_of(score))

@@ -1,0 +1,289 @@
+"""Random steps on a real Redis, each compared with a model that a reader can check by eye."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.scheduling.crawls import CrawlProgress
+from ali1688_spider.scheduling.entries import QueueEntry
+from ali1688_spider.scheduling.keys import QUEUE_KEY
+from ali1688_spider.scheduling.leased_calls import LeasedCall, again, done, release, retry
+from ali1688_spider.scheduling.queue import LeaseQueue
+
+WORKERS = range(3)
+CRAWLS = ["", "a", "b"]
+product_ids = st.integers(1, 12)
+entries = st.lists(
+    st.builds(
+        QueueEntry,
+        st.builds(ApiCall.product, product_ids),
+        st.integers(-2, 2),
+        st.sampled_from([0.0, 0.0, 3600.0]),
+    ),
+    max_size=6,
+)
+
+
+@dataclass
+class Call:
+    """What the model knows of a queued call; it is leased when it has a worker."""
+
+    priority: int
+    order: int | None
+    crawl: str
+    delayed: bool = False
+    attempts: int = 0
+    worker: int | None = None
+    token: str = ""
+
+
+@dataclass
+class Model:
+    calls: dict[int, Call] = field(default_factory=dict)
+    orders: Any = field(default_factory=lambda: itertools.count(1))
+    silent: set[int] = field(default_factory=set)
+
+    def push(self, pushed: list[QueueEntry], crawl: str) -> int:
+        merged: dict[int, QueueEntry] = {}
+        for entry in pushed:
+            known = merged.get(number_of(entry))
+            if known is None or entry.priority > known.priority:
+                merged[number_of(entry)] = entry
+        before = len(self.calls)
+        for number, entry in merged.items():
+            call = self.calls.get(number)
+            if call is None:
+                order = None if entry.delay else next(self.orders)
+                self.calls[number] = Call(entry.priority, order, crawl, bool(entry.delay))
+                continue
+            call.crawl = crawl or call.crawl
+            if entry.priority > call.priority:
+                call.priority, call.order = entry.priority, next(self.orders)
+        return len(self.calls) - before
+
+    def lease(self, worker: int, count: int, *, due: set[int]) -> list[int]:
+        self.silent.discard(worker)
+        for call in self.calls.values():
+            if call.worker in self.silent:
+                call.worker = None
+        self.silent.clear()
+        for number in sorted(due, key=str):
+            call = self.calls[number]
+            call.delayed = False
+            if call.order is None:
+                call.order = next(self.orders)
+        ready = [number for number, call in self.calls.items() if self.state(call) == "ready"]
+        ready.sort(key=lambda number: (-self.calls[number].priority, self.calls[number].order))
+        for number in ready[:count]:
+            self.calls[number].worker = worker
+            self.calls[number].attempts += 1
+        return ready[:count]
+
+    def state(self, call: Call) -> str:
+        if call.worker is not None:
+            return "leased"
+        return "delayed" if call.delayed else "ready"
+
+    def numbers(self, state: str) -> set[int]:
+        return {number for number, call in self.calls.items() if self.state(call) == state}
+
+
+def number_of(entry: QueueEntry) -> int:
+    return int(entry.call.encode())
+
+
+class QueueMachine(RuleBasedStateMachine):
+    client: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.client.flushall()
+        spider = type("Spider", (), {"name": "product"})
+        self.queues = [LeaseQueue(self.client, spider, QUEUE_KEY, max_attempts=99) for _ in WORKERS]
+        self.keys = self.queues[0].keys
+        for digest in filter(None, CRAWLS):
+            self.queues[0].crawls.begin(digest, 1.0)
+        self.model = Model()
+        self.leases: list[LeasedCall] = []
+        self.due: set[int] = set()
+
+    @rule(pushed=entries, crawl=st.sampled_from(CRAWLS))
+    def push(self, pushed: list[QueueEntry], crawl: str) -> None:
+        assert self.queues[0].push(pushed, crawl) == self.model.push(pushed, crawl)
+
+    @rule(pushed=entries, overlap=st.integers(0, 3), crawl=st.sampled_from(CRAWLS[1:]))
+    def seed(self, pushed: list[QueueEntry], overlap: int, crawl: str) -> None:
+        cursor = self.queues[0].crawls.seed(crawl, 0, [])
+        cursor = self.queues[0].crawls.begin(crawl, 1.0).cursor if cursor is None else cursor
+        first = max(0, cursor - overlap)
+        self.queues[0].crawls.seed(crawl, first, pushed)
+        if len(pushed) > cursor - first:
+            self.model.push(pushed[cursor - first :], crawl)
+
+    @rule(worker=st.sampled_from(WORKERS), count=st.integers(0, 5))
+    def lease(self, worker: int, count: int) -> None:
+        answer = self.queues[worker].lease(count)
+        numbers = self.model.lease(worker, count, due=self.due)
+        self.due.clear()
+        assert [int(leased.message) for leased in answer.calls] == numbers
+        for leased in answer.calls:
+            call = self.model.calls[int(leased.message)]
+            call.token = leased.token
+            assert (leased.attempt, leased.priority) == (call.attempts, call.priority)
+        self.leases.extend(answer.calls)
+
+    @rule(worker=st.sampled_from(WORKERS), count=st.integers(1, 5))
+    def lose_the_answer_of_a_lease(self, worker: int, count: int) -> None:
+        """The worker finds out with its next lease, once it has settled what it lost before."""
+        queue = self.queues[worker]
+        for leased in self.leases:
+            call = self.model.calls.get(int(leased.message))
+            if call is None or call.worker is None or call.token != leased.token:
+                queue.settle([done(leased)])
+        queue._scripts.run("lease", queue.worker, 60_000, count, len(queue._held))
+        lost = self.model.lease(worker, count, due=self.due)
+        self.due.clear()
+        assert queue.lease(0).calls == ()
+        for number in lost:
+            self.model.calls[number].worker = None
+            self.model.calls[number].attempts -= 1
+
+    @precondition(lambda self: self.leases)
+    @rule(
+        data=st.data(),
+        action=st.sampled_from([done, retry, again, release]),
+        delay=st.sampled_from([0.0, 3600.0]),
+        children=entries,
+    )
+    def settle(self, data: Any, action: Any, delay: float, children: list[QueueEntry]) -> None:
+        """A lease may have been lost, or be settled already."""
+        leased = data.draw(st.sampled_from(self.leases))
+        call = self.model.calls.get(int(leased.message))
+        held = call is not None and call.worker is not None and call.token == leased.token
+        if action in (retry, again):
+            outcome = action(leased, delay)
+        else:
+            outcome = done(leased, children) if action is done else release(leased)
+        worker = call.worker if call is not None and held else 0
+        assert worker is not None
+        answer = self.queues[worker].settle([outcome])
+        assert answer.stale == (() if held else (outcome,))
+        if call is None or not held:
+            assert answer.added == 0
+            return
+        assert answer.added == self.model.push(list(outcome.children), call.crawl)
+        call.worker = None
+        call.delayed = outcome.delay > 0
+        call.attempts = outcome.attempts
+        if action is done:
+            del self.model.calls[int(leased.message)]
+        elif action is again:
+            call.order = None if outcome.delay else next(self.model.orders)
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def let_a_worker_be_silent(self, worker: int) -> None:
+        self.client.zadd(self.keys.workers, {str(self.queues[worker].worker): 0}, xx=True)
+        self.model.silent.add(worker)
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def heartbeat(self, worker: int) -> None:
+        holds = any(call.worker == worker for call in self.model.calls.values())
+        alive = self.queues[worker].heartbeat()
+        assert alive or worker in self.model.silent or not holds
+        self.model.silent.discard(worker)
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def let_a_worker_leave(self, worker: int) -> None:
+        mine = [call for call in self.model.calls.values() if call.worker == worker]
+        assert self.queues[worker].release_worker() == len(mine)
+        for call in mine:
+            call.worker = None
+            call.attempts -= 1
+        self.model.silent.discard(worker)
+
+    @rule()
+    def let_delays_end(self) -> None:
+        for member in self.client.zrange(self.keys.delayed, 0, -1):
+            self.client.zadd(self.keys.delayed, {member: 0})
+        self.due = self.model.numbers("delayed")
+
+    @rule(numbers=st.lists(product_ids, min_size=1, max_size=4), worker=st.sampled_from(WORKERS))
+    def read_messages(self, numbers: list[int], worker: int) -> None:
+        self.client.lpush(self.keys.start, *numbers)
+        batch = self.queues[worker].intake.take()
+        assert batch is not None
+        added = self.model.push([QueueEntry(ApiCall.product(number)) for number in numbers], "")
+        assert self.queues[worker].intake.settle(batch) == added
+        assert self.queues[worker].intake.settle(batch) == 0
+
+    @invariant()
+    def each_call_is_in_one_place(self) -> None:
+        members = {
+            "ready": self.client.zrange(self.keys.ready, 0, -1),
+            "delayed": self.client.zrange(self.keys.delayed, 0, -1),
+            "leased": self.client.zrange(self.keys.leased, 0, -1),
+        }
+        for state, found in members.items():
+            assert {int(member) for member in found} == self.model.numbers(state)
+        assert set(self.client.hkeys(self.keys.leases)) == set(members["leased"])
+        assert set(self.client.hkeys(self.keys.scores)) == set(members["delayed"])
+        attempts = {int(k): int(v) for k, v in self.client.hgetall(self.keys.attempts).items()}
+        assert attempts == {
+            number: call.attempts
+            for number, call in self.model.calls.items()
+            if call.attempts and call.worker is None
+        }
+
+    @invariant()
+    def each_crawl_knows_its_calls(self) -> None:
+        for digest in CRAWLS[1:]:
+            pending = sum(call.crawl == digest for call in self.model.calls.values())
+            progress = self.queues[0].crawls.progress(digest)
+            assert progress == CrawlProgress(complete=False, pending=pending)
+
+    @invariant()
+    def each_lease_has_a_worker_that_can_run_out(self) -> None:
+        workers = {int(worker) for worker in self.client.zrange(self.keys.workers, 0, -1)}
+        holders = {
+            self.queues[call.worker].worker
+            for call in self.model.calls.values()
+            if call.worker is not None
+        }
+        assert holders <= workers
+
+    @invariant()
+    def workers_know_what_they_hold(self) -> None:
+        for worker, queue in enumerate(self.queues):
+            held = {int(message) for message in queue._held}
+            mine = {n for n, call in self.model.calls.items() if call.worker == worker}
+            assert mine <= held
+
+
+def test_random_steps_do_what_the_model_does(redis_url: str) -> None:
+    client = redis.Redis.from_url(redis_url)
+    machine = type("QueueMachine", (QueueMachine,), {"client": client})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=40,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    client.close()

@@ -1,0 +1,62 @@
+"""Every script on a Redis Cluster, where all keys of a script have to live on one node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+from redis.cluster import RedisCluster
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS
+
+from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.scheduling.crawls import Crawl, CrawlProgress
+from ali1688_spider.scheduling.entries import QueueEntry
+from ali1688_spider.scheduling.keys import QUEUE_KEY
+from ali1688_spider.scheduling.leased_calls import done, retry
+from ali1688_spider.scheduling.queue import LeaseQueue
+from ali1688_spider.servers import free_port, start_redis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
+    # The nodes talk to each other on the port that is higher by 10,000.
+    port = next(port for port in iter(free_port, None) if port <= 55_535)
+    server = start_redis(tmp_path, port=port, arguments=("--cluster-enabled", "yes"))
+    node: Any = redis.Redis.from_url(server.url)
+    node.execute_command("CLUSTER", "ADDSLOTS", *range(REDIS_CLUSTER_HASH_SLOTS))
+    while b"cluster_state:ok" not in node.execute_command("CLUSTER", "INFO", NEVER_DECODE=True):
+        pass
+    node.close()
+    client = RedisCluster.from_url(server.url)
+    yield client
+    client.disconnect_connection_pools()  # close() leaves the connections to the nodes open
+    client.close()
+    server.stop()
+
+
+def test_every_script_works_on_a_cluster(cluster: Any) -> None:
+    spider = type("Spider", (), {"name": "product"})
+    queue = LeaseQueue(cluster, spider, QUEUE_KEY)
+    cluster.lpush(queue.keys.start, "1", "nonsense")
+
+    batch = queue.intake.take()
+    assert batch is not None
+    assert queue.intake.settle(batch) == 1
+    assert queue.crawls.begin("a", 1.0) == Crawl("new", 0)
+    assert queue.crawls.seed("a", 0, [QueueEntry(ApiCall.product(2))]) == 1
+    assert queue.crawls.end_source("a", 1) == 1
+    assert queue.push([QueueEntry(ApiCall.product(3))]) == 1
+    first, second = queue.lease(2).calls
+    assert queue.heartbeat() is True
+    assert queue.settle([retry(first, 60), done(second)]).stale == ()
+    assert queue.crawls.progress("a") == CrawlProgress(complete=True, pending=0)
+    assert [call.message for call in queue.lease(2).calls] == [b"3"]
+    assert queue.release_worker() == 1
+    assert (queue.counts().ready, queue.counts().delayed) == (1, 1)
+    queue.clear()
+    assert len(queue) == 0
