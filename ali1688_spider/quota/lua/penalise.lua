@@ -1,0 +1,4 @@
+-- Give out no slot for some time. ARGV: the time.
+
+next_slot = math.max(next_slot, now + ARGV[1])
+store()

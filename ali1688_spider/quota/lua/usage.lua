@@ -1,0 +1,3 @@
+-- Returns {calls of today, time until the next free slot, time until the next day}.
+
+return { used, math.max(0, next_slot - now), reset_in }
