@@ -1,0 +1,76 @@
+"""Changes as entries of a Redis Stream.
+
+An entry has one field, ``change``: the change as JSON (see :meth:`Change.message`). Consumers read
+it with XREAD, or share the work in a consumer group with XREADGROUP and XACK.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError
+
+from ali1688_spider.storage.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis.asyncio import Redis
+
+    from ali1688_spider.storage.change import Change
+
+STREAM = "ali1688:changes"
+REMEMBERED = f"{{{STREAM}}}:ids"
+"""Sorted set of the ids of the newest changes in the stream; on the stream's node of a cluster."""
+LENGTH = 100_000
+
+_CHANGES_PER_CALL = 200
+
+# A change that comes again, after a crash in mid-delivery, is found among the remembered ids. They
+# reach back as far as the stream does, so a change is in the stream once as long as it is in it.
+_ADD_NEW = """
+local now = redis.call('TIME')
+local moment = now[1] * 1000000 + now[2]
+local length = tonumber(ARGV[1])
+for i = 2, #ARGV, 2 do
+    if redis.call('ZADD', KEYS[2], 'NX', moment + i, ARGV[i]) == 1 then
+        redis.call('XADD', KEYS[1], 'MAXLEN', '~', length, '*', 'change', ARGV[i + 1])
+    end
+end
+redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -length - 1)
+"""
+
+
+class RedisStream:
+    """Appends changes to the stream ``ali1688:changes``, each one once.
+
+    Args:
+        redis: The client; whoever made it closes it.
+        length: About how many entries the stream keeps; the oldest go first.
+    """
+
+    def __init__(self, redis: Redis, *, length: int = LENGTH) -> None:
+        self._add_new = redis.register_script(_ADD_NEW)
+        self._length = length
+
+    async def deliver(self, changes: Sequence[Change]) -> None:
+        """Append those of *changes* that are not in the stream yet.
+
+        Raises:
+            StoreUnavailableError: Redis does not answer.
+        """
+        for start in range(0, len(changes), _CHANGES_PER_CALL):
+            arguments: list[str | int] = [self._length]
+            for change in changes[start : start + _CHANGES_PER_CALL]:
+                arguments += [change.id, _to_json(change)]
+            try:
+                await self._add_new(keys=[STREAM, REMEMBERED], args=arguments)
+            except RedisError as error:
+                raise StoreUnavailableError(
+                    f"Redis takes no changes ({error}): start it, or correct REDIS_URL"
+                ) from error
+
+
+def _to_json(change: Change) -> str:
+    return json.dumps(change.message(), ensure_ascii=False, separators=(",", ":"))

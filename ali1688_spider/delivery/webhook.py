@@ -1,0 +1,150 @@
+"""Changes as signed HTTP posts to an address of the user's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from ali1688_spider.delivery.signature import (
+    DELIVERY_HEADER,
+    SIGNATURE_HEADER,
+    TIMESTAMP_HEADER,
+    signature,
+)
+from ali1688_spider.gateway.backoff import Backoff
+from ali1688_spider.storage.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ali1688_spider.delivery.webhook_outbox import Delivery, WebhookOutbox
+    from ali1688_spider.storage.change import Change
+    from ali1688_spider.storage.patience import Patience
+
+logger = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 10.0
+CLOSE_SECONDS = 10.0
+POLL_SECONDS = 15.0
+
+
+class Webhook:
+    """Posts changes as JSON, ``{"changes": [...]}`` (see :meth:`Change.message`), oldest first.
+
+    The crawl only lets changes wait in the outbox; a task of its own sends them, one delivery at a
+    time. What does not answer 2xx is tried again, for as long as it takes, in later crawls too. A
+    delivery whose answer was lost comes again, so a receiver remembers the ids of changes.
+
+    Args:
+        url: Where the changes go.
+        secret: Signs the deliveries.
+        outbox: Where changes wait.
+        patience: Waits for the database when it is away.
+        count: Called with ``delivered`` or ``failed`` and how many changes, for statistics.
+        backoff: How long to wait after a failure.
+        close_seconds: How long :meth:`close` goes on sending.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        secret: str,
+        outbox: WebhookOutbox,
+        patience: Patience,
+        *,
+        count: Callable[[str, int], object] = lambda _name, _number: None,
+        backoff: Backoff | None = None,
+        close_seconds: float = CLOSE_SECONDS,
+    ) -> None:
+        self._url = url
+        self._secret = secret
+        self._outbox = outbox
+        self._patience = patience
+        self._count = count
+        self._backoff = backoff or Backoff(base=1.0, cap=600.0)
+        self._close_seconds = close_seconds
+        self._new = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._failures = 0
+        self._sender: asyncio.Task[None] | None = None
+
+    async def deliver(self, changes: Sequence[Change]) -> None:
+        """Let *changes* wait for being sent."""
+        await self._outbox.add(changes)
+        self._new.set()
+
+    async def start(self) -> None:
+        """Begin to send what waits, that of earlier crawls too."""
+        await self._outbox.ensure_indexes()
+        self._sender = asyncio.create_task(self._send_all())
+
+    async def close(self) -> None:
+        """Send what is due, for some seconds at most; the rest waits for the next crawl."""
+        if self._sender is None:
+            return
+        self._closing.set()
+        self._new.set()
+        await asyncio.wait({self._sender}, timeout=self._close_seconds)
+        self._sender.cancel()
+        with contextlib.suppress(asyncio.CancelledError, StoreUnavailableError):
+            await self._sender
+
+    async def _send_all(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            while not (self._closing.is_set() and self._failures):
+                self._new.clear()
+                delivery = await self._patience.repeat(self._outbox.claim)
+                if delivery is not None:
+                    await self._send(session, delivery)
+                elif self._closing.is_set():
+                    return
+                else:
+                    await _wait(self._new, POLL_SECONDS)
+
+    async def _send(self, session: aiohttp.ClientSession, delivery: Delivery) -> None:
+        problem = await self._post(session, delivery)
+        if problem is None:
+            await self._patience.repeat(lambda: self._outbox.settle(delivery))
+            self._count("delivered", len(delivery.changes))
+            if self._failures:
+                logger.info("The webhook takes changes again.")
+            self._failures = 0
+            return
+        if not self._failures:
+            logger.warning("The webhook takes no changes, they wait and are kept: %s", problem)
+        self._failures += 1
+        self._count("failed", len(delivery.changes))
+        due_in = self._backoff.delay(delivery.attempts + 1)
+        await self._patience.repeat(lambda: self._outbox.postpone(delivery, due_in))
+        await _wait(self._closing, self._backoff.delay(self._failures))
+
+    async def _post(self, session: aiohttp.ClientSession, delivery: Delivery) -> str | None:
+        """Send *delivery*; return why it did not arrive, without the address: it may be secret."""
+        content = {"changes": [change.message() for change in delivery.changes]}
+        body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+        timestamp = str(int(time.time()))
+        headers = {
+            "Content-Type": "application/json",
+            DELIVERY_HEADER: delivery.id,
+            TIMESTAMP_HEADER: timestamp,
+            SIGNATURE_HEADER: signature(self._secret, timestamp, body),
+        }
+        try:
+            async with session.post(
+                self._url, data=body, headers=headers, allow_redirects=False
+            ) as answer:
+                return None if 200 <= answer.status < 300 else f"it answers {answer.status}"
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return f"it does not answer ({type(error).__name__})"
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)

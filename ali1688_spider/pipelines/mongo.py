@@ -1,0 +1,187 @@
+"""Stores products in MongoDB, and tells other programs what changed."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import bson
+from pymongo.errors import PyMongoError
+from scrapy.exceptions import CloseSpider, DropItem, NotConfigured
+
+from ali1688_spider.closing import Closing
+from ali1688_spider.delivery.channels import Channels
+from ali1688_spider.delivery.settings import DeliverySettings
+from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.items import Product
+from ali1688_spider.pipelines.documents import CODEC_OPTIONS
+from ali1688_spider.pipelines.rejections import Rejection, storable
+from ali1688_spider.storage.batches import BatchWriter
+from ali1688_spider.storage.connection import connect, greet
+from ali1688_spider.storage.errors import DocumentRefusedError, StoreUnavailableError, explain
+from ali1688_spider.storage.indexes import ensure_indexes
+from ali1688_spider.storage.observation import Observation
+from ali1688_spider.storage.outbox import Outbox
+from ali1688_spider.storage.patience import Patience
+from ali1688_spider.storage.product_store import ProductStore
+from ali1688_spider.storage.rejections import MongoRejectionStore
+from ali1688_spider.storage.write import Write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Self
+
+    from scrapy.crawler import Crawler
+    from scrapy.statscollectors import StatsCollector
+
+    from ali1688_spider.storage.connection import Database
+
+logger = logging.getLogger(__name__)
+
+_SET_BY_STORE = frozenset({"fetched_at", "first_seen_at", "changed_at"})
+
+
+class MongoPipeline:
+    """Returns each product once the database has it, in a batch with those of the same moment.
+
+    While the database is away, products wait, and with them the crawl: nothing else is downloaded
+    once Scrapy's ``SCRAPER_SLOT_MAX_ACTIVE_SIZE`` is reached. A crawl that has to end meanwhile
+    gives up after some seconds and fails its products with :class:`StoreUnavailableError`, so that
+    their calls are not acknowledged.
+
+    Statistics, under ``ali1688/``: ``items/stored`` are all that the database has; of them
+    ``items/new``, ``items/changed`` and ``items/unchanged``. ``items/outdated`` came later than a
+    newer answer. ``items/rejected`` were refused. ``storage/waits`` counts the waits for the
+    database, ``webhook/delivered`` and ``webhook/failed`` the changes that were sent.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        database: str,
+        *,
+        history_days: float,
+        redis_url: str,
+        delivery: DeliverySettings,
+        stats: StatsCollector,
+        closing: Callable[[], bool],
+    ) -> None:
+        self._uri = uri
+        self._database_name = database
+        self._history_days = history_days
+        self._stats = stats
+        self._patience = Patience(
+            closing=closing, waited=lambda: stats.inc_value("ali1688/storage/waits")
+        )
+        self._channels = Channels(
+            delivery,
+            redis_url,
+            self._patience,
+            count=lambda name, number: stats.inc_value(f"ali1688/webhook/{name}", number),
+        )
+        self._batches = BatchWriter[Observation, Write](self._write)
+        self._database: Database | None = None
+        self._products: ProductStore
+        self._rejections: MongoRejectionStore
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Build the pipeline from the settings.
+
+        Raises:
+            NotConfigured: ``MONGO_URI`` is empty.
+            ConfigurationError: A setting of delivery is wrong.
+        """
+        settings = crawler.settings
+        if not settings.get("MONGO_URI"):
+            raise NotConfigured("MONGO_URI is empty: products go to feeds only")
+        closing = Closing(crawler)
+        return cls(
+            settings["MONGO_URI"],
+            settings.get("MONGO_DATABASE") or "ali1688",
+            history_days=settings.getfloat("ALI1688_HISTORY_DAYS"),
+            redis_url=settings.get("REDIS_URL") or "",
+            delivery=DeliverySettings.from_settings(settings),
+            stats=crawler.stats,
+            closing=lambda: closing.begun,
+        )
+
+    async def open_spider(self) -> None:
+        """Connect, create indexes, and bring out changes that an earlier crawl could not.
+
+        Raises:
+            CloseSpider: Nothing can be stored; an ERROR in the log says why and what to do.
+        """
+        try:
+            self._database = connect(self._uri, self._database_name)
+            await greet(self._database)
+            await ensure_indexes(self._database, self._history_days)
+            await self._channels.open(self._database)
+            outbox = Outbox(self._database, [self._channels])
+            await outbox.recover()
+        except (ConfigurationError, StoreUnavailableError, PyMongoError) as error:
+            explanation = explain(error) if isinstance(error, PyMongoError) else str(error)
+            logger.error("Nothing can be stored: %s", explanation)  # noqa: TRY400  # no traceback
+            raise CloseSpider("database_unavailable") from None
+        self._products = ProductStore(self._database, outbox)
+        self._rejections = MongoRejectionStore(self._database, self._patience)
+
+    async def process_item(self, item: Any) -> Any:
+        """Return a product once it is stored, other items as they are.
+
+        Raises:
+            DropItem: The database refuses this product; it is kept in ``rejected_items``.
+            StoreUnavailableError: The crawl is closing, and the database stayed away.
+        """
+        if not isinstance(item, Product):
+            return item
+        try:
+            write = await self._batches.put(observation_of(item))
+        except DocumentRefusedError as refusal:
+            await self._reject(item, refusal)
+        self._count(write)
+        item.first_seen_at, item.changed_at = write.first_seen_at, write.changed_at
+        return item
+
+    async def close_spider(self) -> None:
+        """Write what is left, and close the connections."""
+        await self._batches.close()
+        await self._channels.close()
+        if self._database is not None:
+            await self._database.client.close()
+
+    async def _write(self, batch: Sequence[Observation]) -> list[Write | Exception]:
+        writes = [Write(observation) for observation in batch]
+        await self._patience.repeat(lambda: self._products.store(writes))
+        return [write.refusal or write for write in writes]
+
+    def _count(self, write: Write) -> None:
+        self._stats.inc_value(f"ali1688/items/{write.outcome}")
+        if write.outcome != "outdated":
+            self._stats.inc_value("ali1688/items/stored")
+
+    async def _reject(self, product: Product, refusal: DocumentRefusedError) -> NoReturn:
+        logger.warning("Rejected product %d: %s", product.product_id, refusal)
+        self._stats.inc_value("ali1688/items/rejected")
+        payload = storable(product.model_dump())
+        await self._rejections.keep(
+            Rejection(product.product_id, [str(refusal)], payload, product.fetched_at)
+        )
+        raise DropItem("refused by the database", log_level="DEBUG")
+
+
+def observation_of(product: Product) -> Observation:
+    """Return what is to be stored of *product*.
+
+    Raises:
+        DocumentRefusedError: BSON cannot hold it.
+    """
+    record = {name: value for name, value in product.__dict__.items() if name not in _SET_BY_STORE}
+    told = {name: value for name, value in record.items() if name in product.model_fields_set}
+    try:
+        encoded = bson.encode(told, codec_options=CODEC_OPTIONS)
+    # The values decide what goes wrong here, and it has to stay with them.
+    except Exception as error:
+        raise DocumentRefusedError(f"BSON cannot hold it: {error}") from error
+    untold = {name: value for name, value in record.items() if name not in told}
+    return Observation(product.product_id, product.fetched_at, encoded, untold)

@@ -1,0 +1,83 @@
+"""Group commit: what arrives while a batch is being written forms the next batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+LARGEST_BATCH = 500
+
+
+class BatchWriter(Generic[_Item, _Result]):
+    """Gathers items into batches without ever waiting for a batch to fill.
+
+    While nothing is being written, an item is written at once; the busier the crawl and the slower
+    the database, the larger the batches become by themselves. Whoever puts an item waits for its
+    batch, which is the back-pressure on the crawl.
+
+    Args:
+        write: Writes a batch and returns one result for each item, in order. A result that is an
+            exception is raised for its item alone; an exception that *write* raises, for all.
+        largest: Items in a batch at most.
+        at_once: Batches being written at the same time at most.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[_Item]], Awaitable[Sequence[_Result | Exception]]],
+        *,
+        largest: int = LARGEST_BATCH,
+        at_once: int = 1,
+    ) -> None:
+        self._write = write
+        self._largest = largest
+        self._at_once = at_once
+        self._waiting: deque[tuple[_Item, asyncio.Future[_Result]]] = deque()
+        self._writers: set[asyncio.Task[None]] = set()
+        self._writing = 0
+
+    async def put(self, item: _Item) -> _Result:
+        """Return the result for *item* once its batch is written."""
+        future: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._writing < self._at_once:
+            self._writing += 1
+            writer = asyncio.create_task(self._write_all())
+            self._writers.add(writer)
+            writer.add_done_callback(self._writers.discard)
+        return await future
+
+    async def close(self) -> None:
+        """Wait until everything that was put is written."""
+        while self._writers:
+            await asyncio.gather(*self._writers)
+
+    async def _write_all(self) -> None:
+        while self._waiting:
+            batch = list(islice(self._waiting, self._largest))
+            for _ in batch:
+                self._waiting.popleft()
+            await self._write_batch(batch)
+        self._writing -= 1
+
+    async def _write_batch(self, batch: list[tuple[_Item, asyncio.Future[_Result]]]) -> None:
+        try:
+            results = await self._write([item for item, _ in batch])
+        # Whatever it is belongs to those who wait for this batch; the next batch goes on.
+        except Exception as error:  # noqa: BLE001
+            results = [error] * len(batch)
+        for (_, future), result in zip(batch, results, strict=True):
+            if future.done():  # whoever put it was cancelled
+                continue
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)

@@ -1,0 +1,28 @@
+"""A database, a Redis client and changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest_asyncio
+from redis.asyncio import Redis
+
+from ali1688_spider.storage.connection import connect
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ali1688_spider.storage.connection import Database
+
+
+@pytest_asyncio.fixture
+async def database(mongo_uri: str, mongo_database: str) -> AsyncIterator[Database]:
+    database = connect(mongo_uri, mongo_database)
+    yield database
+    await database.client.close()
+
+
+@pytest_asyncio.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url, decode_responses=True) as client:
+        yield client

@@ -1,0 +1,59 @@
+"""Crawls without a gateway: ``store_products.py COUNT NAME=VALUE ...`` stores so many products.
+
+Prints the statistics as JSON on its last line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from scrapy import Spider
+from scrapy.crawler import AsyncCrawlerProcess
+
+from ali1688_spider.items import Product
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class ProductsSpider(Spider):
+    name = "products"
+    count = 0
+
+    async def start(self) -> AsyncIterator[Any]:
+        for number in range(1, self.count + 1):
+            yield Product(
+                product_id=number,
+                name="裙",
+                price=Decimal("12.50"),
+                stock=number,
+                url=f"https://detail.1688.com/offer/{number}.html",
+                source_api="test",
+                fetched_at=datetime.now(UTC),
+            )
+            await asyncio.sleep(0.002)
+
+
+def main() -> None:
+    settings = {
+        "ITEM_PIPELINES": {"ali1688_spider.pipelines.mongo.MongoPipeline": 300},
+        "ADDONS": {},
+        "TELNETCONSOLE_ENABLED": False,
+        "LOG_LEVEL": "INFO",
+        **dict(argument.split("=", 1) for argument in sys.argv[2:]),
+    }
+    process = AsyncCrawlerProcess(settings)
+    crawler = process.create_crawler(ProductsSpider)
+    process.crawl(crawler, count=int(sys.argv[1]))
+    process.start()
+    assert crawler.stats is not None
+    print(json.dumps(crawler.stats.get_stats(), default=str))
+
+
+if __name__ == "__main__":
+    main()

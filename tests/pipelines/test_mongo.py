@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pymongo
+import pytest
+import redis
+from bson import Decimal128
+from scrapy.exceptions import CloseSpider, DropItem, NotConfigured
+from scrapy.utils.test import get_crawler
+
+from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.items import Product
+from ali1688_spider.pipelines.mongo import MongoPipeline
+from ali1688_spider.pipelines.mongo_rejections import MongoRejections
+from ali1688_spider.pipelines.rejections import Rejection
+from ali1688_spider.servers import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pymongo.database import Database
+    from scrapy.crawler import Crawler
+
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def product(product_id: int, seconds: int = 0, **fields: Any) -> Product:
+    return Product.model_validate(
+        {
+            "product_id": product_id,
+            "name": "裙",
+            "url": f"https://detail.1688.com/offer/{product_id}.html",
+            "source_api": "alibaba.product.get",
+            "fetched_at": NOON + timedelta(seconds=seconds),
+            "currency": "CNY",
+            **fields,
+        }
+    )
+
+
+@pytest.fixture
+def crawler(mongo_uri: str, mongo_database: str) -> Crawler:
+    return get_crawler(
+        settings_dict={
+            "MONGO_URI": mongo_uri,
+            "MONGO_DATABASE": mongo_database,
+            "ALI1688_HISTORY_DAYS": "30",
+        }
+    )
+
+
+@pytest.fixture
+def stored(mongo_uri: str, mongo_database: str) -> Iterator[Database[dict[str, Any]]]:
+    with pymongo.MongoClient[dict[str, Any]](mongo_uri, tz_aware=True, tzinfo=UTC) as client:
+        yield client[mongo_database]
+
+
+def own_stats(crawler: Crawler) -> dict[str, Any]:
+    stats = crawler.stats.get_stats()
+    return {name: value for name, value in stats.items() if name.startswith("ali1688/")}
+
+
+async def test_products_are_stored_with_their_history(
+    crawler: Crawler, stored: Database[dict[str, Any]]
+) -> None:
+    pipeline = MongoPipeline.from_crawler(crawler)
+    await pipeline.open_spider()
+    new = product(7, price=Decimal("12.50"), stock=3)
+    assert await pipeline.process_item(new) is new
+    assert (new.first_seen_at, new.changed_at) == (NOON, NOON)
+    minute = timedelta(minutes=1)
+    same = await pipeline.process_item(product(7, 60, price=Decimal("12.50"), stock=3))
+    assert (same.first_seen_at, same.changed_at) == (NOON, NOON)
+    dearer = await pipeline.process_item(product(7, 120, price=Decimal("13.10"), stock=3))
+    assert (dearer.first_seen_at, dearer.changed_at) == (NOON, NOON + 2 * minute)
+    await pipeline.process_item(product(7, 90, price=Decimal(1), stock=3))
+    await pipeline.close_spider()
+
+    document = stored["products"].find_one({}, {"answer_digest": 0})
+    assert document is not None
+    assert document.pop("price_tiers") == document.pop("skus") == document.pop("images") == []
+    assert {name: value for name, value in document.items() if value not in (None, {})} == {
+        "_id": 7,
+        "product_id": 7,
+        "name": "裙",
+        "price": Decimal128("13.10"),
+        "stock": 3,
+        "currency": "CNY",
+        "price_private": False,
+        "url": "https://detail.1688.com/offer/7.html",
+        "source_api": "alibaba.product.get",
+        "fetched_at": NOON + 2 * minute,
+        "first_seen_at": NOON,
+        "changed_at": NOON + 2 * minute,
+    }
+    assert set(Product.model_fields) == set(document) - {"_id"} | {"price_tiers", "skus", "images"}
+    [change] = stored["product_changes"].find({}, {"_id": 0})
+    assert change == {
+        "product_id": 7,
+        "sku_id": None,
+        "field": "price",
+        "old": Decimal128("12.50"),
+        "new": Decimal128("13.10"),
+        "percent": 4.8,
+        "at": NOON + 2 * minute,
+    }
+    assert own_stats(crawler) == {
+        "ali1688/items/new": 1,
+        "ali1688/items/unchanged": 1,
+        "ali1688/items/changed": 1,
+        "ali1688/items/outdated": 1,
+        "ali1688/items/stored": 3,
+    }
+    expiry = stored["product_changes"].index_information()["at_1"]["expireAfterSeconds"]
+    assert expiry == 30 * 86_400
+
+
+async def test_other_items_pass(crawler: Crawler) -> None:
+    pipeline = MongoPipeline.from_crawler(crawler)
+    await pipeline.open_spider()
+    item = {"product_id": 7}
+    assert await pipeline.process_item(item) is item
+    await pipeline.close_spider()
+    assert own_stats(crawler) == {}
+
+
+async def test_a_product_that_cannot_be_encoded_is_kept_among_the_rejected(
+    crawler: Crawler, stored: Database[dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline = MongoPipeline.from_crawler(crawler)
+    await pipeline.open_spider()
+    poisonous = product(7).model_copy(update={"name": "half a pair: \ud800"})
+    with pytest.raises(DropItem):
+        await pipeline.process_item(poisonous)
+    await pipeline.close_spider()
+    [rejected] = stored["rejected_items"].find()
+    assert (rejected["product_id"], rejected["at"]) == (7, NOON)
+    assert rejected["errors"][0].startswith("BSON cannot hold it: ")
+    assert own_stats(crawler) == {"ali1688/items/rejected": 1}
+    assert caplog.messages == [f"Rejected product 7: {rejected['errors'][0]}"]
+
+
+def test_without_a_database() -> None:
+    with pytest.raises(NotConfigured, match=r"^MONGO_URI is empty: products go to feeds only$"):
+        MongoPipeline.from_crawler(get_crawler())
+
+
+def test_a_wrong_setting_of_delivery() -> None:
+    settings = {"MONGO_URI": "mongodb://127.0.0.1/", "ALI1688_CHANGE_FIELDS": "colour"}
+    with pytest.raises(ConfigurationError, match=r"^ALI1688_CHANGE_FIELDS"):
+        MongoPipeline.from_crawler(get_crawler(settings_dict=settings))
+
+
+async def test_an_unreachable_database_closes_the_spider(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ali1688_spider.storage.connection.SELECTION_SECONDS", 0.2)
+    uri = f"mongodb://user:s3cret@127.0.0.1:{free_port()}/"
+    pipeline = MongoPipeline.from_crawler(get_crawler(settings_dict={"MONGO_URI": uri}))
+    with pytest.raises(CloseSpider) as closed:
+        await pipeline.open_spider()
+    await pipeline.close_spider()
+    assert closed.value.reason == "database_unavailable"
+    [record] = caplog.records
+    assert (record.levelno, record.exc_info) == (logging.ERROR, None)
+    assert record.message.startswith("Nothing can be stored: MongoDB does not answer (127.0.0.1:")
+    assert record.message.endswith(": start it, or correct MONGO_URI")
+
+
+async def test_rejections_of_validation(crawler: Crawler, stored: Database[dict[str, Any]]) -> None:
+    rejections = MongoRejections.from_crawler(crawler)
+    await rejections.keep(Rejection(7, ["name: missing"], {"name": None}, NOON))
+    await rejections.close()
+    [rejected] = stored["rejected_items"].find({}, {"_id": 0})
+    assert rejected == {
+        "product_id": 7,
+        "errors": ["name: missing"],
+        "payload": {"name": None},
+        "at": NOON,
+    }
+
+
+async def test_changes_reach_the_redis_stream(
+    crawler: Crawler, redis_url: str, stored: Database[dict[str, Any]]
+) -> None:
+    crawler.settings.set("REDIS_URL", redis_url)
+    crawler.settings.set("ALI1688_CHANGE_MIN_PERCENT", "5")
+    pipeline = MongoPipeline.from_crawler(crawler)
+    await pipeline.open_spider()
+    await pipeline.process_item(product(7, price=Decimal(10), stock=100))
+    await pipeline.process_item(product(7, 60, price=Decimal(9), stock=99))
+    await pipeline.close_spider()
+    assert stored["product_changes"].count_documents({}) == 2
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        entries: Any = client.xrange("ali1688:changes")
+    [(_, entry)] = entries
+    assert json.loads(entry["change"])["percent"] == -10.0

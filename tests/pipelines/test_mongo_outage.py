@@ -1,0 +1,107 @@
+"""Whole crawls, in processes of their own, whose database goes away."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pymongo
+import pytest
+
+from ali1688_spider.servers import free_port, start_mongo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ali1688_spider.servers import Server
+
+PROJECT = Path(__file__).parents[2]
+COUNT = 400
+
+
+class Crawl:
+    """A crawl that stores products; its log is read to the end when it has ended."""
+
+    def __init__(self, uri: str, *settings: str) -> None:
+        script = Path(__file__).with_name("store_products.py")
+        self.process = subprocess.Popen(
+            [sys.executable, script, str(COUNT), f"MONGO_URI={uri}", *settings],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=PROJECT,
+            env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        )
+
+    def end(self) -> tuple[dict[str, Any], str]:
+        """Return the statistics and the log."""
+        output, log = self.process.communicate(timeout=60)
+        return json.loads(output.splitlines()[-1]), log
+
+
+@pytest.fixture
+def mongo(tmp_path: Path) -> Iterator[Callable[[], Server]]:
+    """Starts a server, always on the same data and port."""
+    port = free_port()
+    servers: list[Server] = []
+
+    def start() -> Server:
+        servers.append(start_mongo(tmp_path / "mongo", port=port))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+def products(server: Server) -> int:
+    with pymongo.MongoClient[dict[str, Any]](server.url) as client:
+        return client["ali1688"]["products"].count_documents({})
+
+
+def wait_for_products(server: Server, number: int) -> None:
+    while products(server) < number:
+        time.sleep(0.01)
+
+
+def test_a_database_killed_in_mid_crawl_loses_nothing(mongo: Callable[[], Server]) -> None:
+    server = mongo()
+    crawl = Crawl(server.url)
+    wait_for_products(server, COUNT // 8)
+    server.kill()
+    server = mongo()
+    stats, log = crawl.end()
+    assert products(server) == COUNT
+    assert stats["ali1688/items/stored"] == COUNT
+    assert stats["finish_reason"] == "finished"
+    assert "Traceback" not in log
+    assert log.count("Storing waits; nothing is lost. MongoDB does not answer") <= 1
+
+
+def test_a_crawl_that_has_to_end_meanwhile_gives_up(mongo: Callable[[], Server]) -> None:
+    server = mongo()
+    crawl = Crawl(server.url)
+    wait_for_products(server, COUNT // 8)
+    server.kill()
+    crawl.process.send_signal(signal.SIGTERM)
+    stats, log = crawl.end()
+    assert stats["finish_reason"] == "shutdown"
+    assert log.count("Storing waits; nothing is lost. MongoDB does not answer") == 1
+    server = mongo()
+    lost = log.count("StoreUnavailableError: the database stayed away while the crawl was closing")
+    assert lost >= 1
+    assert products(server) == stats["item_scraped_count"]
+
+
+def test_an_unreachable_database_at_the_start() -> None:
+    stats, log = Crawl(f"mongodb://user:s3cret@127.0.0.1:{free_port()}/").end()
+    assert stats["finish_reason"] == "database_unavailable"
+    assert log.count("ERROR: Nothing can be stored: MongoDB does not answer") == 1
+    assert "Traceback" not in log
+    assert "s3cret" not in log
