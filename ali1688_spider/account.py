@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from scrapy import signals
 from scrapy.utils.asyncio import run_in_thread
 from scrapy.utils.conf import closest_scrapy_cfg
 from scrapy_redis import connection
@@ -32,9 +33,10 @@ from ali1688_spider.quota.slot_pacer import SlotPacer
 from ali1688_spider.requests import TokenRequest
 from ali1688_spider.responses import text_headers
 from ali1688_spider.storage.failed_calls import failed_call_store
+from ali1688_spider.trial import Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from scrapy.crawler import Crawler
 
@@ -55,6 +57,7 @@ class Account:
         clock: The gateway's time.
         tokens: The access token in use.
         closing: Ends the crawl early.
+        trial: Holds all calls but the first back, until these show that calls are taken.
     """
 
     def __init__(
@@ -66,15 +69,21 @@ class Account:
         )
         self.clock = GatewayClock()
         self.closing = Closing(crawler)
+        self.trial = Trial()
         self._crawler = crawler
         self._redactor = redactor
         self._protocol = wire_protocol(configuration)
+        crawler.signals.connect(self.close, signals.spider_closed)
 
     @property
     def name(self) -> str:
-        """What tells this account from others, without anything secret or changing."""
+        """What tells this account from others, without anything secret or changing.
+
+        The app may act for one user or another, who may see other prices: a fingerprint of the
+        configured tokens tells them apart.
+        """
         configuration = self.configuration
-        return f"{configuration.app_key}@{configuration.gateway}"
+        return f"{configuration.app_key}:{self.tokens.grant.origin[:16]}@{configuration.gateway}"
 
     @cached_property
     def redis(self) -> Any:
@@ -105,14 +114,23 @@ class Account:
             self.configuration, closing=lambda: self.closing.begun, folder=data_folder()
         )
 
-    def open_cache(self) -> AnswerCache:
-        """Return the cache of answers: in Redis when there, else on disk."""
+    async def close(self) -> None:
+        """Give back what the crawl held open."""
+        if "failed_calls" in self.__dict__:  # no call may have failed
+            await self.failed_calls.close()
+
+    def open_cache(self, failed: Callable[[Exception], object]) -> AnswerCache:
+        """Return the cache of answers: in Redis when there, else on disk.
+
+        Args:
+            failed: Is told why answers could not be kept.
+        """
         store = (
             RedisAnswerStore(self.redis)
             if self.configuration.redis_url
             else DiskAnswerStore(data_folder() / "cache.sqlite")
         )
-        return AnswerCache(store, self.configuration.cache_ttl, run_in_thread)
+        return AnswerCache(store, self.configuration.cache_ttl, run_in_thread, failed)
 
     def address(self, call: ApiCall) -> str:
         """Return the URL that *call* goes to, without anything secret."""

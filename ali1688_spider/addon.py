@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
+
+from scrapy import signals
 
 from ali1688_spider.account import Account
 from ali1688_spider.configuration import Configuration
+from ali1688_spider.env_file import env_file, is_open_to_others
 from ali1688_spider.log_redaction import redact_logs
+from ali1688_spider.log_threshold import raise_log_threshold
 from ali1688_spider.scheduling.acknowledgement import AcknowledgementMiddleware
 
 if TYPE_CHECKING:
@@ -14,6 +19,8 @@ if TYPE_CHECKING:
 
     from scrapy.crawler import Crawler
     from scrapy.settings import BaseSettings
+
+logger = logging.getLogger(__name__)
 
 SCHEDULING = "ali1688_spider.scheduling"
 REJECTION_STORE = "ali1688_spider.pipelines.mongo_rejections.MongoRejections"
@@ -40,6 +47,9 @@ class Ali1688Addon:
         """
         configuration = Configuration.from_settings(settings)
         redactor = redact_logs(*configuration.secrets)
+        _warn_of_open_secrets()
+        # Until then Scrapy sets levels and handlers.
+        self._crawler.signals.connect(raise_log_threshold, signals.spider_opened)
         if configuration.mongo_uri:
             settings.set("ALI1688_REJECTION_STORE", REJECTION_STORE, "addon")
         self.account = Account(configuration, self._crawler, redactor)
@@ -60,3 +70,9 @@ def account_of(crawler: Crawler) -> Account:
     if addon is None:
         raise RuntimeError("add ali1688_spider.addon.Ali1688Addon to ADDONS")
     return addon.account
+
+
+def _warn_of_open_secrets() -> None:
+    path = env_file()
+    if path is not None and is_open_to_others(path):
+        logger.warning("Others can read the secrets in %s: run chmod 600 %s", path, path)

@@ -19,15 +19,17 @@ LARGEST_BATCH = 500
 class BatchWriter(Generic[_Item, _Result]):
     """Gathers items into batches without ever waiting for a batch to fill.
 
-    While nothing is being written, an item is written at once; the busier the crawl and the slower
-    the database, the larger the batches become by themselves. Whoever puts an item waits for its
-    batch, which is the back-pressure on the crawl.
+    While nothing is being written, an item is written at once, or after *gather_seconds*; the
+    busier the crawl and the slower the database, the larger the batches become by themselves.
+    Whoever puts an item waits for its batch, which is the back-pressure on the crawl.
 
     Args:
         write: Writes a batch and returns one result for each item, in order. A result that is an
             exception is raised for its item alone; an exception that *write* raises, for all.
         largest: Items in a batch at most.
         at_once: Batches being written at the same time at most.
+        gather_seconds: So long a batch that is not full waits for more. A batch costs much more
+            than an item in it, so a little waiting saves a lot of work.
     """
 
     def __init__(
@@ -36,10 +38,12 @@ class BatchWriter(Generic[_Item, _Result]):
         *,
         largest: int = LARGEST_BATCH,
         at_once: int = 1,
+        gather_seconds: float = 0.0,
     ) -> None:
         self._write = write
         self._largest = largest
         self._at_once = at_once
+        self._gather_seconds = gather_seconds
         self._waiting: deque[tuple[_Item, asyncio.Future[_Result]]] = deque()
         self._writers: set[asyncio.Task[None]] = set()
         self._writing = 0
@@ -62,6 +66,8 @@ class BatchWriter(Generic[_Item, _Result]):
 
     async def _write_all(self) -> None:
         while self._waiting:
+            if self._gather_seconds and len(self._waiting) < self._largest:
+                await asyncio.sleep(self._gather_seconds)
             batch = list(islice(self._waiting, self._largest))
             for _ in batch:
                 self._waiting.popleft()

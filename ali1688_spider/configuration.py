@@ -11,8 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
 from urllib.parse import urlsplit
 
+from redis.connection import parse_url
+
 from ali1688_spider.delivery.settings import DeliverySettings
 from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.gateway.catalogue import choose_apis
+from ali1688_spider.redaction import redact_url
+from ali1688_spider.storage.connection import check_uri
 
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
@@ -70,7 +75,7 @@ class Configuration:
             ConfigurationError: One sentence that names the first wrong setting and the way out.
         """
         protocol: ProtocolName = _choice(settings, "ALI1688_PROTOCOL", get_args(ProtocolName))
-        return cls(
+        configuration = cls(
             app_key=_required(settings, "ALI1688_APP_KEY"),
             app_secret=_required(settings, "ALI1688_APP_SECRET"),
             access_token=_text(settings, "ALI1688_ACCESS_TOKEN"),
@@ -87,11 +92,32 @@ class Configuration:
             max_attempts=_whole(settings, "ALI1688_MAX_ATTEMPTS", "tries, 1 or more", least=1),
             lease_seconds=_number(settings, "ALI1688_LEASE_SECONDS", "seconds, 1 or more", least=1),
             history_days=_number(settings, "ALI1688_HISTORY_DAYS", "days, or 0 to keep all"),
-            redis_url=_url(settings, "REDIS_URL", ("redis", "rediss", "unix")),
-            mongo_uri=_url(settings, "MONGO_URI", ("mongodb", "mongodb+srv")),
+            redis_url=read_redis_url(settings),
+            mongo_uri=_mongo_uri(settings),
             mongo_database=_database(settings),
             delivery=DeliverySettings.from_settings(settings),
         )
+        # Only to refuse the names of APIs that the protocol does not have.
+        choose_apis(protocol, configuration.product_api, configuration.search_api)
+        return configuration
+
+
+def read_redis_url(settings: BaseSettings) -> str:
+    """Return ``REDIS_URL``, which needs no other setting; empty when it is not set.
+
+    Raises:
+        ConfigurationError: It cannot be read.
+    """
+    url = _url(settings, "REDIS_URL", ("redis", "rediss", "unix"))
+    try:
+        parse_url(url or "redis://")  # type: ignore[no-untyped-call]  # upstream has no types here
+    # What the client says quotes parts of the address, and they may be the password.
+    except ValueError:
+        raise ConfigurationError(
+            "REDIS_URL cannot be read: write redis://user:password@host:6379/0 with every special "
+            "character of the user name and the password percent-encoded"
+        ) from None
+    return url
 
 
 def _text(settings: BaseSettings, name: str) -> str:
@@ -136,7 +162,8 @@ def _whole(settings: BaseSettings, name: str, meaning: str, *, least: int = 0) -
 
 def _gateway(settings: BaseSettings, protocol: ProtocolName) -> str:
     value = _text(settings, "ALI1688_GATEWAY") or DEFAULT_GATEWAYS[protocol]
-    wanted = f"ALI1688_GATEWAY is {value!r}: set it to a URL such as {DEFAULT_GATEWAYS[protocol]}"
+    shown, example = redact_url(value), DEFAULT_GATEWAYS[protocol]
+    wanted = f"ALI1688_GATEWAY is {shown!r}: set it to a URL such as {example}"
     try:
         parts = urlsplit(value)
         host, _ = parts.hostname, parts.port
@@ -145,7 +172,9 @@ def _gateway(settings: BaseSettings, protocol: ProtocolName) -> str:
     if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
         raise ConfigurationError(wanted)
     if parts.username is not None or parts.password is not None:
-        raise ConfigurationError(f"ALI1688_GATEWAY has a user name in it: {wanted.split(': ')[1]}")
+        raise ConfigurationError(
+            f"ALI1688_GATEWAY has a user name in it: set it to a URL such as {example}"
+        )
     return value.rstrip("/")
 
 
@@ -156,6 +185,13 @@ def _url(settings: BaseSettings, name: str, schemes: tuple[str, ...]) -> str:
             f"{name} is no such address: begin it with {schemes[0]}://, or leave it empty"
         )
     return value
+
+
+def _mongo_uri(settings: BaseSettings) -> str:
+    uri = _url(settings, "MONGO_URI", ("mongodb", "mongodb+srv"))
+    if uri:
+        check_uri(uri)
+    return uri
 
 
 def _database(settings: BaseSettings) -> str:

@@ -25,7 +25,8 @@ _STORE_URL = re.compile(
 )
 _OTHER_URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,20}://[^\s:/@\"'<>]*):[^\s/@\"'<>]{0,300}@")
 _URL_OPTION = re.compile(
-    r"(?i)([?&][a-z_]{0,40}(?:password|passwd|secret|token)[a-z_]{0,40}=)[^\s&#\"'<>]+"
+    r"(?i)([?&](?:[a-z_]{0,40}(?:password|passwd|secret|token)[a-z_]{0,40}"
+    r"|session|sign|_aop_signature)=)[^\s&#\"'<>]+"
 )
 
 _NAMED = re.compile(
@@ -42,7 +43,8 @@ def redact_url(text: str) -> str:
     """Return the text with the password of each URL in it replaced by ``***``.
 
     Covers passwords before the host, also those that should have been quoted and were not
-    (``redis://:p@ss/word@host``), and those given as an option (``?password=``).
+    (``redis://:p@ss/word@host``), and those given as an option (``?password=``), a call's token
+    and signature among them.
     """
     if "://" not in text:
         return text

@@ -56,15 +56,19 @@ class ApiRequest(Request):
         """
         self.access_token = access_token
         self.method = wire_call.http_method
-        self._set_url(wire_call.url)
+        self._change_url(wire_call.url)
         self._set_body(wire_call.body)
         if wire_call.body:
             self.headers["Content-Type"] = "application/x-www-form-urlencoded;charset=UTF-8"
 
     def unsign(self, url: str) -> None:
         """Forget the signature: put back the address without it, and an empty body."""
-        self._set_url(url)
+        self._change_url(url)
         self._set_body(b"")
+
+    def _change_url(self, url: str) -> None:
+        if url != self.url:  # Scrapy takes every new address apart
+            self._set_url(url)
 
     def retried(self, delay: float) -> ApiRequest:
         """Return the next try of the same call, to be sent in *delay* seconds."""

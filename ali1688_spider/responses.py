@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from ali1688_spider.requests import ApiRequest
 
 
+_TELLING_HEADERS = ("Content-Type", "Date", "Retry-After")
+
+
 def text_headers(response: Response) -> dict[str, str]:
-    """Return the headers of a response as texts, by their lower-case names."""
-    headers = response.headers.to_unicode_dict()
-    return {str(name).lower(): str(value) for name, value in headers.items()}
+    """Return as texts the headers that tell something about an answer, by lower-case names."""
+    headers = ((name, response.headers.get(name)) for name in _TELLING_HEADERS)
+    return {name.lower(): value.decode("latin-1") for name, value in headers if value is not None}
 
 
 class ApiResponse(Response):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import sqlite3
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
+
+from redis.exceptions import RedisError
 
 from ali1688_spider.batching import BatchWriter
 
@@ -15,6 +19,18 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     RunInThread = Callable[..., Awaitable[Any]]
+
+CACHE_ERRORS = (RedisError, sqlite3.Error, OSError)
+"""What a store raises that does not answer."""
+
+GATHER_SECONDS = 0.05
+"""So long an answer waits for others before they are written."""
+LOOK_UP_SECONDS = 0.01
+"""So long a look-up waits for others, to ask for all in one round trip."""
+MOST_WAITING = 1000
+"""Answers that wait at most while the store is slow; what comes then is not kept."""
+SMALL = 1024
+"""Bytes up to which compressing an answer costs more than it saves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,29 +40,28 @@ class CachedAnswer:
     Attributes:
         body: Its JSON text, as it came.
         fetched_at: When it arrived (UTC).
+        content_type: Its header ``Content-Type``, which may name the encoding; or empty.
     """
 
     body: bytes
     fetched_at: datetime
+    content_type: str = ""
 
     def encode(self) -> bytes:
-        """Return the answer as compressed JSON; nothing of it is ever run."""
-        record = {
-            "fetched_at": self.fetched_at.timestamp(),
-            # Bytes 0-255 as the characters of these numbers: any body can be kept as JSON text.
-            "body": self.body.decode("latin-1"),
-        }
-        return zlib.compress(json.dumps(record, ensure_ascii=False).encode(), 1)
+        """Return a line of JSON and the body, compressed when large; nothing of it is ever run."""
+        header = {"fetched_at": self.fetched_at.timestamp(), "content_type": self.content_type}
+        data = json.dumps(header).encode() + b"\n" + self.body
+        return data if len(data) <= SMALL else zlib.compress(data, 1)
 
     @classmethod
     def decode(cls, data: bytes) -> CachedAnswer | None:
         """Return the answer of :meth:`encode`; None for anything else."""
         try:
-            record = json.loads(zlib.decompress(data))
-            return cls(
-                str(record["body"]).encode("latin-1"),
-                datetime.fromtimestamp(float(record["fetched_at"]), UTC),
-            )
+            text = data if data.startswith(b"{") else zlib.decompress(data)
+            line, _, body = text.partition(b"\n")
+            header = json.loads(line)
+            fetched_at = datetime.fromtimestamp(float(header["fetched_at"]), UTC)
+            return cls(body, fetched_at, str(header["content_type"]))
         except (zlib.error, ValueError, KeyError, TypeError, OverflowError):
             return None
 
@@ -83,35 +98,59 @@ class AnswerCache:
         store: Where the answers are kept.
         lifetime: Seconds for which an answer is reused.
         run: Runs a blocking function in a thread.
+        failed: Is told why answers could not be kept.
     """
 
-    def __init__(self, store: AnswerStore, lifetime: float, run: RunInThread) -> None:
+    def __init__(
+        self,
+        store: AnswerStore,
+        lifetime: float,
+        run: RunInThread,
+        failed: Callable[[Exception], object],
+    ) -> None:
         self._store = store
         self._lifetime = lifetime
         self._run = run
-        self._gets: BatchWriter[str, CachedAnswer | None] = BatchWriter(self._get_many)
-        self._puts: BatchWriter[tuple[str, CachedAnswer], None] = BatchWriter(self._put_many)
+        self._failed = failed
+        self._gets = BatchWriter[str, CachedAnswer | None](
+            self._get_many, gather_seconds=LOOK_UP_SECONDS
+        )
+        self._waiting: dict[str, CachedAnswer] = {}
+        self._writer: asyncio.Task[None] | None = None
 
     async def get(self, key: str) -> CachedAnswer | None:
         """Return the answer under *key*, or None."""
-        return await self._gets.put(key)
+        return self._waiting.get(key) or await self._gets.put(key)
 
-    async def put(self, key: str, answer: CachedAnswer) -> None:
-        """Keep *answer* under *key* for the lifetime."""
-        await self._puts.put((key, answer))
+    def put(self, key: str, answer: CachedAnswer) -> None:
+        """Keep *answer* under *key* for the lifetime, soon: nobody has to wait for it."""
+        if len(self._waiting) < MOST_WAITING:
+            self._waiting[key] = answer
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_waiting())
 
     async def close(self) -> None:
         """Write what is still to be written, then release the store."""
-        await self._puts.close()
+        if self._writer is not None:
+            await self._writer
         await self._run(self._store.close)
 
     async def _get_many(self, keys: Sequence[str]) -> list[CachedAnswer | Exception | None]:
         kept = await self._run(self._store.get_many, keys)
         return [None if data is None else CachedAnswer.decode(data) for data in kept]
 
-    async def _put_many(
-        self, answers: Sequence[tuple[str, CachedAnswer]]
-    ) -> list[Exception | None]:
-        encoded = {key: answer.encode() for key, answer in answers}
-        await self._run(self._store.put_many, encoded, self._lifetime)
-        return [None] * len(answers)
+    async def _write_waiting(self) -> None:
+        try:
+            while self._waiting:
+                await asyncio.sleep(GATHER_SECONDS)
+                answers, self._waiting = self._waiting, {}
+                await self._put_many(answers)
+        finally:
+            self._writer = None
+
+    async def _put_many(self, answers: Mapping[str, CachedAnswer]) -> None:
+        encoded = {key: answer.encode() for key, answer in answers.items()}
+        try:
+            await self._run(self._store.put_many, encoded, self._lifetime)
+        except CACHE_ERRORS as error:
+            self._failed(error)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import TYPE_CHECKING
 
+from scrapy import signals
 from scrapy.commands.crawl import Command as ScrapyCrawl
 
 from ali1688_spider.configuration import Configuration
 from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.garbage_collection import collect_less_often
 from ali1688_spider.project_command import load_project
 
 if TYPE_CHECKING:
@@ -17,7 +20,17 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.spiders import Spider
 
-SUCCESS = {"finished", "shutdown", "cancelled", "idle"}
+logger = logging.getLogger(__name__)
+
+SUCCESS = {
+    "finished",
+    "shutdown",
+    "cancelled",
+    "idle",
+    "closespider_itemcount",
+    "closespider_pagecount",
+    "closespider_timeout",
+}
 
 
 class Command(ScrapyCrawl):
@@ -38,16 +51,25 @@ class Command(ScrapyCrawl):
             try:
                 self._check(args[0], opts.spargs)
             except ConfigurationError as error:
-                print(f"Error: {error}.", file=sys.stderr)
+                self._say(error)
                 self.exitcode = 1
                 return
         super().run(args, opts)
         if self._own_project and not self.exitcode:
             reason = self._crawler.stats.get_value("finish_reason")
-            self.exitcode = 0 if reason in SUCCESS else 1
+            # Without a reason it was asked to end before it began, while it waited for Redis.
+            self.exitcode = 0 if reason is None or reason in SUCCESS else 1
+
+    def _say(self, error: ConfigurationError) -> None:
+        print(f"Error: {error}.", file=sys.stderr)
+        assert self.settings is not None
+        if self.settings.get("LOG_FILE"):
+            # Of a job of Scrapyd, people read the log.
+            logger.error("%s", error)
 
     def _create_crawler(self, spidercls: type[Spider] | str) -> Crawler:
         self._crawler = super()._create_crawler(spidercls)
+        self._crawler.signals.connect(collect_less_often, signals.spider_opened)
         return self._crawler
 
     def _check(self, spider_name: str, arguments: dict[str, str]) -> None:

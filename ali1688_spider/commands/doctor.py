@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import stat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dotenv import find_dotenv
 from scrapy_redis import connection
 
 from ali1688_spider.account import token_store
@@ -15,6 +12,7 @@ from ali1688_spider.configuration import Configuration
 from ali1688_spider.diagnosis.finding import Finding
 from ali1688_spider.diagnosis.gateway import GatewayDiagnosis
 from ali1688_spider.diagnosis.servers import mongo_finding, redis_findings
+from ali1688_spider.env_file import env_file, is_open_to_others
 from ali1688_spider.gateway.clock import GatewayClock
 from ali1688_spider.gateway.tokens import TokenGrant, TokenKeeper, TokenStoreError
 from ali1688_spider.project_command import ProjectCommand
@@ -68,9 +66,9 @@ class Command(ProjectCommand):
 
 
 def _env_file() -> Finding:
-    name = find_dotenv(usecwd=True)
-    if not name:
+    path = env_file()
+    if path is None:
         return Finding("ok", ".env", "there is none")
-    if stat.S_IMODE(Path(name).stat().st_mode) & 0o077:
-        return Finding("warn", ".env", f"others can read your secrets: run chmod 600 {name}")
-    return Finding("ok", ".env", f"{name} is yours alone")
+    if is_open_to_others(path):
+        return Finding("warn", ".env", f"others can read your secrets: run chmod 600 {path}")
+    return Finding("ok", ".env", f"{path} is yours alone")

@@ -42,7 +42,7 @@ class Command(ProjectCommand):
     """
 
     def syntax(self) -> str:
-        return "list|retry [--spider SPIDER] [--limit N]"
+        return "list|retry [--spider SPIDER] [--limit N] [--output FILE]"
 
     def short_desc(self) -> str:
         return "Show the calls that were given up, or try them again"
@@ -51,6 +51,9 @@ class Command(ProjectCommand):
         super().add_options(parser)
         parser.add_argument("--spider", default="", help="only the calls of this spider")
         parser.add_argument("--limit", type=int, default=0, help="only so many, the oldest first")
+        parser.add_argument(
+            "-o", "--output", default="", help="a feed for the products of calls made here and now"
+        )
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
         assert self.settings is not None
@@ -78,13 +81,21 @@ class Command(ProjectCommand):
             if action == "list":
                 _show(chosen, len(failed))
             else:
-                await self._retry(configuration, store, chosen)
+                await self._retry(configuration, store, chosen, opts.output)
         finally:
             await store.close()
 
     async def _retry(
-        self, configuration: Configuration, store: FailedCallStore, failed: list[FailedCall]
+        self,
+        configuration: Configuration,
+        store: FailedCallStore,
+        failed: list[FailedCall],
+        output: str,
     ) -> None:
+        if not (configuration.redis_url or configuration.mongo_uri or output):
+            raise ConfigurationError(
+                "say where the products go: -o FILE, such as -o products.jsonl, or set MONGO_URI"
+            )
         by_spider: dict[str, list[FailedCall]] = defaultdict(list)
         for call in failed:
             if _decoded(call) is not None:
@@ -94,7 +105,7 @@ class Command(ProjectCommand):
             if configuration.redis_url:
                 self._queue(spider, calls)
             else:
-                self._make(spider, calls)
+                self._make(spider, calls, output)
             await store.remove(calls)
             retried += len(calls)
         verb = "queued" if configuration.redis_url else "made"
@@ -107,14 +118,17 @@ class Command(ProjectCommand):
         calls = [call for call in map(_decoded, failed) if call is not None]
         open_queue(self.settings, spider).push(QueueEntry(call) for call in calls)
 
-    def _make(self, spider: str, failed: list[FailedCall]) -> None:
+    def _make(self, spider: str, failed: list[FailedCall], output: str) -> None:
         """Make the calls in a crawl of their own; what fails again is listed again."""
         assert self.settings is not None
         with tempfile.TemporaryDirectory() as folder:
             calls_file = Path(folder, "calls")
-            calls_file.write_text("".join(f"{call.call}\n" for call in failed), encoding="utf-8")
+            calls = dict.fromkeys(call.call for call in failed)  # one may have failed repeatedly
+            calls_file.write_text("".join(f"{call}\n" for call in calls), encoding="utf-8")
             command = [sys.executable, "-m", "scrapy", "crawl", spider]
             command += ["-a", f"calls_file={calls_file}"]
+            if output:
+                command += ["-o", output]
             for name, setting in self.settings.attributes.items():
                 if setting.priority >= SETTINGS_PRIORITIES["cmdline"]:
                     command += ["-s", f"{name}={setting.value}"]

@@ -17,7 +17,7 @@ from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.project_command import ProjectCommand
 from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.producers import open_queue
-from ali1688_spider.spiders.identifier_source import STANDARD_INPUT, IdentifierSource
+from ali1688_spider.spiders.identifier_source import IdentifierSource, place
 
 if TYPE_CHECKING:
     import argparse
@@ -85,8 +85,8 @@ class Pushing:
         self._priority = priority
         self._bytes_read = 0
         # Only a file can be recognised when it is pushed again, and is worth the trouble.
-        is_file = source.file and source.file != STANDARD_INPUT
-        self._digest = f"push-{source.digest}" if is_file else ""
+        digest = source.digest if source.file else None
+        self._digest = f"push-{digest}" if digest else ""
         self.unreadable = 0
 
     def run(self) -> None:
@@ -105,7 +105,7 @@ class Pushing:
                 read += len(batch)
                 progress.update(task, completed=self._bytes_read)
         if self._digest:
-            self._queue.crawls.end_source(self._digest, read)
+            _check_cursor(self._queue.crawls.end_source(self._digest, read), read)
         counts = self._queue.counts()
         waiting = counts.messages + counts.ready + counts.delayed
         print(
@@ -127,7 +127,9 @@ class Pushing:
     def _queue_batch(self, first: int, batch: list[QueueEntry]) -> int:
         if not self._digest:
             return self._queue.push(batch)
-        return self._queue.crawls.seed(self._digest, first, batch).added
+        seeded = self._queue.crawls.seed(self._digest, first, batch)
+        _check_cursor(seeded.cursor if seeded else None, first + len(batch))
+        return seeded.added if seeded else 0
 
     def _entries(self) -> Iterator[QueueEntry]:
         for line_number, entry in self._source.entries(self._count_bytes):
@@ -135,7 +137,15 @@ class Pushing:
                 yield QueueEntry(ApiCall.product(entry), self._priority)
             else:
                 self.unreadable += 1
-                print(f"Line {line_number}: {entry}", file=sys.stderr)
+                print(f"{place(line_number)}: {entry}", file=sys.stderr)
 
     def _count_bytes(self, line: str) -> None:
         self._bytes_read += len(line)
+
+
+def _check_cursor(cursor: int | None, queued: int) -> None:
+    if cursor is None or cursor < queued:
+        raise ConfigurationError(
+            "Redis lost some of what was queued, it crashed or was emptied: push again, what is "
+            "queued already is not queued twice"
+        )

@@ -43,7 +43,9 @@ class CrawlRecord:
         return record
 
     async def write(self, spider: Spider, reason: str) -> None:
-        """Write the document."""
+        """Write the document, unless the crawl has ended for want of the database."""
+        if reason == "database_unavailable":
+            return
         configuration = account_of(self._crawler).configuration
         stats = self._crawler.stats.get_stats()
         document: dict[str, Any] = {

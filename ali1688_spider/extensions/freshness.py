@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
+from ali1688_spider.closing import CallReleasedError
 from ali1688_spider.spiders.watch import WatchSpider
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class Freshness:
         """Measure for the last time, and release the schedule."""
         if self._task is not None:
             self._task.cancel()
+            await asyncio.wait({self._task})
         await self._measure()
         await self._spider.watcher.close()
 
@@ -64,7 +67,7 @@ class Freshness:
     async def _measure(self) -> None:
         try:
             fraction = await self._spider.watcher.fraction_fresh()
-        except RedisError as error:
+        except (RedisError, sqlite3.Error, CallReleasedError) as error:
             logger.debug("Freshness not measured: %s", error)
             return
         if fraction is not None:

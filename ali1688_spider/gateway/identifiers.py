@@ -42,14 +42,21 @@ def parse_product_id(text: str) -> int:
     return _checked(digits)
 
 
-def read_identifiers(lines: Iterable[str]) -> Iterator[tuple[int, int | ValueError]]:
-    """Yield the line number, from 1, and the product id of each line, or why it has none.
+def read_identifiers(
+    lines: Iterable[str], seen: set[int] | None = None, first: int = 1
+) -> Iterator[tuple[int, int | ValueError]]:
+    """Yield the line number and the product id of each line, or why it has none.
 
     Lines are read one by one as they are asked for. Blank lines and those that start with ``#``
     are skipped, and so is an id that was there before.
+
+    Args:
+        lines: The lines.
+        seen: Ids that were there before the first line; those of the lines are added.
+        first: Number of the first line.
     """
-    seen = set()
-    for number, line in enumerate(lines, start=1):
+    seen = set() if seen is None else seen
+    for number, line in enumerate(lines, start=first):
         content = line.strip(_AROUND)
         if not content or content.startswith("#"):
             continue

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from typing import TYPE_CHECKING
 
-from redis.exceptions import RedisError
 from scrapy import signals
 from scrapy.exceptions import NotConfigured
 from scrapy.http import Response
 
 from ali1688_spider.addon import account_of
-from ali1688_spider.caching.answer_cache import CachedAnswer, cache_key
+from ali1688_spider.caching.answer_cache import CACHE_ERRORS, CachedAnswer, cache_key
 from ali1688_spider.requests import ApiRequest
 from ali1688_spider.responses import ApiResponse
 
@@ -24,12 +22,10 @@ if TYPE_CHECKING:
     from scrapy.statscollectors import StatsCollector
 
     from ali1688_spider.account import Account
-    from ali1688_spider.caching.answer_cache import AnswerCache
 
 logger = logging.getLogger(__name__)
 
 CACHED = "cached"
-CACHE_ERRORS = (RedisError, sqlite3.Error, OSError)
 
 
 class CacheMiddleware:
@@ -38,10 +34,11 @@ class CacheMiddleware:
     A cache that fails is no reason to fail: the call is made.
     """
 
-    def __init__(self, account: Account, cache: AnswerCache, stats: StatsCollector) -> None:
+    def __init__(self, account: Account, stats: StatsCollector) -> None:
         self._account = account
-        self._cache = cache
+        self._cache = account.open_cache(failed=self._note_failure)
         self._stats = stats
+        self._fails = False
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -49,7 +46,7 @@ class CacheMiddleware:
         account = account_of(crawler)
         if account.configuration.cache_ttl == 0 or not getattr(crawler.spider, "uses_cache", True):
             raise NotConfigured
-        middleware = cls(account, account.open_cache(), crawler.stats)
+        middleware = cls(account, crawler.stats)
         crawler.signals.connect(middleware.close, signals.spider_closed)
         return middleware
 
@@ -62,24 +59,26 @@ class CacheMiddleware:
         except CACHE_ERRORS as error:
             self._note_failure(error)
             return None
+        self._fails = False
         self._stats.inc_value(f"ali1688/cache/{'hit' if answer else 'miss'}")
         if answer is None:
             return None
         request.meta["fetched_at"] = answer.fetched_at
-        return Response(request.url, request=request, flags=[CACHED], body=answer.body)
+        headers = {"Content-Type": answer.content_type}
+        return Response(
+            request.url, headers=headers, request=request, flags=[CACHED], body=answer.body
+        )
 
-    async def process_response(self, request: Request, response: Response) -> Response:
+    def process_response(self, request: Request, response: Response) -> Response:
         """Keep an answer that is data and was not cached."""
         if (
             isinstance(request, ApiRequest)
             and isinstance(response, ApiResponse)
             and CACHED not in response.flags
         ):
-            answer = CachedAnswer(response.body, response.fetched_at)
-            try:
-                await self._cache.put(self._key(request), answer)
-            except CACHE_ERRORS as error:
-                self._note_failure(error)
+            content_type = (response.headers.get("Content-Type") or b"").decode("latin-1")
+            answer = CachedAnswer(response.body, response.fetched_at, content_type)
+            self._cache.put(self._key(request), answer)
         return response
 
     async def close(self) -> None:
@@ -95,4 +94,6 @@ class CacheMiddleware:
 
     def _note_failure(self, error: Exception) -> None:
         self._stats.inc_value("ali1688/cache/errors")
-        logger.warning("The cache does not answer, calls are made instead: %s", error)
+        if not self._fails:
+            self._fails = True
+            logger.warning("The cache does not answer, calls are made instead: %s", error)

@@ -78,10 +78,12 @@ class ErrorsMiddleware:
         except CallError as error:
             self._learn_time(request, response, refused=error.reaction is Reaction.CLOCK)
             if error.reaction is Reaction.GONE and request.call.operation == "product":
+                self._account.trial.end()
                 self._stats.inc_value(f"ali1688/errors/{error.error_class}")
                 return _api_response(request, response, None, gone=True)
             return await self._react(request, error)
         self._learn_time(request, response, refused=False)
+        self._account.trial.end()
         return _api_response(request, response, payload)
 
     async def process_exception(
@@ -152,6 +154,7 @@ class ErrorsMiddleware:
     async def _retry(self, request: ApiRequest, error: CallError, delay: float) -> Request:
         if request.attempt >= self._account.configuration.max_attempts:
             return await self._give_up(request, error)
+        self._account.trial.end()
         self._stats.inc_value("ali1688/retries")
         logger.info("%s: %s; trying again in %.1f s", request, error, delay)
         return request.retried(delay)
@@ -161,6 +164,7 @@ class ErrorsMiddleware:
         raise CallReleasedError(str(error))
 
     async def _give_up(self, request: ApiRequest, error: CallError) -> NoReturn:
+        self._account.trial.end()
         self._stats.inc_value("ali1688/failed_calls")
         logger.warning("%s given up: %s. %s", request, error, error.advice)
         failed = FailedCall(
@@ -176,6 +180,8 @@ class ErrorsMiddleware:
             await self._account.failed_calls.keep(failed)
         except StoreUnavailableError as away:
             logger.error("%s could not be kept among the failed calls: %s", request, away)  # noqa: TRY400  # no traceback for an outage
+            if request.handling is not None:
+                request.handling.postpone(counted=False)
             raise CallReleasedError(str(error)) from None
         if request.handling is not None:
             request.handling.acknowledge()
@@ -188,6 +194,7 @@ def _api_response(
     return ApiResponse(
         response.url,
         status=response.status,
+        headers=response.headers,
         flags=response.flags,
         body=response.body,
         request=request,

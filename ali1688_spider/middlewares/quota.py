@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -25,18 +26,24 @@ logger = logging.getLogger(__name__)
 
 
 class QuotaMiddleware:
-    """Waits for a slot; a day without any left ends the crawl, and its calls stay to be made."""
+    """Waits for a slot; a day without any left ends the crawl, and its calls stay to be made.
 
-    def __init__(self, account: Account, stats: StatsCollector) -> None:
+    A spider that ``outlasts_quota`` waits for the next day instead.
+    """
+
+    def __init__(self, account: Account, stats: StatsCollector, *, outlasts_quota: bool) -> None:
         self._account = account
         self._stats = stats
+        self._outlasts_quota = outlasts_quota
+        self._is_told = False
         configuration = account.configuration
         self._unlimited = configuration.qps == 0 and configuration.daily_quota == 0
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Build the middleware."""
-        middleware = cls(account_of(crawler), crawler.stats)
+        outlasts_quota = getattr(crawler.spider, "outlasts_quota", False)
+        middleware = cls(account_of(crawler), crawler.stats, outlasts_quota=outlasts_quota)
         crawler.signals.connect(middleware.close, signals.spider_closed)
         return middleware
 
@@ -49,17 +56,31 @@ class QuotaMiddleware:
         if self._unlimited or not isinstance(request, ApiRequest):
             return
         closing = self._account.closing
-        try:
-            await closing.unless_closing(self._account.quota.slot())
-        except DailyQuotaExhaustedError as error:
-            hours, minutes = divmod(int(error.reset_in) // 60, 60)
-            closing.close(
-                "quota_exhausted",
-                f"ALI1688_DAILY_QUOTA ({self._account.configuration.daily_quota} calls) is used "
-                f"up; the next day begins in {hours} h {minutes} min (GMT+8). Start the crawl "
-                "again then, or raise the setting to what the platform grants your app.",
-            )
-            raise CallReleasedError(str(error)) from None
+        while True:
+            try:
+                await closing.unless_closing(self._account.quota.slot())
+            except DailyQuotaExhaustedError as error:
+                if not self._outlasts_quota:
+                    closing.close(
+                        "quota_exhausted",
+                        f"{self._explain(error)} Start the crawl again then, or raise the setting "
+                        "to what the platform grants your app.",
+                    )
+                    raise CallReleasedError(str(error)) from None
+                if not self._is_told:
+                    logger.warning("%s Calls wait until then.", self._explain(error))
+                self._is_told = True
+                await closing.unless_closing(asyncio.sleep(error.reset_in))
+            else:
+                self._is_told = False
+                return
+
+    def _explain(self, error: DailyQuotaExhaustedError) -> str:
+        hours, minutes = divmod(int(error.reset_in) // 60, 60)
+        return (
+            f"ALI1688_DAILY_QUOTA ({self._account.configuration.daily_quota} calls) is used up; "
+            f"the next day begins in {hours} h {minutes} min (GMT+8)."
+        )
 
     async def close(self) -> None:
         """Give back the slots that were not used, and leave the statistics."""

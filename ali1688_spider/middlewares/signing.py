@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from scrapy import signals
 from scrapy.exceptions import IgnoreRequest
 
 from ali1688_spider.addon import account_of
+from ali1688_spider.gateway.tokens import TokenStoreError
 from ali1688_spider.requests import ApiRequest, TokenRequest
 
 if TYPE_CHECKING:
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from scrapy.statscollectors import StatsCollector
 
     from ali1688_spider.account import Account
+
+logger = logging.getLogger(__name__)
 
 
 class SigningMiddleware:
@@ -35,7 +40,16 @@ class SigningMiddleware:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Build the middleware with the credentials of the crawl."""
-        return cls(account_of(crawler), crawler.stats)
+        middleware = cls(account_of(crawler), crawler.stats)
+        crawler.signals.connect(middleware.open, signals.spider_opened)
+        return middleware
+
+    async def open(self) -> None:
+        """Take over the access token that an earlier run, or another worker, has kept."""
+        try:
+            await self._account.tokens.load()
+        except TokenStoreError as error:
+            logger.warning("The tokens of the settings are used: %s. %s", error, error.advice)
 
     def process_request(self, request: Request) -> None:
         """Sign *request* in place.

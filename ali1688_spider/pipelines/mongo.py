@@ -9,6 +9,7 @@ import bson
 from pymongo.errors import PyMongoError
 from scrapy.exceptions import CloseSpider, DropItem, NotConfigured
 
+from ali1688_spider.batching import BatchWriter
 from ali1688_spider.closing import Closing
 from ali1688_spider.delivery.channels import Channels
 from ali1688_spider.delivery.settings import DeliverySettings
@@ -16,7 +17,6 @@ from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.items import Product
 from ali1688_spider.pipelines.documents import CODEC_OPTIONS
 from ali1688_spider.pipelines.rejections import Rejection, storable
-from ali1688_spider.storage.batches import BatchWriter
 from ali1688_spider.storage.connection import connect, greet
 from ali1688_spider.storage.errors import DocumentRefusedError, StoreUnavailableError, explain
 from ali1688_spider.storage.indexes import ensure_indexes
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from ali1688_spider.storage.connection import Database
 
 logger = logging.getLogger(__name__)
+
+GATHER_SECONDS = 0.01
+"""So long a product waits for others before they are stored together."""
 
 _SET_BY_STORE = frozenset({"fetched_at", "first_seen_at", "changed_at"})
 
@@ -79,7 +82,7 @@ class MongoPipeline:
             self._patience,
             count=lambda name, number: stats.inc_value(f"ali1688/webhook/{name}", number),
         )
-        self._batches = BatchWriter[Observation, Write](self._write)
+        self._batches = BatchWriter[Observation, Write](self._write, gather_seconds=GATHER_SECONDS)
         self._database: Database | None = None
         self._products: ProductStore
         self._rejections: MongoRejectionStore
@@ -118,7 +121,7 @@ class MongoPipeline:
             await ensure_indexes(self._database, self._history_days)
             await self._channels.open(self._database)
             outbox = Outbox(self._database, [self._channels])
-            await outbox.recover()
+            await self._patience.repeat(outbox.recover)
         except (ConfigurationError, StoreUnavailableError, PyMongoError) as error:
             explanation = explain(error) if isinstance(error, PyMongoError) else str(error)
             logger.error("Nothing can be stored: %s", explanation)  # noqa: TRY400  # no traceback

@@ -185,7 +185,8 @@ class SlotSupply:
             except QuotaUnavailableError as error:
                 attempt += 1
                 delay = self._backoff.delay(attempt)
-                logger.warning("No call is made; trying again in %.1f s: %s", delay, error)
+                level = logging.WARNING if attempt == 1 else logging.DEBUG
+                logger.log(level, "No call is made until the quota is known: %s", error)
                 await self._sleep(delay)
                 continue
             # A slot that is closer than an answer takes would be late before it is known.

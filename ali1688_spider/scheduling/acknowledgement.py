@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy import signals
 
-from ali1688_spider.gateway.backoff import Backoff
 from ali1688_spider.requests import ApiRequest
 from ali1688_spider.scheduling.entries import QueueEntry
+from ali1688_spider.storage.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,13 +28,10 @@ class AcknowledgementMiddleware:
     step that acknowledges the call, so that neither is lost without the other.
     """
 
-    def __init__(self, backoff: Backoff) -> None:
-        self._backoff = backoff
-
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Build the middleware and listen for items that leave the pipelines."""
-        middleware = cls(Backoff())
+        middleware = cls()
         crawler.signals.connect(middleware.item_done, signals.item_scraped)
         crawler.signals.connect(middleware.item_done, signals.item_dropped)
         crawler.signals.connect(middleware.item_failed, signals.item_error)
@@ -63,17 +60,17 @@ class AcknowledgementMiddleware:
         if handling is not None:
             handling.end_item()
 
-    def item_failed(self, response: Response | Failure | None) -> None:
-        """Put a call back whose item could not be handled."""
-        self._postpone(handling_of(response))
+    def item_failed(self, response: Response | Failure | None, failure: Failure) -> None:
+        """Put a call back whose item could not be handled; that a database is away is no try."""
+        handling = handling_of(response)
+        if handling is not None:
+            handling.postpone(counted=not isinstance(failure.value, StoreUnavailableError))
 
     def spider_failed(self, response: Response | Failure | None) -> None:
         """Put a call back whose answer the spider failed on."""
-        self._postpone(handling_of(response))
-
-    def _postpone(self, handling: Handling | None) -> None:
+        handling = handling_of(response)
         if handling is not None:
-            handling.postpone(self._backoff.delay(handling.lease.attempt))
+            handling.postpone()
 
 
 def handling_of(response: Response | Failure | None) -> Handling | None:

@@ -5,36 +5,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
-import time
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
-from redis.exceptions import RedisError
-from scrapy.utils.asyncio import run_in_thread
+from redis.exceptions import ResponseError
 
 from ali1688_spider.scheduling.leased_calls import done, release
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable
 
     from scrapy.statscollectors import StatsCollector
 
-    from ali1688_spider.scheduling.intake import MalformedMessage
+    from ali1688_spider.scheduling.answers import LeaseAnswer, QueueCounts
+    from ali1688_spider.scheduling.intake import MalformedMessage, MessageBatch
     from ali1688_spider.scheduling.leased_calls import LeasedCall, Outcome, RefusedCall
-    from ali1688_spider.scheduling.queue import LeaseAnswer, LeaseQueue, QueueCounts
+    from ali1688_spider.scheduling.outage import Outage
+    from ali1688_spider.scheduling.queue import LeaseQueue
     from ali1688_spider.scheduling.seeding import Seeding
+    from ali1688_spider.scheduling.stock import Stock
 
 logger = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
 
 FLUSH_SECONDS = 0.05
 """So long an outcome waits for others at most before it is told to Redis."""
 POLL_SECONDS = 0.5
 """So often an idle worker looks for work."""
-OUTCOMES_AT_ONCE = 16
-LONGEST_WAIT = 5.0
-CLOSING_SECONDS = 5.0
+OUTCOMES_AT_ONCE = 64
+AFTER_OUTAGE_SECONDS = 10.0
 
 
 class FailureRecorder(Protocol):
@@ -48,7 +46,16 @@ class FailureRecorder(Protocol):
 
 
 class Courier:
-    """Brings leased calls, takes back their outcomes; waits as long as Redis is away.
+    """Brings leased calls into stock and takes their outcomes back; waits while Redis is away.
+
+    Args:
+        queue: The queue.
+        stock: What the worker has leased.
+        recorder: Keeps what the queue holds and nobody can make.
+        outage: Waits while Redis is away.
+        stats: Counts.
+        seeding: The calls that the crawl begins with; None for a worker on what is queued.
+        on_delivery: Is called when there are new calls in stock.
 
     Attributes:
         counts: What the queue held when last asked; None before.
@@ -57,47 +64,49 @@ class Courier:
     def __init__(
         self,
         queue: LeaseQueue,
+        stock: Stock,
         recorder: FailureRecorder,
+        outage: Outage,
         stats: StatsCollector,
         *,
-        wanted: int,
         seeding: Seeding | None,
-        deliver: Callable[[Sequence[LeasedCall]], None],
+        on_delivery: Callable[[], None],
     ) -> None:
         self._queue = queue
+        self._stock = stock
         self._recorder = recorder
+        self._outage = outage
         self._stats = stats
-        self._wanted = wanted
         self._seeding = seeding
-        self._deliver = deliver
+        self._on_delivery = on_delivery
         self._outcomes: list[Outcome] = []
-        self._stock = 0
         self._wake = asyncio.Event()
-        self._queue_may_have_more = True
-        self._away_since: float | None = None
+        self._leaving = False
         self.counts: QueueCounts | None = None
 
     def took_one(self) -> None:
-        """Note that a delivered call was taken up; fetch more in time."""
-        self._stock -= 1
-        if self._queue_may_have_more and self._stock <= self._wanted // 2:
+        """Note that a call was taken out of stock; fetch more in time."""
+        if self._stock.is_low and self._has_ready:
             self._wake.set()
-
-    def dropped(self, leases: Sequence[LeasedCall]) -> None:
-        """Give back delivered calls that are not taken up."""
-        self._stock -= len(leases)
-        self.settle(*(release(lease) for lease in leases))
 
     def settle(self, *outcomes: Outcome) -> None:
         """Tell the queue how leases ended, soon."""
         self._outcomes += outcomes
-        if len(self._outcomes) >= OUTCOMES_AT_ONCE:
+        if len(self._outcomes) >= OUTCOMES_AT_ONCE or (not self._stock and self._has_ready):
             self._wake.set()
+
+    def give_back(self, leases: Iterable[LeasedCall]) -> None:
+        """Give calls back that were not begun."""
+        self.settle(*map(release, leases))
 
     @property
     def has_outcomes(self) -> bool:
         """Whether outcomes wait to be told."""
         return bool(self._outcomes)
+
+    @property
+    def _has_ready(self) -> bool:
+        return self.counts is not None and self.counts.ready > 0
 
     def wake(self) -> None:
         """Exchange at once."""
@@ -105,97 +114,88 @@ class Courier:
 
     async def exchange(self) -> None:
         """Wait until there is reason to, then do one round of everything."""
-        pending = bool(self._outcomes) or (self._seeding is not None and self._seeding.has_work)
+        pending = self.has_outcomes or (self._seeding is not None and self._seeding.has_work)
         timeout = FLUSH_SECONDS if pending else self._idle_seconds()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), timeout)
         self._wake.clear()
-        await self.flush()
+        await self._flush()
+        if self._leaving:
+            return
         if self._seeding is not None and self._seeding.has_work:
-            await self.patiently(self._seeding.flush)
+            await self._outage.patiently(self._seeding.flush)
         if self.counts is None or self.counts.messages:
             await self._take_messages()
-        answer = await self.patiently(self._lease)
-        await self._note(answer)
+        await self._note(await self._outage.patiently(self._lease))
 
-    async def flush(self) -> None:
-        """Tell the queue all outcomes so far."""
-        outcomes, self._outcomes = self._outcomes, []
-        if not outcomes:
-            return
-        answer = await self.patiently(lambda: self._queue.settle(outcomes))
-        stale = set(map(id, answer.stale))
-        acknowledged = sum(o.action != "back" and id(o) not in stale for o in outcomes)
-        self._stats.inc_value("ali1688/leases/acked", acknowledged)
-        if stale:
-            self._stats.inc_value("ali1688/leases/stale", len(stale))
+    def lease_no_more(self) -> None:
+        """Only tell outcomes from now on: this worker is about to end."""
+        self._leaving = True
+        self._wake.set()
 
-    async def patiently(self, operation: Callable[[], _T]) -> _T:
-        """Return what *operation* returns, in a thread; again and again while Redis is away."""
-        attempt = 0
-        while True:
-            try:
-                result = await run_in_thread(operation)
-            except RedisError as error:
-                self._note_away(error)
-                await asyncio.sleep(random.uniform(0.05, min(LONGEST_WAIT, 0.1 * 2**attempt)))
-                attempt = min(attempt + 1, 16)
-            else:
-                self._note_back()
-                return result
-
-    async def close(self) -> None:
-        """Tell the last outcomes and give back all leases; give up when Redis stays away."""
-
-        async def leave() -> None:
-            await self.flush()
-            released = await self.patiently(self._queue.release_worker)
-            self._stats.inc_value("ali1688/leases/released", released)
-
-        try:
-            await asyncio.wait_for(leave(), CLOSING_SECONDS)
-        except TimeoutError:
-            logger.warning(
-                "Redis is away: the leases of this worker go to others when they run out"
-            )
+    async def give_back_all(self) -> None:
+        """Tell the outcomes so far and give back all that this worker has leased."""
+        await self._flush()
+        released = await self._outage.patiently(self._queue.release_worker)
+        self._stats.inc_value("ali1688/leases/released", released)
 
     def _lease(self) -> LeaseAnswer:
-        return self._queue.lease(max(0, self._wanted - self._stock))
+        # Whoever was silent during an outage has so long to be heard again.
+        reclaim = not self._outage.ended_within(AFTER_OUTAGE_SECONDS)
+        return self._queue.lease(self._stock.missing, reclaim=reclaim)
+
+    async def _flush(self) -> None:
+        outcomes = list(self._outcomes)
+        if not outcomes:
+            return
+        answer = await self._outage.patiently(lambda: self._queue.settle(outcomes))
+        del self._outcomes[: len(outcomes)]
+        stale = set(map(id, answer.stale))
+        kept = [outcome for outcome in outcomes if id(outcome) not in stale]
+        returned = sum(outcome.action == "back" for outcome in kept)
+        self._stats.inc_value("ali1688/leases/acked", len(kept) - returned)
+        self._stats.inc_value("ali1688/leases/stale", len(stale))
 
     async def _note(self, answer: LeaseAnswer) -> None:
         self.counts = answer.counts
-        self._queue_may_have_more = answer.counts.ready > 0
-        if answer.reclaimed:
-            self._stats.inc_value("ali1688/leases/expired", answer.reclaimed)
-        for refused in answer.refused:
-            await self._recorder.record_refused(refused)
-            self.settle(done(refused))
+        self._stats.inc_value("ali1688/leases/expired", answer.reclaimed)
+        self._stats.inc_value("ali1688/leases/taken", len(answer.calls))
+        if answer.lost:
+            unmade = self._stock.remove(answer.lost)
+            self._stats.inc_value("ali1688/leases/lost", len(answer.lost))
+            logger.warning(
+                "This worker was silent for too long: %d of its calls went to others, %d of them "
+                "were not begun",
+                len(answer.lost),
+                len(unmade),
+            )
         if answer.calls:
-            self._stock += len(answer.calls)
-            self._stats.inc_value("ali1688/leases/taken", len(answer.calls))
-            self._deliver(answer.calls)
+            self._stock.add(answer.calls)
+            self._on_delivery()
+        for refused in answer.refused:
+            await self._outage.wait_out(partial(self._recorder.record_refused, refused))
+            self.settle(done(refused))
 
     async def _take_messages(self) -> None:
-        batch = await self.patiently(self._queue.intake.take)
+        batch = await self._outage.patiently(self._take)
         if batch is None:
             return
         for malformed in batch.malformed:
-            await self._recorder.record_malformed(malformed)
-        added = await self.patiently(lambda: self._queue.intake.settle(batch))
+            await self._outage.wait_out(partial(self._recorder.record_malformed, malformed))
+        added = await self._outage.patiently(lambda: self._queue.intake.settle(batch))
         self._stats.inc_value("ali1688/messages/read", len(batch.entries) + len(batch.malformed))
         self._stats.inc_value("ali1688/messages/queued", added)
+
+    def _take(self) -> MessageBatch | None:
+        try:
+            return self._queue.intake.take()
+        except ResponseError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise
+            # Something else lies where the list of messages belongs; the queue itself goes on.
+            logger.error("The messages of producers cannot be read: %s", error)  # noqa: TRY400
+            return None
 
     def _idle_seconds(self) -> float:
         due = self.counts.next_due if self.counts is not None else 0.0
         return min(POLL_SECONDS, POLL_SECONDS if due is None else max(due, 0.01))
-
-    def _note_away(self, error: RedisError) -> None:
-        self._stats.inc_value("ali1688/redis/errors")
-        if self._away_since is None:
-            self._away_since = time.monotonic()
-            logger.warning("Redis does not answer; waiting, nothing is lost (%s)", error)
-
-    def _note_back(self) -> None:
-        if self._away_since is not None:
-            logger.info("Redis is back after %.1f s", time.monotonic() - self._away_since)
-            self._away_since = None

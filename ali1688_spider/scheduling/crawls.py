@@ -58,6 +58,21 @@ class CrawlProgress:
         return self.complete and self.pending == 0
 
 
+@dataclass(frozen=True, slots=True)
+class Seeded:
+    """How far the source of a crawl is queued.
+
+    Attributes:
+        cursor: How many of its entries are queued. Beyond the given ones, others are ahead; before
+            the first given one, Redis lost its last steps, and the source has to be read again
+            from there.
+        added: How many of the given entries were not queued before.
+    """
+
+    cursor: int
+    added: int
+
+
 class Crawls:
     """The crawls of one queue.
 
@@ -83,19 +98,18 @@ class Crawls:
         )
         return Crawl(status.decode(), cursor)
 
-    def seed(self, digest: str, first: int, entries: Sequence[QueueEntry]) -> int | None:
+    def seed(self, digest: str, first: int, entries: Sequence[QueueEntry]) -> Seeded | None:
         """Queue the entries of the source from index *first* on, those that nobody queued yet.
 
         Returns:
-            The cursor. Where it is beyond the entries, others are ahead; where it is before
-            *first*, Redis lost its last steps, and the source has to be read again from there.
-            None when the crawl is unknown and has to be begun again.
+            How far it is; None when the crawl is unknown and has to be begun again.
         """
-        cursor = -1
-        for index in range(0, len(entries), ENTRIES_AT_ONCE):
+        cursor, total = -1, 0
+        for index in range(0, max(1, len(entries)), ENTRIES_AT_ONCE):
             batch = pack_entries(entries[index : index + ENTRIES_AT_ONCE])
-            cursor, _ = self._scripts.run("seed_crawl", digest, first + index, batch)
-        return None if cursor < 0 else cursor
+            cursor, added = self._scripts.run("seed_crawl", digest, first + index, batch)
+            total += added
+        return None if cursor < 0 else Seeded(cursor, total)
 
     def end_source(self, digest: str, total: int) -> int | None:
         """Say that the source has *total* entries, all of them seeded.

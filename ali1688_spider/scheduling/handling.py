@@ -5,14 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ali1688_spider.scheduling.leased_calls import again, done, retry
+from ali1688_spider.closing import CallReleasedError
+from ali1688_spider.gateway.backoff import Backoff
+from ali1688_spider.scheduling.leased_calls import again, done, release, retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from twisted.python.failure import Failure
+
     from ali1688_spider.gateway.calls import ApiCall
     from ali1688_spider.scheduling.entries import QueueEntry
     from ali1688_spider.scheduling.leased_calls import LeasedCall, Outcome
+
+_BACKOFF = Backoff()
 
 
 @dataclass(slots=True, eq=False)
@@ -60,9 +66,27 @@ class Handling:
         else:
             self._settle(again(self.lease, delay, self.children))
 
-    def postpone(self, delay: float) -> None:
-        """Settle the call by queueing its next try, to be made in *delay* seconds."""
-        self._settle(retry(self.lease, delay))
+    def postpone(self, delay: float | None = None, *, counted: bool = True) -> None:
+        """Settle the call by queueing its next try.
+
+        Args:
+            delay: Seconds until then; None to back off by the number of tries.
+            counted: Whether this one was a try, of which a call has a limited number.
+        """
+        if delay is None:
+            delay = _BACKOFF.delay(self.lease.attempt)
+        self._settle(retry(self.lease, delay, counted=counted))
+
+    def failed(self, failure: Failure) -> Failure:
+        """Settle a call that ended in an error, unless it is settled; return the *failure*.
+
+        What made the error says what becomes of the call; this is for errors that nobody expects.
+        """
+        if isinstance(failure.value, CallReleasedError):
+            self._settle(release(self.lease))
+        else:
+            self.postpone()
+        return failure
 
     def _settle_if_handled(self) -> None:
         if self._output_ended and self._unfinished_items == 0:

@@ -22,9 +22,6 @@ class Heartbeat(threading.Thread):
     Args:
         queue: The queue whose leases are kept.
         lease_seconds: How long a worker may be silent.
-
-    Attributes:
-        lost: Set when the worker was silent for too long, so that its calls went to others.
     """
 
     def __init__(self, queue: LeaseQueue, lease_seconds: float) -> None:
@@ -32,15 +29,13 @@ class Heartbeat(threading.Thread):
         self._queue = queue
         self._interval = lease_seconds / 4
         self._stopped = threading.Event()
-        self.lost = threading.Event()
 
     def run(self) -> None:
         """Beat until stopped; while Redis is away, more often."""
         wait = self._interval
         while not self._stopped.wait(wait):
             try:
-                if not self._queue.heartbeat():
-                    self.lost.set()
+                self._queue.heartbeat()
                 wait = self._interval
             except RedisError as error:
                 logger.debug("No heartbeat: %s", error)

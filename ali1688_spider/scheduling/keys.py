@@ -35,6 +35,8 @@ node, where a script may change several at once. For the spider ``product``:
     Messages that a worker reads at this moment; before them, the number of the batch.
 ``{product:start_urls}:reader`` STRING with expiry
     The worker that reads them.
+``{product:start_urls}:losses`` HASH call → how many workers fell silent while they had leased it
+    Only of calls to which that happened, until they are done.
 """
 
 from __future__ import annotations
@@ -70,6 +72,7 @@ class QueueKeys(NamedTuple):
     crawl_expiry: str
     intake: str
     reader: str
+    losses: str
 
     @classmethod
     def of(cls, queue_key: str) -> QueueKeys:

@@ -27,6 +27,7 @@ class LeasedCall:
         attempt: Which try of the call this is, from 1.
         call: The call.
         priority: Its priority.
+        losses: How many workers fell silent while they had leased it.
     """
 
     message: bytes
@@ -34,6 +35,7 @@ class LeasedCall:
     attempt: int
     call: ApiCall
     priority: int = 0
+    losses: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import dataclass
 from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from redis.exceptions import RedisError
 from scrapy_redis.queue import Base
 
 from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
 from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.scheduling.answers import LeaseAnswer, QueueCounts, SettleAnswer
 from ali1688_spider.scheduling.crawls import Crawls
 from ali1688_spider.scheduling.entries import (
     milliseconds,
@@ -26,17 +27,21 @@ from ali1688_spider.scheduling.leased_calls import LeasedCall, RefusedCall
 from ali1688_spider.scheduling.scripts import LuaScripts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from ali1688_spider.scheduling.entries import QueueEntry
     from ali1688_spider.scheduling.leased_calls import Outcome
     from ali1688_spider.scheduling.scripts import RedisClient
 
+__all__ = ["CallSerializer", "LeaseAnswer", "LeaseQueue", "QueueCounts", "SettleAnswer"]
+
 logger = logging.getLogger(__name__)
 
 ENTRIES_AT_ONCE = 1000
-OUTCOMES_AT_ONCE = 200
+OUTCOMES_AT_ONCE = 200  # with their children
 MOST_LEASED_AT_ONCE = 1000
+SUSPECT_LOSSES = 2
+"""A call with which so many workers fell silent may be the cause: a worker has one such at most."""
 
 
 class CallSerializer:
@@ -51,66 +56,6 @@ class CallSerializer:
     def loads(message: str | bytes) -> ApiCall:
         """Return the call of *message*; raise :class:`MalformedMessageError` when it is none."""
         return ApiCall.decode(message)
-
-
-@dataclass(frozen=True, slots=True)
-class QueueCounts:
-    """How much is in the queue.
-
-    Attributes:
-        messages: Messages of producers that no worker has queued yet.
-        ready: Calls that may be made now.
-        delayed: Calls that are made later.
-        leased: Calls that workers work on.
-        next_due: Seconds until the next delayed call may be made; None when there is none.
-    """
-
-    messages: int
-    ready: int
-    delayed: int
-    leased: int
-    next_due: float | None
-
-    @classmethod
-    def of(cls, answer: list[int]) -> QueueCounts:
-        """Read a script's answer."""
-        messages, ready, delayed, leased, next_due = answer
-        return cls(messages, ready, delayed, leased, next_due / 1000 if next_due >= 0 else None)
-
-    @property
-    def calls(self) -> int:
-        """Calls in the queue, whatever their state."""
-        return self.ready + self.delayed + self.leased
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseAnswer:
-    """What a worker got.
-
-    Attributes:
-        calls: Calls to make, the first one first.
-        refused: Calls to record as failed.
-        reclaimed: How many calls of silent workers went back into the queue.
-        counts: What the queue holds now.
-    """
-
-    calls: tuple[LeasedCall, ...]
-    refused: tuple[RefusedCall, ...]
-    reclaimed: int
-    counts: QueueCounts
-
-
-@dataclass(frozen=True, slots=True)
-class SettleAnswer:
-    """What became of the outcomes.
-
-    Attributes:
-        added: How many of the children were not queued before.
-        stale: Outcomes that changed nothing, since the lease had gone to somebody else.
-    """
-
-    added: int
-    stale: tuple[Outcome, ...]
 
 
 class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
@@ -159,7 +104,10 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         self.intake = Intake(self._scripts, self.worker)
         self._lease_ms = milliseconds(lease_seconds)
         self._max_attempts = max_attempts
+        self._suspect_losses = max(1, min(SUSPECT_LOSSES, max_attempts - 1))
         self._held: dict[bytes, str] = {}
+        self._suspects: set[bytes] = set()
+        self._has_surplus = False
         self._lock = Lock()
 
     def push(self, entries: Iterable[QueueEntry], crawl: str = "") -> int:
@@ -177,34 +125,47 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
             added += self._scripts.run("push", pack_entries(batch), crawl)
         return added
 
-    def lease(self, count: int) -> LeaseAnswer:
-        """Lease up to *count* calls, at most 1000; also what became due or was abandoned."""
+    def lease(self, count: int, *, reclaim: bool = True) -> LeaseAnswer:
+        """Lease up to *count* calls, at most 1000; also what became due or was abandoned.
+
+        Args:
+            count: How many.
+            reclaim: Whether calls of silent workers go back into the queue now. After an outage of
+                Redis they were silent because of it.
+        """
         count = min(count, MOST_LEASED_AT_ONCE)
         with self._lock:
+            if self._has_surplus:
+                self._give_back_surplus()
             token, surplus, reclaimed, counts, taken = self._scripts.run(
-                "lease", self.worker, self._lease_ms, count, len(self._held)
+                "lease",
+                self.worker,
+                self._lease_ms,
+                count,
+                len(self._held),
+                int(reclaim),
+                self._suspect_losses,
+                int(not self._suspects),
             )
-            self._held |= dict.fromkeys(taken[::3], token.decode())
-            if surplus > 0:
-                # An answer got lost on its way, or Redis lost our last steps when it crashed.
-                returned = self._give_back(self._held)
-                logger.info("Gave back %d leases that this worker knows nothing of", returned)
-        leases = [
-            self._read_lease(message, token.decode(), attempt, int(score))
-            for message, attempt, score in zip(*[iter(taken)] * 3, strict=True)
-        ]
+            lost = self._find_lost() if surplus < 0 else frozenset()
+            leases = [
+                self._read_lease(token.decode(), *taken[index : index + 4])
+                for index in range(0, len(taken), 4)
+            ]
+            self._hold(leases)
+            self._has_surplus = surplus > 0
         return LeaseAnswer(
             tuple(lease for lease in leases if isinstance(lease, LeasedCall)),
             tuple(lease for lease in leases if isinstance(lease, RefusedCall)),
             reclaimed,
+            lost,
             QueueCounts.of(counts),
         )
 
     def settle(self, outcomes: Iterable[Outcome]) -> SettleAnswer:
         """End leases; children are queued in the same step that ends the lease of their parent."""
         added, stale = 0, []
-        rest = iter(outcomes)
-        while batch := list(islice(rest, OUTCOMES_AT_ONCE)):
+        for batch in _batches(outcomes):
             new, *lost = self._scripts.run(
                 "settle",
                 to_json([outcome.pack() for outcome in batch]),
@@ -227,6 +188,7 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         """Give back, uncounted, all that this worker has leased; return how many calls."""
         with self._lock:
             self._held.clear()
+            self._suspects.clear()
             total = 0
             while returned := self._give_back((), leaving=True):
                 total += returned
@@ -243,20 +205,47 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
     def __len__(self) -> int:
         return self.counts().calls
 
+    def _give_back_surplus(self) -> None:
+        """Give back leases of this worker of which it knows nothing.
+
+        The answer that told of them was lost, or Redis lost its last steps when it crashed.
+        """
+        returned = self._give_back(self._held)
+        logger.info("Gave back %d leases that this worker knows nothing of", returned)
+
     def _give_back(self, held: Iterable[bytes], *, leaving: bool = False) -> int:
         returned: int = self._scripts.run(
             "give_back", self.worker, MOST_LEASED_AT_ONCE, int(leaving), *held
         )
         return returned
 
+    def _find_lost(self) -> frozenset[bytes]:
+        held = [text for lease in self._held.items() for text in lease]
+        try:
+            lost = frozenset(self._scripts.run("lost_leases", *held))
+        except RedisError:
+            # What was just leased must not be forgotten for it; the next lease asks again.
+            return frozenset()
+        for message in lost:
+            del self._held[message]
+        self._suspects -= lost
+        return lost
+
+    def _hold(self, leases: Iterable[LeasedCall | RefusedCall]) -> None:
+        for lease in leases:
+            self._held[lease.message] = lease.token
+            if isinstance(lease, LeasedCall) and lease.losses >= self._suspect_losses:
+                self._suspects.add(lease.message)
+
     def _forget(self, leases: Iterable[LeasedCall | RefusedCall]) -> None:
         with self._lock:
             for lease in leases:
                 if self._held.get(lease.message) == lease.token:
                     del self._held[lease.message]
+                    self._suspects.discard(lease.message)
 
     def _read_lease(
-        self, message: bytes, token: str, attempt: int, score: int
+        self, token: str, message: bytes, attempt: int, score: bytes, losses: int
     ) -> LeasedCall | RefusedCall:
         try:
             call = ApiCall.decode(message)
@@ -265,4 +254,17 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         if attempt > self._max_attempts:
             reason = f"tried {attempt - 1} times, and the last try ended without an answer"
             return RefusedCall(message, token, attempt, call, reason)
-        return LeasedCall(message, token, attempt, call, priority_of(score))
+        return LeasedCall(message, token, attempt, call, priority_of(int(score)), losses)
+
+
+def _batches(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
+    batch: list[Outcome] = []
+    size = 0
+    for outcome in outcomes:
+        batch.append(outcome)
+        size += 1 + len(outcome.children)
+        if size >= OUTCOMES_AT_ONCE:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

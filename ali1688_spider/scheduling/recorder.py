@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MOST_KEPT_BYTES = 4096
+"""Of a longer message the beginning is kept: somebody may have sent more than a database takes."""
+
 
 class StoreRecorder:
     """Records calls that were tried too often, and messages that ask for no call."""
@@ -35,7 +38,7 @@ class StoreRecorder:
         await self._account.failed_calls.keep(
             FailedCall(
                 spider=self._spider_name,
-                call=refused.message.decode(errors="backslashreplace"),
+                call=_text(refused.message),
                 api=self._account.apis.name(call) if call else "",
                 params=call.params if call else {},
                 error=refused.reason,
@@ -51,7 +54,7 @@ class StoreRecorder:
         await self._account.failed_calls.keep(
             FailedCall(
                 spider=self._spider_name,
-                call=malformed.message.decode(errors="backslashreplace"),
+                call=_text(malformed.message),
                 api="",
                 params={},
                 error=malformed.reason,
@@ -59,3 +62,7 @@ class StoreRecorder:
                 at=datetime.now(UTC),
             )
         )
+
+
+def _text(message: bytes) -> str:
+    return message[:MOST_KEPT_BYTES].decode(errors="backslashreplace")

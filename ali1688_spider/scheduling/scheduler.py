@@ -6,38 +6,45 @@ import asyncio
 import logging
 import time
 import uuid
-from collections import deque
 from typing import TYPE_CHECKING
 
+from scrapy import signals
+from scrapy.utils.asyncio import run_in_thread
 from scrapy.utils.defer import deferred_from_coro
 from scrapy_redis import connection
 from scrapy_redis.scheduler import Scheduler
 
 import ali1688_spider
 from ali1688_spider.addon import account_of
+from ali1688_spider.diagnosis.servers import redis_warnings
 from ali1688_spider.requests import ApiRequest
-from ali1688_spider.scheduling.courier import CLOSING_SECONDS, Courier
+from ali1688_spider.scheduling.courier import Courier
 from ali1688_spider.scheduling.dupefilter import QueueDupeFilter
 from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.handling import Handling
 from ali1688_spider.scheduling.heartbeat import Heartbeat
 from ali1688_spider.scheduling.keys import QUEUE_KEY
+from ali1688_spider.scheduling.outage import Outage
 from ali1688_spider.scheduling.queue import LeaseQueue
 from ali1688_spider.scheduling.recorder import StoreRecorder
 from ali1688_spider.scheduling.seeding import Seeding
+from ali1688_spider.scheduling.stock import Stock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Self
 
     from scrapy import Request
     from scrapy.crawler import Crawler
     from twisted.internet.defer import Deferred
 
-    from ali1688_spider.scheduling.leased_calls import LeasedCall, Outcome
+    from ali1688_spider.scheduling.leased_calls import Outcome
     from ali1688_spider.spiders.api_spider import ApiSpider
 
 logger = logging.getLogger(__name__)
+
+CLOSING_SECONDS = 5.0
+"""Calls that run when a worker is asked to end have so long; then they are given back. As long may
+it take to tell Redis."""
 
 
 class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no types
@@ -73,11 +80,12 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
         self.spider = spider
         self.df = QueueDupeFilter.from_spider(spider)
         configuration = account_of(self.crawler).configuration
-        self._most_in_hand = self.crawler.settings.getint("CONCURRENT_REQUESTS")
-        self._in_hand = 0
-        self._stock: deque[LeasedCall | ApiRequest] = deque()
-        self._closing = False
+        concurrency = self.crawler.settings.getint("CONCURRENT_REQUESTS")
+        self._stock = Stock.sized(concurrency, configuration.qps)
+        self._ended = False
+        self._closing_since: float | None = None
         self._last_work = time.monotonic()
+        self._task: asyncio.Task[None] | None = None
         self.queue = LeaseQueue(
             self.server,
             spider,
@@ -87,15 +95,19 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
             max_attempts=configuration.max_attempts,
         )
         self._seeding = self._make_seeding()
+        self._outage = Outage(self.crawler.stats)
         self._courier = Courier(
             self.queue,
+            self._stock,
             StoreRecorder(self.crawler),
+            self._outage,
             self.crawler.stats,
-            wanted=2 * self._most_in_hand,
             seeding=self._seeding,
-            deliver=self._receive,
+            on_delivery=self._delivered,
         )
         self._heartbeat = Heartbeat(self.queue, configuration.lease_seconds)
+        # Not before the pipelines are open: what is leased must not wait for a database.
+        self.crawler.signals.connect(self._begin, signals.spider_opened)
         return deferred_from_coro(self._open())
 
     def close(self, reason: str) -> Deferred[None]:  # noqa: ARG002  # Scrapy's interface
@@ -104,7 +116,7 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
 
     def has_pending_requests(self) -> bool:
         """Tell that there may be more to do, until this worker has decided that there is not."""
-        return not self._closing
+        return not self._ended
 
     def enqueue_request(self, request: Request) -> bool:
         """Queue a call that the crawl begins with, or another try of one that was leased."""
@@ -117,22 +129,22 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
             request.handling.postpone(request.delay)
         else:
             # An error was mended, and the call can go on at once.
-            self._in_hand -= 1
-            self._stock.appendleft(request)
+            self._stock.put_back(request)
         return True
 
     def next_request(self) -> ApiRequest | None:
         """Return the next call to be made; None while enough are in hand or none is there."""
-        if not self._stock or self._in_hand >= self._most_in_hand:
-            return None
-        self._in_hand += 1
-        entry = self._stock.popleft()
-        if isinstance(entry, ApiRequest):
+        entry = self._stock.take()
+        if entry is None or isinstance(entry, ApiRequest):
             return entry
         self._courier.took_one()
         handling = Handling(entry, self._settled, self.spider.repeat_in)
         return self.spider.request(
-            entry.call, priority=entry.priority, attempt=entry.attempt, handling=handling
+            entry.call,
+            priority=entry.priority,
+            attempt=entry.attempt,
+            handling=handling,
+            errback=handling.failed,
         )
 
     async def room(self) -> None:
@@ -161,20 +173,24 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
         if self._seeding is not None:
             seeding = self._seeding
             age = time.monotonic() - ali1688_spider.STARTED
-            crawl = await self._courier.patiently(lambda: seeding.begin(age))
+            crawl = await self._outage.patiently(lambda: seeding.begin(age))
             if crawl.cursor:
                 logger.info("Joining a crawl whose first %d calls are queued", crawl.cursor)
-        await self._courier.patiently(self.queue.heartbeat)
+        await self._outage.patiently(self.queue.heartbeat)
+        for finding in await run_in_thread(lambda: list(redis_warnings(self.server))):
+            logger.warning("%s: %s", finding.subject, finding.text)
+
+    def _begin(self) -> None:
         self._heartbeat.start()
         self._task = asyncio.create_task(self._work())
 
     async def _work(self) -> None:
         try:
-            while not self._closing:
+            while not self._ended:
                 await self._courier.exchange()
-                if self._heartbeat.lost.is_set():
-                    self._drop_stock()
-                if await self._is_done():
+                if self._is_closing():
+                    await self._leave()
+                elif await self._is_done():
                     self._end("finished")
         except Exception:
             # Nobody awaits this task: without this the worker would stand still for ever.
@@ -182,32 +198,38 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
             self._end("queue_failed")
 
     def _end(self, reason: str) -> None:
-        self._closing = True
+        self._ended = True
         # A task of its own: closing waits for the present one.
         closing = self.crawler.engine.close_spider_async(reason=reason)
         self._closing_task = asyncio.create_task(closing)
 
-    def _receive(self, leases: Sequence[LeasedCall]) -> None:
-        """Take delivered calls into stock, and have Scrapy ask for them."""
-        self._stock.extend(leases)
+    def _is_closing(self) -> bool:
+        slot = self.crawler.engine._slot  # noqa: SLF001  # nothing public tells that it closes
+        return slot is not None and slot.closing is not None
+
+    async def _leave(self) -> None:
+        """Give back what is in stock, and after some seconds what is in hand as well."""
+        if self._closing_since is None:
+            self._closing_since = time.monotonic()
+            self._courier.lease_no_more()
+            self._courier.give_back(self._stock.remove())
+        elif time.monotonic() - self._closing_since > CLOSING_SECONDS and self._stock.in_hand:
+            logger.warning("Calls still run; they are given back, for other workers to make")
+            await self._courier.give_back_all()
+            self._ended = True
+
+    def _delivered(self) -> None:
+        """Have Scrapy ask for calls."""
         self._last_work = time.monotonic()
         self.crawler.engine._slot.nextcall.schedule()  # type: ignore[union-attr]  # noqa: SLF001
 
     def _settled(self, outcome: Outcome) -> None:
-        self._in_hand -= 1
+        self._stock.settled()
         self._last_work = time.monotonic()
         self._courier.settle(outcome)
 
-    def _drop_stock(self) -> None:
-        """Give back the stock after this worker was silent for too long: others have it by now."""
-        self._heartbeat.lost.clear()
-        leases = [entry for entry in self._stock if not isinstance(entry, ApiRequest)]
-        self._stock = deque(entry for entry in self._stock if isinstance(entry, ApiRequest))
-        self._courier.dropped(leases)
-        logger.warning("This worker was silent for too long; its calls went to others")
-
     async def _is_done(self) -> bool:
-        if self._stock or self._in_hand or self._courier.has_outcomes:
+        if self._stock or self._stock.in_hand or self._courier.has_outcomes:
             return False
         if self.spider.idle_seconds is not None:
             counts = self._courier.counts
@@ -216,13 +238,25 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
             return time.monotonic() - self._last_work >= self.spider.idle_seconds
         if self._seeding is None:
             return False
-        return await self._courier.patiently(self._seeding.check_finished)
+        return await self._outage.patiently(self._seeding.check_finished)
 
     async def _close(self) -> None:
-        self._closing = True
+        self._ended = True
         self._courier.wake()
-        # A round that is under way is let finish: what it leases has to be given back.
-        await asyncio.wait({self._task}, timeout=CLOSING_SECONDS)
-        self._task.cancel()
+        try:
+            async with asyncio.timeout(CLOSING_SECONDS):
+                await self._end_work()
+                await self._courier.give_back_all()
+        except TimeoutError:
+            logger.warning(
+                "Redis is away: the leases of this worker go to others when they run out"
+            )
         self._heartbeat.stop()
-        await self._courier.close()
+
+    async def _end_work(self) -> None:
+        """Let a round that is under way finish: what it leases has to be given back."""
+        if self._task is None:
+            return
+        if self._outage.lasts:
+            self._task.cancel()
+        await asyncio.wait({self._task})

@@ -79,20 +79,20 @@ class Seeding:
 
     def flush(self) -> None:
         """Queue what waits; at the end of the source say that it is complete."""
-        if self._digest is None:
-            self._queue.push(self._waiting)
-            self._waiting.clear()
-            self._complete = self._source_ended
-            return
+        # Others may be added meanwhile.
+        ended = self._source_ended
         while self._waiting:
             batch = list(islice(self._waiting, AT_ONCE))
-            cursor = self._crawls.seed(self._digest, self._cursor, batch)
-            if self._went_back(cursor):
+            if not self._queue_batch(batch):
                 continue
             for _ in batch:
                 self._queued.append(self._waiting.popleft())
             self._cursor += len(batch)
-        if self._source_ended and not self._complete:
+        if not ended or self._complete:
+            return
+        if self._digest is None:
+            self._complete = True
+        else:
             cursor = self._crawls.end_source(self._digest, self._cursor)
             self._complete = not self._went_back(cursor)
 
@@ -102,6 +102,14 @@ class Seeding:
             progress = self._crawls.progress(self._digest)
             self.finished = progress is None or progress.finished
         return self.finished
+
+    def _queue_batch(self, batch: list[QueueEntry]) -> bool:
+        """Queue the first entries that wait; return False when there are others to queue first."""
+        if self._digest is None:
+            self._queue.push(batch)
+            return True
+        seeded = self._crawls.seed(self._digest, self._cursor, batch)
+        return not self._went_back(seeded.cursor if seeded else None)
 
     def _went_back(self, cursor: int | None) -> bool:
         """Take up again the entries that Redis forgot; return whether there are any."""

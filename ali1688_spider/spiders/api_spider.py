@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from scrapy import Spider
 
 from ali1688_spider.addon import account_of
-from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.parsing.product import removed_fields
 from ali1688_spider.items import ProductAnswer
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from scrapy.http import Response
 
     from ali1688_spider.configuration import Configuration
+
+SCRAPYD_ARGUMENTS = frozenset({"_job", "_version"})
+"""What Scrapyd passes along with a schedule's own arguments."""
 
 
 class ApiSpider(Spider):
@@ -37,14 +40,16 @@ class ApiSpider(Spider):
         has_source: Whether the crawl begins with calls of its own.
         source_digest: A name for these calls, the same wherever the same ones are asked for; None
             when they cannot be told beforehand.
+        outlasts_quota: Whether the crawl waits for the next day when the day's quota is used up,
+            instead of ending.
     """
 
-    # Scrapyd passes _job along with a schedule's own arguments.
-    arguments: ClassVar[frozenset[str]] = frozenset({"_job", "idle", "calls_file"})
+    arguments: ClassVar[frozenset[str]] = SCRAPYD_ARGUMENTS | {"idle", "calls_file"}
     uses_cache: bool = True
     joins_crawl: bool = True
     has_source: bool = True
     source_digest: str | None = None
+    outlasts_quota: bool = False
 
     def __init__(self, idle: str = "", calls_file: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -64,11 +69,13 @@ class ApiSpider(Spider):
         """
         unknown = sorted(set(arguments) - cls.arguments)
         if unknown:
-            known = ", ".join(sorted(cls.arguments - {"_job"}))
+            known = ", ".join(sorted(cls.arguments - SCRAPYD_ARGUMENTS))
             raise ConfigurationError(
                 f"the spider {cls.name} has no argument {unknown[0]!r}: it has {known}"
             )
         _idle_seconds(arguments.get("idle", ""))
+        if arguments.get("calls_file"):
+            _read_calls(arguments["calls_file"])
 
     def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
         """Yield the calls that the crawl begins with, and their priorities."""
@@ -119,8 +126,14 @@ class ApiSpider(Spider):
 
 
 def _read_calls(file: str) -> list[ApiCall]:
-    lines = Path(file).read_text(encoding="utf-8").splitlines()
-    return [ApiCall.decode(line) for line in lines]
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+        return [ApiCall.decode(line) for line in lines]
+    except (OSError, UnicodeDecodeError, MalformedMessageError) as error:
+        raise ConfigurationError(
+            f"calls_file {file!r} cannot be read ({error}): name a file of calls, one a line as "
+            "the queue holds them"
+        ) from None
 
 
 def _idle_seconds(text: str) -> float | None:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sys
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from scrapy.utils.asyncio import run_in_thread
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.identifiers import read_identifiers
+from ali1688_spider.spiders.line_stream import STANDARD_INPUT, read_lines
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
     from scrapy import Spider
 
-STANDARD_INPUT = "-"
+Entry: TypeAlias = tuple[int, int | ValueError]
+"""A line number and the product id of the line, or why it has none; 0 for the argument."""
+
 LINES_AT_ONCE = 500
 
 
@@ -43,11 +47,19 @@ class IdentifierSource:
     def __bool__(self) -> bool:
         return bool(self._ids or self.file)
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether the ids come from standard input or a pipe, which can be read only once."""
+        path = Path(self.file)
+        return self.file == STANDARD_INPUT or path.is_fifo() or path.is_char_device()
+
     def check(self) -> None:
         """Raise :class:`ConfigurationError` when the file cannot be read."""
         if not self.file or self.file == STANDARD_INPUT:
             return
         try:
+            if self.is_stream and os.access(self.file, os.R_OK):
+                return  # opening a pipe and closing it again would end its writer
             with Path(self.file).open("rb"):
                 pass
         except OSError as error:
@@ -59,7 +71,7 @@ class IdentifierSource:
     @property
     def digest(self) -> str | None:
         """A name for this source, the same wherever the same ids are given; None for a stream."""
-        if self.file == STANDARD_INPUT:
+        if self.is_stream:
             return None
         digest = hashlib.sha256(",".join(self._ids).encode())
         if self.file:
@@ -71,45 +83,67 @@ class IdentifierSource:
     @property
     def size(self) -> int | None:
         """Bytes of the file; None when there is none, or it is a stream."""
-        if not self.file or self.file == STANDARD_INPUT:
+        if not self.file or self.is_stream:
             return None
         return Path(self.file).stat().st_size
 
-    def entries(
-        self, on_line: Callable[[str], object] = lambda _: None
-    ) -> Iterator[tuple[int, int | ValueError]]:
+    def entries(self, on_line: Callable[[str], object] = lambda _: None) -> Iterator[Entry]:
         """Yield line number and id of each line, or why it has none; each id once.
+
+        The ids of the argument come first, with line number 0.
 
         Args:
             on_line: Is called with each line of the file that is read.
         """
+        seen: set[int] = set()
+        yield from self._of_argument(seen)
         with self._lines() as lines:
-            yield from read_identifiers(_observed(lines, on_line))
+            yield from read_identifiers(_observed(lines, on_line), seen)
 
     async def read(self, spider: Spider) -> AsyncIterator[int]:
         """Yield each id once; log and count a line that is none, and go on."""
-        at_once = 1 if self.file == STANDARD_INPUT else LINES_AT_ONCE
-        entries = self.entries()
-        while batch := await run_in_thread(lambda: list(islice(entries, at_once))):
+        batches = self._stream_batches() if self.is_stream else self._file_batches()
+        async for batch in batches:
             for line_number, entry in batch:
                 if isinstance(entry, int):
                     yield entry
                     continue
                 spider.crawler.stats.inc_value("ali1688/ids/unreadable")
-                spider.logger.warning("Line %d: %s", line_number, entry)
+                spider.logger.warning("%s: %s", place(line_number), entry)
+
+    async def _file_batches(self) -> AsyncIterator[Iterable[Entry]]:
+        entries = self.entries()
+        while batch := await run_in_thread(lambda: list(islice(entries, LINES_AT_ONCE))):
+            yield batch
+
+    async def _stream_batches(self) -> AsyncIterator[Iterable[Entry]]:
+        seen: set[int] = set()
+        yield self._of_argument(seen)
+        first = 1
+        async for lines in read_lines(self.file):
+            yield read_identifiers(lines, seen, first)
+            first += len(lines)
+
+    def _of_argument(self, seen: set[int]) -> Iterator[Entry]:
+        return ((0, entry) for _, entry in read_identifiers(self._ids, seen))
 
     @contextmanager
-    def _lines(self) -> Iterator[Iterator[str]]:
+    def _lines(self) -> Iterator[Iterable[str]]:
         if not self.file:
-            yield iter(self._ids)
+            yield []
         elif self.file == STANDARD_INPUT:
-            yield chain(self._ids, sys.stdin)
+            yield sys.stdin
         else:
             with Path(self.file).open(encoding="utf-8-sig", errors="replace") as file:
-                yield chain(self._ids, file)
+                yield file
 
 
-def _observed(lines: Iterator[str], on_line: Callable[[str], object]) -> Iterator[str]:
+def place(line_number: int) -> str:
+    """Return what a person calls the place of an entry."""
+    return f"Line {line_number}" if line_number else "Argument"
+
+
+def _observed(lines: Iterable[str], on_line: Callable[[str], object]) -> Iterator[str]:
     for line in lines:
         on_line(line)
         yield line

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
     from ali1688_spider.configuration import Configuration
     from ali1688_spider.gateway.calls import Value
+    from ali1688_spider.gateway.parsing.search_page import SearchPage
 
 SEARCH_ARGUMENTS = frozenset(
     {"keyword", "category_id", "price_start", "price_end", "sort", "max_pages", "details"}
 )
+PAGE_PARAMETERS = frozenset({"page", "first_id"})
 
 
 class SearchSpider(ApiSpider):
@@ -49,7 +51,7 @@ class SearchSpider(ApiSpider):
         if own:
             text = json.dumps(self.query, sort_keys=True)
             self.source_digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        self._seen: dict[int, ApiCall] = {}
+        self._seen: dict[Any, ApiCall] = {}
 
     @classmethod
     def check_arguments(cls, configuration: Configuration, arguments: Mapping[str, str]) -> None:
@@ -86,11 +88,11 @@ class SearchSpider(ApiSpider):
         self.crawler.stats.inc_value("ali1688/search/pages")
         rows = list(zip(page.rows, page.payloads, strict=True))
         new_rows = [row for row in rows if self._is_first_of(call, row[0].get("product_id"))]
-        if new_rows:
+        if self._repeats(call, page):
+            self.crawler.stats.inc_value("ali1688/search/repeated_pages")
+        else:
             for follow_up in next_calls(call, page, api):
                 yield self.request(follow_up)
-        elif rows:
-            self.crawler.stats.inc_value("ali1688/search/repeated_pages")
         for fields, payload in new_rows:
             product_id = fields.get("product_id")
             if not price_fits(fields.get("price"), call.params):
@@ -108,6 +110,21 @@ class SearchSpider(ApiSpider):
         if not isinstance(product_id, int):
             return True
         return self._seen.setdefault(product_id, call) == call
+
+    def _repeats(self, call: ApiCall, page: SearchPage) -> bool:
+        """Tell whether all of a page was on other pages of the same query.
+
+        What another query has shown says nothing: the queries that one was split into begin with
+        what that one began with.
+        """
+        shown_by = [self._seen.get(row.get("product_id"), call) for row in page.rows]
+        return bool(shown_by) and all(
+            first != call and _query(first) == _query(call) for first in shown_by
+        )
+
+
+def _query(call: ApiCall) -> dict[str, Value]:
+    return {name: value for name, value in call.params.items() if name not in PAGE_PARAMETERS}
 
 
 def check_search(configuration: Configuration, arguments: Mapping[str, str]) -> None:

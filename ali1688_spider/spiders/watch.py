@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import math
-from functools import cached_property
+from contextlib import aclosing
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from redis.exceptions import RedisError
 from scrapy.utils.asyncio import run_in_thread
 
 from ali1688_spider.account import data_folder
 from ali1688_spider.addon import account_of
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.requests import ApiRequest
+from ali1688_spider.scheduling.outage import Outage
 from ali1688_spider.spiders.identifier_source import IdentifierSource
 from ali1688_spider.spiders.search import SEARCH_ARGUMENTS, SearchSpider, check_search
 from ali1688_spider.watching.redis_store import RedisWatchStore
-from ali1688_spider.watching.sqlite_store import SqliteWatchStore
-from ali1688_spider.watching.strategies import MAX_INTERVAL, MIN_INTERVAL, STRATEGIES, Budget
+from ali1688_spider.watching.sqlite_store import FILE_NAME, SqliteWatchStore
+from ali1688_spider.watching.strategies import (
+    MAX_INTERVAL,
+    MIN_INTERVAL,
+    OVERBOOKING,
+    STRATEGIES,
+    Budget,
+)
 from ali1688_spider.watching.watcher import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 
     from ali1688_spider.configuration import Configuration
     from ali1688_spider.items import Product
+    from ali1688_spider.responses import ApiResponse
     from ali1688_spider.watching.schedule import Outcome
 
 DAY = 86_400.0
@@ -50,6 +61,7 @@ class WatchSpider(SearchSpider):
     }
     uses_cache = False  # a cached answer is no observation
     joins_crawl = False  # it never ends, so there is nothing to join or to resume
+    outlasts_quota = True
 
     def __init__(
         self,
@@ -97,45 +109,87 @@ class WatchSpider(SearchSpider):
     def watcher(self) -> Watcher:
         """Decides when a product is fetched again."""
         configuration = account_of(self.crawler).configuration
-        daily = configuration.daily_quota / DAY if configuration.daily_quota else math.inf
+        # Nothing but this holds calls back that the day's quota would run out of.
+        daily = configuration.daily_quota / DAY / OVERBOOKING or math.inf
         budget = Budget(min(configuration.qps or math.inf, daily), *self._intervals)
-        return Watcher(self._store, STRATEGIES[self._strategy](budget), run_in_thread)
+        return Watcher(self._store, STRATEGIES[self._strategy](budget), self._run)
 
     @cached_property
     def _store(self) -> RedisWatchStore | SqliteWatchStore:
         account = account_of(self.crawler)
         if account.configuration.redis_url:
             return RedisWatchStore(account.redis, self.name)
-        return SqliteWatchStore(data_folder() / "watch.sqlite")
+        return SqliteWatchStore(data_folder() / FILE_NAME)
+
+    @cached_property
+    def _outage(self) -> Outage:
+        return Outage(self.crawler.stats)
 
     async def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
         """Yield the calls that add products; without Redis, then those that are due, for ever."""
+        await self._run(self._store.resume, self._intervals[1])
         if self.searches:
             async for call in super().calls():
                 yield call
-        async for product_id in self.source.read(self):
-            if isinstance(self._store, SqliteWatchStore):
-                await run_in_thread(self._store.add, [product_id])
-            else:
+        if isinstance(self._store, RedisWatchStore):
+            async for product_id in self.source.read(self):
                 yield ApiCall.product(product_id), 0
-        if isinstance(self._store, SqliteWatchStore):
-            async for product_id in self._due(self._store):
+            return
+        async with aclosing(self._due(self._store)) as due:
+            async for product_id in due:
                 yield ApiCall.product(product_id), 0
 
-    async def _due(self, store: SqliteWatchStore) -> AsyncIterator[int]:
-        while True:
-            due = await run_in_thread(store.take_due, AT_ONCE, self.fallback_interval)
-            for product_id in due:
-                yield product_id
-            if not due:
-                wait = await run_in_thread(store.next_due)
-                await asyncio.sleep(min(LONGEST_SLEEP, LONGEST_SLEEP if wait is None else wait))
+    async def _due(self, store: SqliteWatchStore) -> AsyncGenerator[int]:
+        # Meanwhile, as the source may be a pipe that stays open.
+        adding = asyncio.create_task(self._add_all(store))
+        try:
+            while True:
+                due = await run_in_thread(store.take_due, AT_ONCE, self.fallback_interval)
+                for product_id in due:
+                    yield product_id
+                if adding.done():
+                    adding.result()
+                if not due:
+                    wait = await run_in_thread(store.next_due)
+                    await asyncio.sleep(LONGEST_SLEEP if wait is None else min(LONGEST_SLEEP, wait))
+        finally:
+            adding.cancel()
+
+    async def _add_all(self, store: SqliteWatchStore) -> None:
+        async for product_id in self.source.read(self):
+            await run_in_thread(store.add, [product_id])
+        if not self.searches and await run_in_thread(store.next_due) is None:
+            self.logger.warning(
+                "No product is watched: add some with -a ids=610000000001,…, -a ids_file=FILE or "
+                "-a keyword=…"
+            )
+
+    def parse_page(self, response: ApiResponse, call: ApiCall) -> Iterator[Any]:
+        """Watch the products that a search found."""
+        found = []
+        for output in super().parse_page(response, call):
+            is_product = isinstance(output, ApiRequest) and output.call.operation == "product"
+            if is_product and isinstance(self._store, SqliteWatchStore):
+                found.append(output.call.params["product_id"])
+            else:
+                yield output
+        if isinstance(self._store, SqliteWatchStore):
+            self._store.add(found)
 
     @property
     def fallback_interval(self) -> float:
         """Seconds until the next fetch of a product whose fetch failed."""
         shortest, longest = self._intervals
         return min(longest, max(shortest, DAY))
+
+    async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run what blocks in a thread; while Redis is away, wait, unless the crawl ends."""
+        try:
+            return await run_in_thread(function, *arguments)
+        except RedisError:
+            operation = partial(function, *arguments)
+            closing = account_of(self.crawler).closing
+            return await closing.unless_closing(self._outage.patiently(operation))
 
     async def fetched(self, product: Product) -> Outcome:
         """Decide when a product that was just stored is fetched again; return what was found."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-GIVE_UP_SECONDS = 10.0
+GIVE_UP_SECONDS = 5.0
 _STEP = 0.5
 
 _Result = TypeVar("_Result")
@@ -61,16 +61,18 @@ class Patience:
             StoreUnavailableError: The program is closing, and the database stayed away.
         """
         for attempt in count(1):
+            if self._away_since is not None:
+                self._check_deadline()
             try:
                 result = await operation()
             except Exception as error:
                 if not is_outage(error):
                     raise
                 self._note_away(error)
-                await self._wait(self._backoff.delay(attempt))
             else:
                 self._note_back()
                 return result
+            await self._wait(self._backoff.delay(attempt))
         raise AssertionError("an endless loop has ended")
 
     async def _wait(self, seconds: float) -> None:
@@ -79,10 +81,10 @@ class Patience:
         while (left := end - time.monotonic()) > 0:
             self._check_deadline()
             await asyncio.sleep(min(left, _STEP))
-        self._check_deadline()
 
     def _check_deadline(self) -> None:
         if not self._closing():
+            self._deadline = None
             return
         now = time.monotonic()
         if self._deadline is None:

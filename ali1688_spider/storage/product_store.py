@@ -82,7 +82,10 @@ class ProductStore:
             step.write.settled = True
 
     async def _read(self, product_ids: list[int]) -> dict[int, Mapping[str, Any]]:
-        found = self._products.find({"_id": {"$in": product_ids}}, READ)
+        whole = (
+            len(product_ids) + 1
+        )  # one more than there can be: the server then sends all at once
+        found = self._products.find({"_id": {"$in": product_ids}}, READ, batch_size=whole)
         return {document["_id"]: document for document in await found.to_list()}
 
     async def _write(self, steps: list[Step]) -> list[Step]:

@@ -7,6 +7,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from ali1688_spider.items import Product
 
 _SIZE = 6  # bytes: a change goes unseen once in 10^14
@@ -14,6 +16,7 @@ _SIZE = 6  # bytes: a change goes unseen once in 10^14
 
 def fingerprint(product: Product) -> str:
     """Return 12 characters that differ when price, stock, status or name differ, SKUs included."""
+    skus = sorted(product.skus, key=lambda sku: str(sku["sku_id"]))
     told: list[Any] = [
         product.name,
         product.status,
@@ -21,10 +24,11 @@ def fingerprint(product: Product) -> str:
         product.price_max,
         product.price_tiers,
         product.stock,
+        [[sku["sku_id"], sku["price"], sku["price_tiers"], sku["stock"]] for sku in skus],
     ]
-    told += sorted(
-        [str(sku["sku_id"]), str(sku["price"]), str(sku["price_tiers"]), sku["stock"] or 0]
-        for sku in product.skus or ()
-    )
-    text = json.dumps(told, default=str, ensure_ascii=False)
+    text = json.dumps(told, default=_shortest, ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=_SIZE).hexdigest()
+
+
+def _shortest(amount: Decimal) -> str:
+    return str(amount.normalize())  # 2.5 and 2.50 are the same price

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from ali1688_spider.exceptions import MalformedMessageError
 from ali1688_spider.watching.product import WatchedProduct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ali1688_spider.watching.totals import Totals
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +37,19 @@ class Entry:
 
     @classmethod
     def decode(cls, text: str) -> Entry:
-        """Return the entry of :meth:`encode`.
+        """Return the entry of :meth:`encode`; one without any fetch for an empty text.
 
-        Raises:
-            MalformedMessageError: The text is anything else.
+        So is one that cannot be read, with a warning: a product whose past is lost is still
+        watched, and takes no other along.
         """
-        start = text.find("[")
-        return cls(WatchedProduct.decode(text[max(start, 0) :]), text[: max(start, 0)])
+        if not text:
+            return cls(WatchedProduct())
+        start = max(text.find("["), 0)
+        try:
+            return cls(WatchedProduct.decode(text[start:]), text[:start])
+        except MalformedMessageError as error:
+            logger.warning("What is kept of a watched product is begun anew: %s", error)
+            return cls(WatchedProduct())
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +74,17 @@ class Change:
 class WatchStore(Protocol):
     """Keeps the entries and their sums; the methods block and are called from a thread."""
 
+    def resume(self, longest: float) -> None:
+        """Take the watch up again, with no product due in more than *longest* seconds."""
+
     def load(self, product_ids: Sequence[int]) -> list[str]:
         """Return the text of each entry, empty for a product that has none."""
 
     def save(self, changes: Sequence[Change]) -> None:
         """Keep each change whose ``old`` is still what is kept, and its differences with it."""
+
+    def remove(self, product_ids: Sequence[int]) -> int:
+        """Watch these products no longer, from now on; return how many were watched."""
 
     def totals(self) -> Totals:
         """Return the sums."""

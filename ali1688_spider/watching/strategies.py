@@ -23,8 +23,12 @@ MIN_INTERVAL = 600.0
 MAX_INTERVAL = 30 * DAY
 
 _GAIN = 0.3  # of the threshold's correction while every product is fetched once
-_OVERBOOKING = 1.1  # lets calls wait a tenth of the mean interval: the queue hardly runs empty
 _STEP = 1.0  # largest logarithm of the pressure that one fetch may answer to
+
+
+OVERBOOKING = 1.1
+"""How many times the budget is asked for: calls wait a tenth of the mean interval, so that the
+queue hardly runs empty. What paces the calls has to hold them back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,7 @@ class AdaptiveStrategy:
         if budget.suffices(watched) or not totals.demand:
             return 0.0
         wait = late * budget.calls_per_second / watched  # in intervals of the uniform strategy
-        pressure = totals.demand / budget.calls_per_second * (1 + wait) / _OVERBOOKING
+        pressure = totals.demand / budget.calls_per_second * (1 + wait) / OVERBOOKING
         if interval >= budget.max_interval if pressure > 1 else interval <= budget.min_interval:
             return 0.0
         return _GAIN / watched * max(-_STEP, min(_STEP, math.log(pressure)))

@@ -9,7 +9,6 @@ from ali1688_spider.batching import BatchWriter
 from ali1688_spider.items import REMOVED
 from ali1688_spider.watching.fingerprint import fingerprint
 from ali1688_spider.watching.freshness import fraction_fresh
-from ali1688_spider.watching.product import WatchedProduct
 from ali1688_spider.watching.schedule import Outcome, Schedule
 from ali1688_spider.watching.store import Change, Entry
 
@@ -74,7 +73,7 @@ class Watcher:
         return results
 
     def _change(self, product: Product, text: str, totals: Totals) -> tuple[Outcome, Change]:
-        entry = Entry.decode(text) if text else Entry(WatchedProduct())
+        entry = Entry.decode(text)
         print_now = fingerprint(product)
         if product.status == REMOVED:
             outcome, print_now = Outcome.REMOVED, entry.fingerprint

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 async def entries(redis: Redis) -> list[Any]:
-    return [json.loads(fields["change"]) for _, fields in await redis.xrange(STREAM)]
+    found: Any = await redis.xrange(STREAM)
+    return [json.loads(fields["change"]) for _, fields in found]
 
 
 async def test_a_change_is_an_entry(redis: Redis) -> None:

@@ -1,24 +1,26 @@
 """Crawls without a gateway: ``store_products.py COUNT NAME=VALUE ...`` stores so many products.
 
-Prints the statistics as JSON on its last line.
+Writes the statistics as JSON on its last line.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from scrapy import Spider
+from scrapy import Request, Spider
 from scrapy.crawler import AsyncCrawlerProcess
 
 from ali1688_spider.items import Product
+from ali1688_spider.storage import connection
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
+
+    from scrapy.http import Response
 
 
 class ProductsSpider(Spider):
@@ -27,19 +29,23 @@ class ProductsSpider(Spider):
 
     async def start(self) -> AsyncIterator[Any]:
         for number in range(1, self.count + 1):
-            yield Product(
-                product_id=number,
-                name="裙",
-                price=Decimal("12.50"),
-                stock=number,
-                url=f"https://detail.1688.com/offer/{number}.html",
-                source_api="test",
-                fetched_at=datetime.now(UTC),
-            )
-            await asyncio.sleep(0.002)
+            yield Request(f"data:,{number}")
+
+    def parse(self, response: Response) -> Iterator[Product]:
+        number = int(response.body)
+        yield Product(
+            product_id=number,
+            name="裙",
+            price=Decimal("12.50"),
+            stock=number,
+            url=f"https://detail.1688.com/offer/{number}.html",
+            source_api="test",
+            fetched_at=datetime.now(UTC),
+        )
 
 
 def main() -> None:
+    connection.SELECTION_SECONDS = 1  # so that an outage takes less of a test's time
     settings = {
         "ITEM_PIPELINES": {"ali1688_spider.pipelines.mongo.MongoPipeline": 300},
         "ADDONS": {},
@@ -52,7 +58,7 @@ def main() -> None:
     process.crawl(crawler, count=int(sys.argv[1]))
     process.start()
     assert crawler.stats is not None
-    print(json.dumps(crawler.stats.get_stats(), default=str))
+    sys.stdout.write(json.dumps(crawler.stats.get_stats(), default=str) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.scheduling.crawls import Crawl, CrawlProgress
+from ali1688_spider.scheduling.crawls import Crawl, CrawlProgress, Seeded
 from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.leased_calls import again, done, release, retry
 
@@ -28,7 +28,7 @@ def products(*product_ids: int) -> list[QueueEntry]:
 
 
 def seed_all(queue: LeaseQueue, digest: str, *product_ids: int) -> None:
-    assert queue.crawls.seed(digest, 0, products(*product_ids)) == len(product_ids)
+    assert queue.crawls.seed(digest, 0, products(*product_ids)) is not None
     assert queue.crawls.end_source(digest, len(product_ids)) == len(product_ids)
 
 
@@ -50,12 +50,12 @@ def test_workers_that_start_together_share_one_crawl(
 ) -> None:
     other = make_queue()
     assert queue.crawls.begin("a", A_SECOND) == Crawl("new", 0)
-    assert queue.crawls.seed("a", 0, products(1, 2)) == 2
+    assert queue.crawls.seed("a", 0, products(1, 2)) == Seeded(2, 2)
     assert other.crawls.begin("a", A_SECOND) == Crawl("running", 2)
     assert do_all(queue) == [1, 2]
 
-    assert other.crawls.seed("a", 0, products(1, 2, 3)) == 3
-    assert queue.crawls.seed("a", 2, products(3)) == 3
+    assert other.crawls.seed("a", 0, products(1, 2, 3)) == Seeded(3, 1)
+    assert queue.crawls.seed("a", 2, products(3)) == Seeded(3, 0)
     assert queue.crawls.end_source("a", 3) == 3
     assert other.crawls.end_source("a", 3) == 3
 
@@ -90,7 +90,7 @@ def test_a_restarted_worker_goes_on(make_queue: MakeQueue, queue: LeaseQueue, cl
 
     restarted = make_queue()
     assert restarted.crawls.begin("a", JUST_STARTED) == Crawl("running", 3)
-    assert restarted.crawls.seed("a", 3, products(4)) == 4
+    assert restarted.crawls.seed("a", 3, products(4)) == Seeded(4, 1)
     assert restarted.crawls.end_source("a", 4) == 4
     assert restarted.crawls.progress("a") == CrawlProgress(complete=True, pending=3)
     assert do_all(restarted) == [2, 3, 4]
@@ -162,15 +162,23 @@ def test_a_long_source_is_seeded_in_parts(queue: LeaseQueue) -> None:
     queue.crawls.begin("a", A_SECOND)
     queue.crawls.seed("a", 0, products(*range(1, 1501)))
 
-    assert queue.crawls.seed("a", 0, products(*range(1, 2502))) == 2501
+    assert queue.crawls.seed("a", 0, products(*range(1, 2502))) == Seeded(2501, 1001)
     assert queue.counts().ready == 2501
+
+
+def test_an_empty_source_is_seeded(queue: LeaseQueue) -> None:
+    queue.crawls.begin("a", A_SECOND)
+
+    assert queue.crawls.seed("a", 0, []) == Seeded(0, 0)
+    assert queue.crawls.end_source("a", 0) == 0
+    assert queue.crawls.progress("a") == CrawlProgress(complete=True, pending=0)
 
 
 def test_an_unfinished_source_is_not_ended(queue: LeaseQueue) -> None:
     queue.crawls.begin("a", A_SECOND)
     queue.crawls.seed("a", 0, products(1))
 
-    assert queue.crawls.seed("a", 5, products(6)) == 1
+    assert queue.crawls.seed("a", 5, products(6)) == Seeded(1, 0)
     assert queue.crawls.end_source("a", 6) == 1
     assert do_all(queue) == [1]
     assert queue.crawls.progress("a") == CrawlProgress(complete=False, pending=0)

@@ -61,7 +61,10 @@ def test_a_call_asks_for_itself() -> None:
         (b'{"product_id": 0}', "out of range"),
         (b'{"product_id": 1, "priority": "high"}', "the priority is not a whole number"),
         (b'{"product_id": 1, "priority": true}', "the priority is not a whole number"),
-        (b'{"api":"search","params":{"keyword":"\\ud800","page":1,"page_size":20}}', "not Unicode text"),
+        (
+            b'{"api":"search","params":{"keyword":"\\ud800","page":1,"page_size":20}}',
+            "not Unicode text",
+        ),
         (b'{"api":"refund","params":{}}', "no call that this project makes"),
         (b"1" * 4097, "longer than 4096 bytes"),
     ],

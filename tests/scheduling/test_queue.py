@@ -7,10 +7,11 @@ import scrapy_redis.picklecompat
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.scheduling.answers import QueueCounts
 from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.leased_calls import LeasedCall, again, done, release, retry
-from ali1688_spider.scheduling.queue import CallSerializer, LeaseQueue, QueueCounts
+from ali1688_spider.scheduling.queue import CallSerializer, LeaseQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -208,6 +209,18 @@ def test_children_are_queued_along_with_the_end_of_their_parent(queue: LeaseQueu
     assert lease_ids(queue) == [4, 2, 3]
 
 
+def test_a_call_may_lead_to_many_others(queue: LeaseQueue) -> None:
+    queue.push(products(1, 2))
+    first, second = queue.lease(2).calls
+
+    answer = queue.settle(
+        [done(first, products(*range(10, 9_010))), done(second, products(*range(9_000, 9_020)))]
+    )
+
+    assert (answer.added, answer.stale) == (9_010, ())
+    assert lease_ids(queue, 2) == [10, 11]
+
+
 def test_a_lost_lease_changes_nothing(make_queue: MakeQueue, queue: LeaseQueue, clock: Any) -> None:
     other = make_queue()
     queue.push(products(1))
@@ -331,7 +344,7 @@ def test_what_is_no_call_is_refused(queue: LeaseQueue, client: redis.Redis, entr
 def test_leases_whose_answer_was_lost_are_given_back(queue: LeaseQueue) -> None:
     queue.push(products(1, 2, 3, 4))
     assert lease_ids(queue, 1) == [1]
-    queue._scripts.run("lease", queue.worker, 60_000, 2, 1)
+    queue._scripts.run("lease", queue.worker, 60_000, 2, 1, 1, 2, 1)
 
     assert lease_ids(queue, 1) == [4]
     answer = queue.lease(10)

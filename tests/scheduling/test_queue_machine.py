@@ -22,7 +22,7 @@ from ali1688_spider.scheduling.crawls import CrawlProgress
 from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.leased_calls import LeasedCall, again, done, release, retry
-from ali1688_spider.scheduling.queue import LeaseQueue
+from ali1688_spider.scheduling.queue import SUSPECT_LOSSES, LeaseQueue
 
 WORKERS = range(3)
 CRAWLS = ["", "a", "b"]
@@ -47,6 +47,7 @@ class Call:
     crawl: str
     delayed: bool = False
     attempts: int = 0
+    losses: int = 0
     worker: int | None = None
     token: str = ""
 
@@ -75,11 +76,12 @@ class Model:
                 call.priority, call.order = entry.priority, next(self.orders)
         return len(self.calls) - before
 
-    def lease(self, worker: int, count: int, *, due: set[int]) -> list[int]:
+    def lease(self, worker: int, count: int, *, due: set[int], suspects: int) -> list[int]:
         self.silent.discard(worker)
         for call in self.calls.values():
             if call.worker in self.silent:
                 call.worker = None
+                call.losses += 1
         self.silent.clear()
         for number in sorted(due, key=str):
             call = self.calls[number]
@@ -88,10 +90,12 @@ class Model:
                 call.order = next(self.orders)
         ready = [number for number, call in self.calls.items() if self.state(call) == "ready"]
         ready.sort(key=lambda number: (-self.calls[number].priority, self.calls[number].order))
-        for number in ready[:count]:
+        suspected = [number for number in ready if self.calls[number].losses >= SUSPECT_LOSSES]
+        taken = [number for number in ready if number not in suspected[suspects:]][:count]
+        for number in taken:
             self.calls[number].worker = worker
             self.calls[number].attempts += 1
-        return ready[:count]
+        return taken
 
     def state(self, call: Call) -> str:
         if call.worker is not None:
@@ -127,8 +131,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(pushed=entries, overlap=st.integers(0, 3), crawl=st.sampled_from(CRAWLS[1:]))
     def seed(self, pushed: list[QueueEntry], overlap: int, crawl: str) -> None:
-        cursor = self.queues[0].crawls.seed(crawl, 0, [])
-        cursor = self.queues[0].crawls.begin(crawl, 1.0).cursor if cursor is None else cursor
+        cursor = self.queues[0].crawls.begin(crawl, 1.0).cursor
         first = max(0, cursor - overlap)
         self.queues[0].crawls.seed(crawl, first, pushed)
         if len(pushed) > cursor - first:
@@ -136,27 +139,36 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(worker=st.sampled_from(WORKERS), count=st.integers(0, 5))
     def lease(self, worker: int, count: int) -> None:
+        suspects = int(not self.queues[worker]._suspects)
         answer = self.queues[worker].lease(count)
-        numbers = self.model.lease(worker, count, due=self.due)
+        numbers = self.model.lease(worker, count, due=self.due, suspects=suspects)
         self.due.clear()
         assert [int(leased.message) for leased in answer.calls] == numbers
         for leased in answer.calls:
             call = self.model.calls[int(leased.message)]
             call.token = leased.token
             assert (leased.attempt, leased.priority) == (call.attempts, call.priority)
+            assert leased.losses == call.losses
         self.leases.extend(answer.calls)
 
     @rule(worker=st.sampled_from(WORKERS), count=st.integers(1, 5))
     def lose_the_answer_of_a_lease(self, worker: int, count: int) -> None:
-        """The worker finds out with its next lease, once it has settled what it lost before."""
+        """The worker finds out with its next lease, once it has settled what it lost before.
+
+        It gives the leases back with the one after that.
+        """
         queue = self.queues[worker]
         for leased in self.leases:
             call = self.model.calls.get(int(leased.message))
             if call is None or call.worker is None or call.token != leased.token:
                 queue.settle([done(leased)])
-        queue._scripts.run("lease", queue.worker, 60_000, count, len(queue._held))
-        lost = self.model.lease(worker, count, due=self.due)
+        held, suspects = len(queue._held), int(not queue._suspects)
+        queue._scripts.run(
+            "lease", queue.worker, 60_000, count, held, 1, SUSPECT_LOSSES, suspects
+        )
+        lost = self.model.lease(worker, count, due=self.due, suspects=suspects)
         self.due.clear()
+        assert queue.lease(0).calls == ()
         assert queue.lease(0).calls == ()
         for number in lost:
             self.model.calls[number].worker = None
@@ -192,6 +204,7 @@ class QueueMachine(RuleBasedStateMachine):
         if action is done:
             del self.model.calls[int(leased.message)]
         elif action is again:
+            call.losses = 0
             call.order = None if outcome.delay else next(self.model.orders)
 
     @rule(worker=st.sampled_from(WORKERS))
@@ -246,6 +259,10 @@ class QueueMachine(RuleBasedStateMachine):
             number: call.attempts
             for number, call in self.model.calls.items()
             if call.attempts and call.worker is None
+        }
+        losses = {int(k): int(v) for k, v in self.client.hgetall(self.keys.losses).items()}
+        assert losses == {
+            number: call.losses for number, call in self.model.calls.items() if call.losses
         }
 
     @invariant()

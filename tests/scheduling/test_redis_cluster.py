@@ -10,7 +10,7 @@ from redis.cluster import RedisCluster
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.scheduling.crawls import Crawl, CrawlProgress
+from ali1688_spider.scheduling.crawls import Crawl, CrawlProgress, Seeded
 from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.leased_calls import done, retry
@@ -32,7 +32,7 @@ def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
     while b"cluster_state:ok" not in node.execute_command("CLUSTER", "INFO", NEVER_DECODE=True):
         pass
     node.close()
-    client = RedisCluster.from_url(server.url)
+    client: Any = RedisCluster.from_url(server.url)
     yield client
     client.disconnect_connection_pools()  # close() leaves the connections to the nodes open
     client.close()
@@ -48,7 +48,7 @@ def test_every_script_works_on_a_cluster(cluster: Any) -> None:
     assert batch is not None
     assert queue.intake.settle(batch) == 1
     assert queue.crawls.begin("a", 1.0) == Crawl("new", 0)
-    assert queue.crawls.seed("a", 0, [QueueEntry(ApiCall.product(2))]) == 1
+    assert queue.crawls.seed("a", 0, [QueueEntry(ApiCall.product(2))]) == Seeded(1, 1)
     assert queue.crawls.end_source("a", 1) == 1
     assert queue.push([QueueEntry(ApiCall.product(3))]) == 1
     first, second = queue.lease(2).calls

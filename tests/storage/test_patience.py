@@ -80,3 +80,12 @@ def test_explanations_say_what_to_do() -> None:
         "(Authentication failed.)"
     )
     assert "readWrite" in explain(OperationFailure("not authorized on x", 13))
+
+
+async def test_a_crawl_that_opened_during_an_outage_has_its_time_when_it_closes() -> None:
+    closing = True
+    patience = Patience(closing=lambda: closing, backoff=QUICK, give_up_after=0)
+    with pytest.raises(StoreUnavailableError):
+        await patience.repeat(Flaky(AutoReconnect("gone")))
+    closing = False
+    assert await patience.repeat(Flaky(AutoReconnect("gone"))) == 42

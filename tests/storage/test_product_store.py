@@ -117,7 +117,7 @@ async def test_what_is_not_compared_changes_without_history(database: Database) 
 
 
 async def test_a_search_row_erases_nothing(database: Database) -> None:
-    skus = [{"sku_id": 1, "stock": 5, "price": None, "price_tiers": []}]
+    skus: list[dict[str, Any]] = [{"sku_id": 1, "stock": 5, "price": None, "price_tiers": []}]
     await store(database, observation(7, 0, name="a", price="5", stock=5, skus=skus, unit="件"))
     assert await outcomes(database, observation(7, 60, name="a", price="4")) == ["changed"]
     product = await database["products"].find_one()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from ali1688_spider.exceptions import UnexpectedAnswerError
 from ali1688_spider.gateway.clock import http_date
 from ali1688_spider.gateway.errors.table import Refusal, classify
 from ali1688_spider.gateway.errors.tree import FlowControlError, UnreadableAnswerError
+from ali1688_spider.gateway.parsing.json_text import load_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +68,7 @@ def read_answer(
     headers = {name.lower(): value for name, value in headers.items()}
     try:
         payload = _decode(body, headers.get("content-type", ""))
-    except (ValueError, ArithmeticError, RecursionError):
+    except (UnexpectedAnswerError, UnicodeDecodeError):
         raise _unreadable(status, headers, body) from None
     if isinstance(payload, str) and text_expected and payload and status < 400:
         return payload
@@ -88,8 +89,7 @@ def _decode(body: bytes, content_type: str) -> Any:
     """Decode JSON text in UTF-8, -16 or -32, or in a Chinese encoding if it says so."""
     encoding = "gb18030" if _CHINESE_CHARSET.search(content_type) else json.detect_encoding(body)
     # As json.loads: half a surrogate pair is for the product's validation to reject.
-    text = body.decode(encoding, "surrogatepass")
-    return json.loads(text, parse_float=Decimal, parse_constant=Decimal)
+    return load_json(body.decode(encoding, "surrogatepass"))
 
 
 def _unwrapped(payload: dict[str, Any]) -> dict[str, Any]:

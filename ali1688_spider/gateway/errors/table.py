@@ -103,6 +103,7 @@ _NUMBERED = (
 _NAMED = (
     Row(TokenRefusedError, code=r"401|gw\..*(token|authori[sz]ed).*"),
     Row(ClockError, code=r"gw\..*timestamp.*"),
+    Row(ClockError, code="400", says=r"request (is|has) expired|timestamp"),
     Row(SignatureRefusedError, code=r"gw\.sign.*"),
     Row(AppKeyRefusedError, code=r"gw\.app_?key.*"),
     Row(ApiUnknownError, code=r"gw\.api(unsupported|notfound|notexist|unknown).*"),

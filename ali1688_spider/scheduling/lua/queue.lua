@@ -1,13 +1,15 @@
 -- What several scripts of this folder do; it stands before each of them. keys.py explains the keys.
 
 local START, READY, DELAYED, SCORES, ATTEMPTS, LEASED, LEASES, WORKERS, SEQUENCE, CRAWLS, SLOTS,
-  CRAWL_EXPIRY, INTAKE, READER = unpack(KEYS)
+  CRAWL_EXPIRY, INTAKE, READER, LOSSES = unpack(KEYS)
 
 -- A score is -priority * PRIORITY + sequence * POSITION + slot, each part a whole number and all of
 -- it below 2^53, so that a double holds it exactly.
 local PRIORITY = 2 ^ 42
 local POSITION = 2 ^ 8
 local SEQUENCES = 2 ^ 34
+
+local ARGUMENTS = 1000 -- of one command; Lua cannot unpack more than some thousands
 
 local function now_us()
   local time = redis.call('TIME')
@@ -155,13 +157,7 @@ local function distinct(entries)
   return members, by_member
 end
 
--- Queue those of the entries {member, priority, delay in ms} that are neither ready nor delayed nor
--- leased; return how many.
-local function push(entries, slot, now)
-  local members, by_member = distinct(entries)
-  if #members == 0 then
-    return 0
-  end
+local function push_some(members, by_member, slot, now)
   local leases = redis.call('HMGET', LEASES, unpack(members))
   local due = redis.call('ZMSCORE', DELAYED, unpack(members))
   local sequence = redis.call('INCRBY', SEQUENCE, #members) - #members
@@ -183,6 +179,18 @@ local function push(entries, slot, now)
     end
   end
   owe(slot, added)
+  return added
+end
+
+-- Queue those of the entries {member, priority, delay in ms} that are neither ready nor delayed nor
+-- leased; return how many.
+local function push(entries, slot, now)
+  local members, by_member = distinct(entries)
+  local added = 0
+  for first = 1, #members, ARGUMENTS do
+    local some = { unpack(members, first, math.min(first + ARGUMENTS - 1, #members)) }
+    added = added + push_some(some, by_member, slot, now)
+  end
   return added
 end
 

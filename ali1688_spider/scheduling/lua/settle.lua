@@ -4,9 +4,13 @@
 
 local now = now_ms()
 local answer = { 0 }
+local any_lost = redis.call('EXISTS', LOSSES) == 1
 
 local function settle(member, score, action, delay, attempts)
   drop_lease(member)
+  if any_lost and action ~= 'back' then
+    redis.call('HDEL', LOSSES, member)
+  end
   if action == 'done' then
     owe(slot_of(score), -1)
     return

@@ -110,6 +110,12 @@ def test_named_codes(
     assert (error.code, error.message, error.status) == (str(code), "said so", status)
 
 
+@pytest.mark.parametrize("message", ["Request is expired.", "invalid _aop_timestamp"])
+def test_param2_refuses_a_timestamp_with_a_code_of_no_meaning(message: str) -> None:
+    error = error_of("param2", {"error_code": "400", "error_message": message}, 400)
+    assert (error.reaction, error.error_class) == (Reaction.CLOCK, "clock")
+
+
 def test_the_same_number_means_something_else_in_another_protocol() -> None:
     payload = {"error_code": "7", "error_message": "no"}
     assert error_of("router", payload).reaction is Reaction.WAIT

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ali1688_spider.storage.batches import BatchWriter
+from ali1688_spider.batching import BatchWriter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,0 +1,61 @@
+"""How much is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Sizes of the measurements.
+
+    Attributes:
+        products: Products of a crawl.
+        rounds: How often each crawl is repeated; the contenders take turns.
+        feature_rounds: The same for the project's own variants.
+        queued: Calls queued where costs per call are measured.
+        lengths: Calls that wait, where it is measured how costs grow.
+        stock_length: Up to which of these lengths scrapy-redis's own queue is filled: it needs two
+            round trips for each call.
+        sample: Products that are collected while the others wait.
+        limit: Calls per second where the shared rate is measured.
+        workers: How many workers share it.
+        seconds: For how long.
+    """
+
+    products: int
+    rounds: int
+    feature_rounds: int
+    queued: int
+    lengths: tuple[int, ...]
+    stock_length: int
+    sample: int
+    limit: int
+    workers: tuple[int, ...]
+    seconds: float
+
+
+FULL = Scale(
+    products=2000,
+    rounds=3,
+    feature_rounds=2,
+    queued=10_000,
+    lengths=(1_000, 10_000, 100_000, 1_000_000),
+    stock_length=10_000,
+    sample=1000,
+    limit=40,
+    workers=(1, 4, 8),
+    seconds=12.0,
+)
+QUICK = Scale(
+    products=100,
+    rounds=1,
+    feature_rounds=1,
+    queued=500,
+    lengths=(500, 1_000),
+    stock_length=500,
+    sample=100,
+    limit=20,
+    workers=(1, 2),
+    seconds=2.0,
+)

@@ -1,0 +1,98 @@
+"""What is missing or wrong is said before the crawl starts: one sentence, exit code 1."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Administration, Gateway, Scrapy
+
+ID = "-a", "ids=610000000001"
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"ALI1688_APP_KEY": ""}, "ALI1688_APP_KEY is missing: put it into .env"),
+        ({"ALI1688_APP_SECRET": ""}, "ALI1688_APP_SECRET is missing: put it into .env"),
+        ({"ALI1688_PROTOCOL": "soap"}, "ALI1688_PROTOCOL is 'soap': set it to one of router,"),
+        ({"ALI1688_QPS": "fast"}, "ALI1688_QPS is 'fast': set it to a number of calls per second"),
+        (
+            {"ALI1688_GATEWAY": "https://user:pass-word@gateway:port/"},
+            "ALI1688_GATEWAY is 'https://user:***@gateway:port/': set it to a URL such as https://",
+        ),
+        (
+            {"ALI1688_PRODUCT_API": "product.got"},
+            "ALI1688_PRODUCT_API is 'product.got': set it to one of alibaba.product.get",
+        ),
+        (
+            {"REDIS_URL": "redis://:pass-word/0@localhost"},
+            "REDIS_URL cannot be read: write redis://user:password@host",
+        ),
+        (
+            {"MONGO_URI": "mongodb://user:pass-word@/@localhost"},
+            "MONGO_URI cannot be read: write mongodb://user:password@host",
+        ),
+    ],
+)
+def test_a_wrong_setting(
+    settings: dict[str, str], sentence: str, administration: Administration
+) -> None:
+    crawl = administration.run("crawl", "product", *ID, **settings)
+    assert crawl.exit_code == 1
+    assert crawl.stderr.startswith(f"Error: {sentence}")
+    assert crawl.stderr.endswith(".\n")
+    assert crawl.stderr.count("\n") == 1
+    assert "pass-word" not in crawl.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["product"], "there is nothing to collect: say which products with -a ids="),
+        (["product", "-a", "id=1"], "the spider product has no argument 'id': it has "),
+        (["product", "-a", "ids_file=none"], "ids_file 'none' cannot be read (No such file"),
+        (["product", "-a", "ids_file=."], "ids_file '.' cannot be read (Is a directory)"),
+        (["product", "-a", "calls_file=none"], "calls_file 'none' cannot be read ("),
+        (["product", *ID, "-a", "idle=soon"], "idle is 'soon': set it to a number of seconds"),
+        (["search"], "there is nothing to search for: say -a keyword="),
+        (["search", "-a", "keyword=x", "-a", "category_id=5"], "alibaba.product.search cannot "),
+        (["search", "-a", "keyword=x", "-a", "max_pages=0"], "max_pages is '0': set it to a "),
+        (["produkt", *ID], "there is no spider 'produkt': say one of product, search"),
+    ],
+)
+def test_a_wrong_argument(
+    arguments: list[str], sentence: str, administration: Administration
+) -> None:
+    crawl = administration.run("crawl", *arguments)
+    assert crawl.exit_code == 1
+    assert crawl.stderr.startswith(f"Error: {sentence}")
+    assert crawl.stderr.endswith(".\n")
+    assert crawl.stderr.count("\n") == 1
+
+
+def test_the_command_line_wins_and_no_crawl_starts(scrapy: Scrapy, gateway: Gateway) -> None:
+    crawl = scrapy.run(
+        *("crawl", "product", *ID, "-s", "ALI1688_MAX_ATTEMPTS=none"), ALI1688_MAX_ATTEMPTS="3"
+    )
+    assert crawl.exit_code == 1
+    assert re.findall("^Error: (.*)$", crawl.stderr, re.MULTILINE) == [
+        "ALI1688_MAX_ATTEMPTS is 'none': set it to a number of tries, 1 or more."
+    ]
+    assert "Traceback" not in crawl.stderr
+    assert "Spider opened" not in crawl.stderr
+    assert gateway.status()["calls"] == 0
+
+
+def test_a_database_that_is_away(scrapy: Scrapy, gateway: Gateway) -> None:
+    crawl = scrapy.run("crawl", "product", *ID, MONGO_URI="mongodb://user:pass-word@127.0.0.1:9/")
+    assert crawl.exit_code == 1
+    assert "Nothing can be stored: MongoDB does not answer (127.0.0.1:9: " in crawl.stderr
+    assert crawl.stats["finish_reason"] == "database_unavailable"
+    assert crawl.stderr.count(" ERROR: ") == 1
+    assert "Traceback" not in crawl.stderr
+    assert "pass-word" not in crawl.stderr
+    assert gateway.status()["calls"] == 0

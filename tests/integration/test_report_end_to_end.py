@@ -1,0 +1,108 @@
+"""The report tells what crawls have found."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tests.integration.conftest import Gateway, Scrapy
+
+    Ids = Callable[[int], Sequence[int]]
+
+
+class Page(HTMLParser):
+    """The tables by their ids, as rows of texts, and the numbers at the top by their labels."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tables: dict[str, list[list[str]]] = {}
+        self.numbers: dict[str, str] = {}
+        self._rows: list[list[str]] = []
+        self._place = ""
+        self._label = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._place = tag if tag in {"td", "th", "dt", "dd"} else self._place
+        if tag == "table":
+            self._rows = self.tables.setdefault(dict(attrs).get("id") or "", [])
+        elif tag == "tr":
+            self._rows.append([])
+        elif tag in {"td", "th"}:
+            self._rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == self._place:
+            self._place = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._place in {"td", "th"}:
+            self._rows[-1][-1] += data
+        elif self._place == "dt":
+            self._label = data
+        elif self._place == "dd":
+            self.numbers[self._label] = data
+
+
+def test_after_some_crawls(
+    scrapy: Scrapy, gateway: Gateway, ids: Ids, mongo_uri: str, mongo_database: str
+) -> None:
+    scrapy.settings |= {"MONGO_URI": mongo_uri, "MONGO_DATABASE": mongo_database}
+    public = [each for each in ids(30) if not gateway.product(each)["traits"]["private"]][:20]
+    for product_id in public:
+        gateway.product(product_id, price="80.00", stock=50)
+    everything = f"ids={','.join(map(str, public))}"
+    scrapy.crawl("product", "-a", everything)
+    gateway.product(public[3], price="59.99")
+    gateway.product(public[5], price="79.20")
+    gateway.product(public[7], price="100.04")
+    gateway.product(public[9], stock=0)
+    gateway.fail(product_id=public[11], faults=["500"])
+    scrapy.crawl("product", "-a", everything)
+
+    command = scrapy.run("report", "week.html")
+    assert command.exit_code == 0, command.stderr
+    page = Page((scrapy.folder / "week.html").read_text(encoding="utf-8"))
+
+    assert page.numbers == {
+        "products stored": "20",
+        "collected": "20",
+        "new": "20",
+        "changed": "4",
+        "cheaper": "2",
+        "dearer": "1",
+        "sold out": "1",
+        "out of stock": "1",
+    }
+    names = {product_id: gateway.product(product_id)["name"] for product_id in public}
+    assert moves(page.tables["drops"]) == [
+        (names[public[3]], "−25.0 %", Decimal("80.00"), Decimal("59.99")),
+        (names[public[5]], "−1.0 %", Decimal("80.00"), Decimal("79.20")),
+    ]
+    assert moves(page.tables["rises"]) == [
+        (names[public[7]], "+25.1 %", Decimal("80.00"), Decimal("100.04"))
+    ]
+    header, *crawls = page.tables["crawls"]
+    told = [dict(zip(header, row, strict=True)) for row in crawls]
+    shown = ("Spider", "Reason", "Calls", "Stored", "Changed", "Unchanged", "Errors", "Retries")
+    assert [tuple(crawl[name] for name in shown) for crawl in told] == [
+        ("product", "finished", "21", "20", "4", "16", "1", "1"),
+        ("product", "finished", "20", "20", "0", "0", "0", "0"),
+    ]
+
+
+def moves(rows: list[list[str]]) -> list[tuple[Any, ...]]:
+    header, *moves = rows
+    told = [dict(zip(header, row, strict=True)) for row in moves]
+    return [
+        (move["Name"], move["Percent"], amount(move["Before"]), amount(move["Now"]))
+        for move in told
+    ]
+
+
+def amount(text: str) -> Decimal:
+    return Decimal(text.replace("¥", "").replace(",", "").strip())

@@ -1,0 +1,249 @@
+"""``scrapy crawl watch`` sees a change within its interval, whatever happens to it."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pymongo
+import pytest
+import redis
+
+from tests.integration.cluster import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pymongo.database import Database
+
+    from tests.integration.conftest import Finished, Gateway, Running, Scrapy
+
+    Ids = Callable[[int], Sequence[int]]
+
+OFTEN = ("-a", "min_interval=0.5", "-a", "max_interval=1")
+QUEUE = "{watch:start_urls}"
+
+
+@pytest.fixture
+def database(
+    scrapy: Scrapy, mongo_uri: str, mongo_database: str
+) -> Iterator[Database[dict[str, Any]]]:
+    """The database that the watch stores into; the calls of a day are not limited."""
+    scrapy.settings |= {
+        "MONGO_URI": mongo_uri,
+        "MONGO_DATABASE": mongo_database,
+        "ALI1688_DAILY_QUOTA": "0",
+        "ALI1688_LEASE_SECONDS": "2",
+    }
+    with pymongo.MongoClient[dict[str, Any]](mongo_uri) as client:
+        yield client[mongo_database]
+
+
+@pytest.fixture
+def watch(scrapy: Scrapy) -> Iterator[Callable[..., Running]]:
+    """Start a watch; what still runs at the end is killed."""
+    started: list[Running] = []
+
+    def start(*arguments: str) -> Running:
+        started.append(scrapy.start("crawl", "watch", *OFTEN, *arguments))
+        return started[-1]
+
+    yield start
+    for running in started:
+        if running.process.poll() is None:
+            running.process.kill()
+            running.process.communicate()
+
+
+def stop(running: Running) -> Finished:
+    """Ask a watch to end, which it does well and within seconds."""
+    running.process.terminate()
+    begun = time.monotonic()
+    finished = running.finish().ended_well()
+    assert time.monotonic() - begun < 15
+    assert finished.stats["finish_reason"] == "shutdown"
+    return finished
+
+
+def listed(ids: Sequence[int]) -> str:
+    return f"ids={','.join(map(str, ids))}"
+
+
+def public(gateway: Gateway, ids: Sequence[int]) -> list[int]:
+    """Return the products whose prices the gateway tells."""
+    return [each for each in ids if not gateway.product(each)["traits"]["private"]]
+
+
+def set_apart(gateway: Gateway, product_id: int) -> tuple[int, Decimal, Decimal]:
+    """Change a price by a cent; return the product, the old price and the new one."""
+    before = gateway.product(product_id)["price"]
+    after = gateway.product(product_id, price=str(Decimal(before) + Decimal("0.01")))["price"]
+    return product_id, Decimal(before), Decimal(after)
+
+
+def changes(database: Database[dict[str, Any]]) -> list[tuple[int, Decimal, Decimal]]:
+    return [
+        (change["product_id"], change["old"].to_decimal(), change["new"].to_decimal())
+        for change in database["product_changes"].find().sort([("product_id", 1), ("at", 1)])
+    ]
+
+
+def calls(gateway: Gateway, product_id: int) -> int:
+    number: int = gateway.status()["by_product"].get(str(product_id), 0)
+    return number
+
+
+def called_often(gateway: Gateway, ids: Sequence[int], times: int = 3) -> None:
+    """Wait until each product was called so often."""
+
+    def often() -> bool:
+        by_product = gateway.status()["by_product"]
+        return all(by_product.get(str(product_id), 0) >= times for product_id in ids)
+
+    eventually(often)
+
+
+def test_alone(
+    watch: Callable[..., Running],
+    scrapy: Scrapy,
+    gateway: Gateway,
+    ids: Ids,
+    database: Database[dict[str, Any]],
+) -> None:
+    first, second, by_file, unwatched = public(gateway, ids(9))[:4]
+    (scrapy.folder / "ids.txt").write_text(f"{by_file}\nnonsense\n")
+    running = watch("-a", listed([first, second, unwatched]), "-a", "ids_file=ids.txt")
+    eventually(lambda: database["products"].count_documents({}) == 4)
+    expected = [set_apart(gateway, first)]
+    eventually(lambda: changes(database) == expected)
+    stats = stop(running).stats
+    assert stats["ali1688/watch/changed"] == stats["ali1688/items/changed"] == 1
+    assert stats["ali1688/ids/unreadable"] == 1
+    assert 0 < stats["ali1688/watch/fraction_fresh"] <= 1
+
+    # Kept over the end of the process, even a sudden one.
+    running = watch("-a", "keyword=x3")
+    expected.append(set_apart(gateway, by_file))
+    eventually(lambda: changes(database) == expected)
+    eventually(lambda: database["products"].count_documents({}) == 7)
+    running.process.kill()
+    running.process.communicate()
+    found = [each["_id"] for each in database["products"].find() if each["_id"] not in ids(9)]
+
+    running = watch("-a", "strategy=uniform")
+    gateway.count_anew()
+    called_often(gateway, [first, second, by_file, unwatched, *found])
+    command = scrapy.run("unwatch", str(unwatched), str(ids(10)[9]))
+    assert command.exit_code == 0
+    assert command.stdout == "1 products are watched no longer, 1 were not watched.\n"
+    gateway.count_anew()
+    called_often(gateway, [first, second, by_file, *found])
+    assert calls(gateway, unwatched) <= 1  # under way when it was unwatched
+    stop(running)
+
+
+def test_what_fails_stays_watched(
+    watch: Callable[..., Running],
+    scrapy: Scrapy,
+    gateway: Gateway,
+    ids: Ids,
+    database: Database[dict[str, Any]],
+) -> None:
+    failing, rejected, removed = public(gateway, ids(9))[:3]
+    scrapy.settings["ALI1688_MAX_ATTEMPTS"] = "1"
+    running = watch("-a", listed([failing, rejected, removed]))
+    called_often(gateway, [failing, rejected, removed], 1)
+    gateway.fail(product_id=failing, faults=["500", "500"])
+    gateway.product(rejected, answer={"result": {"product": {"productName": ""}}})
+    eventually(lambda: database["failed_calls"].count_documents({}) == 2)
+    eventually(lambda: database["rejected_items"].count_documents({}) >= 2)
+    gateway.product(rejected, answer=None)
+    expected = [set_apart(gateway, failing), set_apart(gateway, rejected)]
+    eventually(lambda: changes(database) == expected)
+    stop(running)
+
+    gateway.product(removed, removed=True)
+    running = scrapy.start("crawl", "watch", "-a", "min_interval=1", "-a", "max_interval=90000")
+    eventually(lambda: database["products"].count_documents({"status": "removed"}) == 1)
+    gateway.count_anew()
+    called_often(gateway, [failing, rejected])
+    stats = stop(running).stats
+    assert stats["ali1688/watch/removed"] == 1
+    assert calls(gateway, removed) == 0
+    path = scrapy.folder / ".scrapy" / "ali1688" / "watch.sqlite"
+    connection = sqlite3.connect(path)
+    query = "SELECT due FROM watched WHERE product_id = ?"
+    (due,) = connection.execute(query, (removed,)).fetchone()
+    connection.close()
+    assert due - time.time() > 80_000
+
+
+def test_two_workers_and_one_is_killed(
+    *,
+    watch: Callable[..., Running],
+    scrapy: Scrapy,
+    gateway: Gateway,
+    ids: Ids,
+    database: Database[dict[str, Any]],
+    redis_url: str,
+) -> None:
+    scrapy.settings["REDIS_URL"] = redis_url
+    *watched, unwatched, another = public(gateway, ids(40))[:22]
+    gateway.set(latency=50)
+    workers = [watch("-a", listed(watched)), watch()]
+    pushed = scrapy.run("push", "watch", str(unwatched))
+    assert pushed.exit_code == 0
+    called_often(gateway, [*watched, unwatched])
+    expected = [set_apart(gateway, product_id) for product_id in watched[:10]]
+    workers[0].process.kill()
+    workers[0].process.communicate()
+    expected += [set_apart(gateway, product_id) for product_id in watched[10:]]
+    eventually(lambda: changes(database) == expected)
+
+    command = scrapy.run("unwatch", str(unwatched), str(another))
+    assert command.stdout == "1 products are watched no longer, 1 were not watched.\n"
+    gateway.count_anew()
+    called_often(gateway, watched)
+    assert calls(gateway, unwatched) <= 1  # under way when it was unwatched
+    stats = stop(workers[1]).stats
+    assert 0 < stats["ali1688/watch/fraction_fresh"] <= 1
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        entries: Any = client.hkeys(f"{QUEUE}:watched")
+        places: Any = [client.zrange(f"{QUEUE}:{name}", 0, -1) for name in ("requests", "delayed")]
+    assert sorted(map(int, entries)) == watched
+    assert sorted(int(call) for place in places for call in place) == watched
+    running = watch()
+    expected += [set_apart(gateway, watched[0])]
+    eventually(lambda: changes(database) == sorted(expected))
+    stop(running)
+
+
+def test_a_day_without_quota_is_waited_out(
+    watch: Callable[..., Running], scrapy: Scrapy, gateway: Gateway, ids: Ids
+) -> None:
+    scrapy.settings["ALI1688_DAILY_QUOTA"] = "3"
+    log = scrapy.folder / "log.txt"
+    running = watch("-a", listed(ids(5)), "--logfile", str(log))
+    eventually(lambda: log.exists() and "Calls wait until then." in log.read_text())
+    assert running.process.poll() is None
+    running.process.terminate()
+    assert running.finish().exit_code == 0
+    text = log.read_text()
+    assert text.count("ALI1688_DAILY_QUOTA (3 calls) is used up; the next day begins in ") == 1
+    assert "Traceback" not in text
+    assert gateway.status()["calls"] == 3
+
+
+def test_wrong_arguments(scrapy: Scrapy) -> None:
+    command = scrapy.run("crawl", "watch", "-a", "min_interval=5", "-a", "max_interval=2")
+    assert command.exit_code == 1
+    sentence = "min_interval (5 s) is above max_interval (2 s): set both"
+    assert command.stderr.splitlines()[-1] == f"Error: {sentence}."
+
+
+def test_nothing_to_unwatch(scrapy: Scrapy) -> None:
+    command = scrapy.run("unwatch", "610000000001")
+    assert command.exit_code == 1
+    assert command.stderr.startswith("Error: nothing is watched here, there is no ")

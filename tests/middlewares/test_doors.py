@@ -1,0 +1,53 @@
+"""What a process with secrets must not do: the doors that the settings shut."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scrapy.core.downloader.handlers import DownloadHandlers
+from scrapy.core.downloader.middleware import DownloaderMiddlewareManager
+from scrapy.utils.misc import load_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrapy.crawler import Crawler
+
+    CrawlerFor = Callable[..., Crawler]
+
+
+def test_only_http_is_spoken(crawler_for: CrawlerFor) -> None:
+    handlers = crawler_for().settings.getwithbase("DOWNLOAD_HANDLERS")
+    open_schemes = {scheme for scheme, handler in handlers.items() if handler is not None}
+    assert open_schemes == {"http", "https"}
+
+
+def test_the_signature_is_the_last_step_before_the_wire(crawler_for: CrawlerFor) -> None:
+    crawler = crawler_for(ALI1688_CACHE_TTL="60")
+    manager = DownloaderMiddlewareManager.from_crawler(crawler)
+    names = [type(middleware).__name__ for middleware in manager.middlewares]
+    ours = [name for name in names if type_of(name, manager).startswith("ali1688_spider.")]
+    assert ours == [
+        "CacheMiddleware",
+        "ErrorsMiddleware",
+        "TrialMiddleware",
+        "QuotaMiddleware",
+        "SigningMiddleware",
+    ]
+    assert names[0] == "CacheMiddleware"
+    assert names[-1] == "SigningMiddleware"
+    forbidden = {"Redirect", "MetaRefresh", "Cookies", "Retry", "HttpAuth", "Offsite", "RobotsTxt"}
+    assert not {f"{name}Middleware" for name in forbidden} & set(names)
+
+
+def type_of(name: str, manager: DownloaderMiddlewareManager) -> str:
+    (kind,) = {type(each) for each in manager.middlewares if type(each).__name__ == name}
+    return kind.__module__
+
+
+def test_the_other_doors(crawler_for: CrawlerFor) -> None:
+    settings = crawler_for().settings
+    for name in ("TELNETCONSOLE", "REMOTE_CONTROL", "COOKIES", "REDIRECT", "REFERER"):
+        assert settings.getbool(f"{name}_ENABLED") is False
+    assert settings.getbool("DOWNLOAD_VERIFY_CERTIFICATES") is True
+    assert settings.getint("DOWNLOAD_MAXSIZE") == 16 * 2**20

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+
+from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.scheduling.entries import QueueEntry
+from ali1688_spider.scheduling.keys import QUEUE_KEY
+from ali1688_spider.scheduling.leased_calls import LeasedCall, again
+from ali1688_spider.scheduling.producers import QueueName
+from ali1688_spider.scheduling.queue import LeaseQueue
+from ali1688_spider.watching.product import WatchedProduct
+from ali1688_spider.watching.redis_store import RedisWatchStore
+from ali1688_spider.watching.totals import Totals
+from tests.watching.stores import (
+    AGAIN,
+    FETCHED,
+    TEXT,
+    TEXT_AGAIN,
+    assert_sums,
+    first_fetch,
+    second_fetch,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(params=[False, True])
+def client(redis_url: str, request: pytest.FixtureRequest) -> Iterator[redis.Redis]:
+    """A client that decodes answers, or does not: users may set either."""
+    with redis.Redis.from_url(redis_url, decode_responses=request.param) as client:
+        yield client
+
+
+@pytest.fixture
+def store(client: redis.Redis) -> RedisWatchStore:
+    return RedisWatchStore(client)
+
+
+@pytest.fixture
+def queue(client: redis.Redis) -> LeaseQueue:
+    return LeaseQueue(client, QueueName("watch"), QUEUE_KEY, lease_seconds=60)
+
+
+def entry(product_id: int, delay: float = 0) -> QueueEntry:
+    return QueueEntry(ApiCall.product(product_id), 0, delay)
+
+
+def leased(queue: LeaseQueue, most: int = 9) -> dict[int, LeasedCall]:
+    return {int(call.message): call for call in queue.lease(most).calls}
+
+
+def test_the_first_fetch_adds(store: RedisWatchStore) -> None:
+    assert store.load([1, 2]) == ["", ""]
+    store.save([first_fetch(1), first_fetch(2)])
+    assert store.load([1, 2]) == [TEXT, TEXT]
+    assert_sums(store.totals(), Totals.of([FETCHED, FETCHED]))
+    store.save([second_fetch(1)])
+    assert store.load([1]) == [TEXT_AGAIN]
+    assert_sums(store.totals(), Totals.of([FETCHED, AGAIN]))
+    assert store.sample(9) in ([FETCHED, AGAIN], [AGAIN, FETCHED])
+
+
+def test_of_two_workers_one_counts(store: RedisWatchStore, client: redis.Redis) -> None:
+    store.save([first_fetch(1)])
+    for worker in (store, RedisWatchStore(client)):
+        worker.save([second_fetch(1)])
+    store.save([first_fetch(1)])
+    assert store.load([1]) == [TEXT_AGAIN]
+    assert_sums(store.totals(), Totals.of([AGAIN]))
+
+
+def test_an_empty_store(store: RedisWatchStore) -> None:
+    assert_sums(store.totals(), Totals(0))
+    assert store.sample(5) == []
+    store.save([])
+    assert store.remove([]) == 0
+
+
+def test_entries_that_cannot_be_read_are_begun_anew(
+    store: RedisWatchStore, client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.hset("{watch:start_urls}:watched", "1", "nonsense")
+    assert store.sample(1) == [WatchedProduct()]
+    assert "What is kept of a watched product is begun anew" in caplog.text
+    assert store.remove([1]) == 1
+
+
+def test_products_leave_hashes_and_queue_wherever_they_are(
+    store: RedisWatchStore, queue: LeaseQueue, client: redis.Redis
+) -> None:
+    store.save([first_fetch(number) for number in (1, 2, 3)])
+    queue.push([entry(1), entry(4)])
+    calls = leased(queue)
+    queue.push([entry(2, delay=60), entry(3), entry(5, delay=60), entry(6)])
+
+    assert store.remove([1, 2, 3, 5, 7]) == 4
+
+    assert_sums(store.totals(), Totals(0))
+    counts = queue.counts()
+    assert (counts.ready, counts.delayed, counts.leased) == (1, 0, 1)
+    # The worker that made the call meanwhile changes nothing any more.
+    store.save([second_fetch(1)])
+    answer = queue.settle([again(calls[1], 60), again(calls[4], 60)])
+    assert [int(outcome.lease.message) for outcome in answer.stale] == [1]
+    assert store.load([1]) == [""]
+    for name in ("scores", "leases", "attempts"):
+        kept: Any = client.hkeys(f"{{watch:start_urls}}:{name}")
+        assert {int(each) for each in kept} <= {4, 6}
+    assert set(leased(queue)) == {6}
+
+
+def test_no_product_is_due_later_than_the_longest_interval(
+    store: RedisWatchStore, queue: LeaseQueue
+) -> None:
+    queue.push([entry(number, delay=100_000 + number) for number in range(1, 2501)])
+    queue.push([entry(9999, delay=50)])
+    store.resume(3600)
+    counts = queue.counts()
+    assert counts.delayed == 2501
+    assert counts.next_due is not None
+    assert counts.next_due <= 50
+    store.remove([9999])
+    next_due = queue.counts().next_due
+    assert next_due is not None
+    assert 3000 < next_due <= 3600

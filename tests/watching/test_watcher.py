@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import asyncio
+import math
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+
+from ali1688_spider.items import REMOVED, Product
+from ali1688_spider.watching.redis_store import RedisWatchStore
+from ali1688_spider.watching.schedule import Outcome
+from ali1688_spider.watching.sqlite_store import SqliteWatchStore
+from ali1688_spider.watching.strategies import AdaptiveStrategy, Budget, UniformStrategy
+from ali1688_spider.watching.totals import CORRECTION, Totals
+from ali1688_spider.watching.watcher import Watcher
+from tests.watching.stores import assert_sums
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    Store = RedisWatchStore | SqliteWatchStore
+
+START = datetime(2026, 10, 10, tzinfo=UTC)
+UNLIMITED = Budget(math.inf, 10, 1000)
+
+
+@pytest.fixture(params=["redis", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """Products 1 to 20 are watched where they have to be before they are fetched."""
+    if request.param == "sqlite":
+        local = SqliteWatchStore(tmp_path / "watch.sqlite")
+        local.add(range(1, 21))
+        yield local
+        local.close()
+    else:
+        with redis.Redis.from_url(request.getfixturevalue("redis_url")) as client:
+            yield RedisWatchStore(client)
+
+
+def product(product_id: int, seconds: float = 0, **fields: Any) -> Product:
+    record = {"name": "杯", "price": Decimal("2.50"), "stock": 3, "category_id": 5}
+    return Product(
+        product_id=product_id,
+        source_api="test",
+        fetched_at=START + timedelta(seconds=seconds),
+        **{**record, **fields},
+    )
+
+
+def watcher(store: Store, budget: Budget = UNLIMITED, strategy: Any = AdaptiveStrategy) -> Watcher:
+    return Watcher(store, strategy(budget), asyncio.to_thread)
+
+
+async def test_what_fetches_say(store: Store) -> None:
+    each = watcher(store)
+    assert await each.fetched(product(1)) == (Outcome.UNCHANGED, 10)
+    assert await each.fetched(product(1, 10)) == (Outcome.UNCHANGED, 10)
+    assert await each.fetched(product(1, 20, stock=4)) == (Outcome.CHANGED, 10)
+    assert await each.fetched(product(1, 30, stock=4)) == (Outcome.UNCHANGED, 10)
+
+
+async def test_a_removed_product_backs_off_and_comes_back(store: Store) -> None:
+    each = watcher(store, Budget(math.inf, 10, 1e6))
+    gone = {"name": None, "price": None, "stock": None, "status": REMOVED}
+    await each.fetched(product(1))
+    assert await each.fetched(product(1, 10, **gone)) == (Outcome.REMOVED, 86_400)
+    assert await each.fetched(product(1, 90_000, **gone)) == (Outcome.REMOVED, 172_800)
+    assert await each.fetched(product(1, 300_000)) == (Outcome.UNCHANGED, 10)
+
+
+async def test_fetches_at_once_are_kept_together(store: Store) -> None:
+    each = watcher(store)
+    found = await asyncio.gather(*(each.fetched(product(number)) for number in range(1, 21)))
+    assert found == [(Outcome.UNCHANGED, 10)] * 20
+    assert_sums(Totals(20, store.totals().sums), Totals.of(store.sample(100)))
+    found = await asyncio.gather(
+        *(each.fetched(product(number, 10, stock=number % 2)) for number in range(1, 21))
+    )
+    assert [outcome for outcome, _ in found] == [Outcome.CHANGED] * 20
+    assert_sums(store.totals(), Totals.of(store.sample(100)))
+
+
+async def test_an_entry_of_nonsense_takes_no_other_along(store: Store) -> None:
+    each = watcher(store)
+    await each.fetched(product(1))
+    await each.fetched(product(2))
+    spoil(store, 1)
+    found = await asyncio.gather(*(each.fetched(product(number, 10)) for number in (1, 2)))
+    assert found == [(Outcome.UNCHANGED, 10)] * 2
+    assert (await each.fetched(product(1, 20, stock=9)))[0] is Outcome.CHANGED
+
+
+def spoil(store: Store, product_id: int) -> None:
+    if isinstance(store, RedisWatchStore):
+        store._client.hset(store._entries, str(product_id), "nonsense")
+    else:
+        query = "UPDATE watched SET entry = 'nonsense' WHERE product_id = ?"
+        with store._connection as connection:
+            connection.execute(query, (product_id,))
+
+
+async def test_the_fraction_that_is_fresh(store: Store) -> None:
+    each = watcher(store)
+    expected = 0.0 if isinstance(store, SqliteWatchStore) else None
+    assert await each.fraction_fresh() == expected
+    now = (datetime.now(UTC) - START).total_seconds()
+    await asyncio.gather(*(each.fetched(product(number, now)) for number in range(1, 21)))
+    fraction = await each.fraction_fresh()
+    assert fraction is not None
+    assert 0.99 < fraction <= 1
+
+
+async def test_the_budget_is_spread_over_ten_thousand_products(tmp_path: Path) -> None:
+    store = SqliteWatchStore(tmp_path / "watch.sqlite")
+    store.add(range(1, 10_001))
+    each = watcher(store, Budget(2.0, 600, 30 * 86_400), UniformStrategy)
+    for first in range(1, 10_001, 500):
+        some = range(first, first + 500)
+        found = await asyncio.gather(*(each.fetched(product(number)) for number in some))
+        assert found == [(Outcome.UNCHANGED, 5000)] * 500
+    totals = store.totals()
+    assert (totals.watched, totals.sums.get(CORRECTION, 0.0)) == (10_000, 0.0)
+    assert totals.demand == pytest.approx(2.0)
+    await each.close()
+
+
+async def test_adaptive_spends_the_same_budget(tmp_path: Path) -> None:
+    store = SqliteWatchStore(tmp_path / "watch.sqlite")
+    store.add(range(1, 1001))
+    each = watcher(store, Budget(1.0, 10, 30 * 86_400))
+    delays = []
+    for round_ in range(2):
+        found = await asyncio.gather(
+            *(
+                each.fetched(product(number, round_ * 1000, stock=round_ * (number % 2)))
+                for number in range(1, 1001)
+            )
+        )
+        delays = [delay for _, delay in found]
+    often, seldom = delays[0::2], delays[1::2]
+    assert sum(often) < 0.9 * sum(seldom)
+    assert store.totals().demand == pytest.approx(1.0, rel=0.5)
+    await each.close()
+
+
+async def test_without_a_limit_the_shortest_interval_rules(store: Store) -> None:
+    for strategy in (AdaptiveStrategy, UniformStrategy):
+        each = watcher(store, Budget(math.inf, 7, 1000), strategy)
+        assert (await each.fetched(product(1)))[1] == 7
