@@ -65,7 +65,9 @@ class Configuration:
     def secrets(self) -> tuple[str, ...]:
         """What no log, file or database may show."""
         tokens = (self.access_token, self.refresh_token)
-        return tuple(filter(None, (self.app_secret, *tokens, self.delivery.webhook_secret)))
+        # The address of a webhook often carries a token of its own.
+        webhook = (self.delivery.webhook_url, self.delivery.webhook_secret)
+        return tuple(filter(None, (self.app_secret, *tokens, *webhook)))
 
     @classmethod
     def from_settings(cls, settings: BaseSettings) -> Configuration:

@@ -54,6 +54,9 @@ ALI1688_LEASE_SECONDS = _read("ALI1688_LEASE_SECONDS", "60")
 REDIS_URL = _read("REDIS_URL")
 MONGO_URI = _read("MONGO_URI")
 MONGO_DATABASE = _read("MONGO_DATABASE", "ali1688")
+# A Redis that hangs must not keep a worker from ending for long (default 30 s); who waits for Redis
+# tries again.
+REDIS_PARAMS = {"socket_timeout": 5, "socket_connect_timeout": 5}
 ALI1688_HISTORY_DAYS = _read("ALI1688_HISTORY_DAYS", "0")
 
 # Where changes go

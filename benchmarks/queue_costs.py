@@ -30,8 +30,9 @@ COSTS = """\
 as its scheduler does it for each request of a spider (pickled, a signed URL, with its duplicate
 filter); *plain `LPUSH`* puts bare ids into a list, 1000 at a time, without looking for duplicates.
 Bytes are the `MEMORY USAGE` of all keys, duplicate filter included. Round trips are counted by a
-proxy between client and Redis: a pipeline or a script is one. Those of a crawl are the whole worker's,
-{products} products from the start list to the acknowledgement, cache and leases included."""
+proxy between client and Redis: a pipeline or a script is one. Those of a crawl are all that a
+worker makes for {products} products, from the start list to the acknowledgement, the cache's
+included."""
 
 GROWTH = """\
 So many calls wait in the project's queue; one worker collects {sample} of them. Stock scrapy-redis

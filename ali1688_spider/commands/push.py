@@ -59,7 +59,10 @@ class Command(ProjectCommand):
         if not source:
             raise ConfigurationError("say which products: ids, or --file FILE")
         try:
-            pushing = Pushing(open_queue(self.settings, args[0]), source, opts.priority)
+            # A watch never ends, so its calls belong to no push that could be finished.
+            resumable = args[0] != "watch"
+            queue = open_queue(self.settings, args[0])
+            pushing = Pushing(queue, source, opts.priority, resumable=resumable)
             pushing.run()
         except RedisError as error:
             raise ConfigurationError(
@@ -79,14 +82,16 @@ class Pushing:
         unreadable: How many lines were no product.
     """
 
-    def __init__(self, queue: LeaseQueue, source: IdentifierSource, priority: int) -> None:
+    def __init__(
+        self, queue: LeaseQueue, source: IdentifierSource, priority: int, *, resumable: bool
+    ) -> None:
         self._queue = queue
         self._source = source
         self._priority = priority
         self._bytes_read = 0
         # Only a file can be recognised when it is pushed again, and is worth the trouble.
         digest = source.digest if source.file else None
-        self._digest = f"push-{digest}" if digest else ""
+        self._digest = f"push-{digest}" if digest and resumable else ""
         self.unreadable = 0
 
     def run(self) -> None:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from redis.exceptions import ResponseError
 
-from ali1688_spider.scheduling.leased_calls import done, release
+from ali1688_spider.scheduling.leased_calls import again, done, release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from scrapy.statscollectors import StatsCollector
 
+    from ali1688_spider.gateway.calls import ApiCall
     from ali1688_spider.scheduling.answers import LeaseAnswer, QueueCounts
     from ali1688_spider.scheduling.intake import MalformedMessage, MessageBatch
     from ali1688_spider.scheduling.leased_calls import LeasedCall, Outcome, RefusedCall
@@ -56,6 +57,8 @@ class Courier:
         stats: Counts.
         seeding: The calls that the crawl begins with; None for a worker on what is queued.
         on_delivery: Is called when there are new calls in stock.
+        repeat_in: Returns the seconds after which a call that was refused is to be made anew all
+            the same; None when it is done with.
 
     Attributes:
         counts: What the queue held when last asked; None before.
@@ -71,6 +74,7 @@ class Courier:
         *,
         seeding: Seeding | None,
         on_delivery: Callable[[], None],
+        repeat_in: Callable[[ApiCall], float | None] = lambda _call: None,
     ) -> None:
         self._queue = queue
         self._stock = stock
@@ -79,6 +83,7 @@ class Courier:
         self._stats = stats
         self._seeding = seeding
         self._on_delivery = on_delivery
+        self._repeat_in = repeat_in
         self._outcomes: list[Outcome] = []
         self._wake = asyncio.Event()
         self._leaving = False
@@ -141,7 +146,7 @@ class Courier:
 
     def _lease(self) -> LeaseAnswer:
         # Whoever was silent during an outage has so long to be heard again.
-        reclaim = not self._outage.ended_within(AFTER_OUTAGE_SECONDS)
+        reclaim = not self._outage.is_recent(AFTER_OUTAGE_SECONDS)
         return self._queue.lease(self._stock.missing, reclaim=reclaim)
 
     async def _flush(self) -> None:
@@ -174,7 +179,8 @@ class Courier:
             self._on_delivery()
         for refused in answer.refused:
             await self._outage.wait_out(partial(self._recorder.record_refused, refused))
-            self.settle(done(refused))
+            delay = None if refused.call is None else self._repeat_in(refused.call)
+            self.settle(done(refused) if delay is None else again(refused, delay))
 
     async def _take_messages(self) -> None:
         batch = await self._outage.patiently(self._take)

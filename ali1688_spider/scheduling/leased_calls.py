@@ -91,7 +91,9 @@ def retry(lease: LeasedCall, delay: float, *, counted: bool = True) -> Outcome:
     return Outcome(lease, "back", delay, lease.attempt if counted else lease.attempt - 1)
 
 
-def again(lease: LeasedCall, delay: float, children: Iterable[QueueEntry] = ()) -> Outcome:
+def again(
+    lease: LeasedCall | RefusedCall, delay: float, children: Iterable[QueueEntry] = ()
+) -> Outcome:
     """Acknowledge the call and queue it anew, with no attempts, to be made in *delay* seconds."""
     return Outcome(lease, "anew", delay, children=tuple(children))
 

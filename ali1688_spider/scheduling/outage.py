@@ -46,9 +46,9 @@ class Outage:
         """Whether Redis did not answer when it was last asked."""
         return self._away_since is not None
 
-    def ended_within(self, seconds: float) -> bool:
-        """Tell whether Redis came back not longer than *seconds* ago."""
-        return time.monotonic() - self._back_since <= seconds
+    def is_recent(self, seconds: float) -> bool:
+        """Tell whether Redis is away, or came back not longer than *seconds* ago."""
+        return self.lasts or time.monotonic() - self._back_since <= seconds
 
     async def patiently(self, operation: Callable[[], _T]) -> _T:
         """Return what *operation* returns, which talks to Redis and is run in a thread."""

@@ -104,6 +104,7 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
             self.crawler.stats,
             seeding=self._seeding,
             on_delivery=self._delivered,
+            repeat_in=self.spider.repeat_in,
         )
         self._heartbeat = Heartbeat(self.queue, configuration.lease_seconds)
         # Not before the pipelines are open: what is leased must not wait for a database.

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ali1688_spider.configuration import Configuration
     from ali1688_spider.storage.failed_call import FailedCallStore
 
+REDIS_SECONDS = 5.0
+"""So long Redis may take to answer."""
 FOLDER = Path(".scrapy/ali1688")
 
 
@@ -42,5 +44,10 @@ def failed_call_store(
         database = connect(configuration.mongo_uri, configuration.mongo_database)
         return MongoFailedCallStore(database, Patience(closing=closing))
     if configuration.redis_url:
-        return RedisFailedCallStore(Redis.from_url(configuration.redis_url))
+        redis = Redis.from_url(
+            configuration.redis_url,
+            socket_timeout=REDIS_SECONDS,
+            socket_connect_timeout=REDIS_SECONDS,
+        )
+        return RedisFailedCallStore(redis)
     return FileFailedCallStore(folder)

@@ -13,7 +13,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from bson.errors import BSONError
-from pymongo import InsertOne
+from pymongo import InsertOne, WriteConcern
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from ali1688_spider.storage.errors import DUPLICATE_KEY, DocumentRefusedError, is_outage
@@ -21,9 +21,9 @@ from ali1688_spider.storage.outbox import PRODUCTS, Outbox
 from ali1688_spider.storage.write import READ, Step, Write, next_step
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from ali1688_spider.storage.connection import Database
+    from ali1688_spider.storage.connection import Collection, Database
 
 _LONGEST_PAUSE = 1.0
 
@@ -38,6 +38,9 @@ class ProductStore:
 
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._products = database[PRODUCTS]
+        # Without waiting for the journal: a server that crashes then may forget when an unchanged
+        # product was last seen, and nothing else.
+        self._seen = database.get_collection(PRODUCTS, write_concern=WriteConcern("majority"))
         self._outbox = outbox
 
     async def store(self, writes: Sequence[Write]) -> None:
@@ -71,51 +74,52 @@ class ProductStore:
             await self._round(round_)
             fruitless = 0 if any(write.settled for write in round_) else fruitless + 1
 
-    async def _round(self, writes: Collection[Write]) -> None:
+    async def _round(self, writes: Sequence[Write]) -> None:
         """Read the products, write what is newer, and bring the changes out."""
         stored = await self._read([write.observation.product_id for write in writes])
         steps = list(_next_steps(writes, stored))
         done = [step for step in steps if step.operation is None]
-        done += await self._write([step for step in steps if step.operation is not None])
+        to_write = [step for step in steps if step.operation is not None]
+        done += await _write(self._products, [step for step in to_write if not step.only_seen])
+        done += await _write(self._seen, [step for step in to_write if step.only_seen])
         await self._outbox.publish([step.pending for step in done if step.pending.documents])
         for step in done:
             step.write.settled = True
 
     async def _read(self, product_ids: list[int]) -> dict[int, Mapping[str, Any]]:
-        whole = (
-            len(product_ids) + 1
-        )  # one more than there can be: the server then sends all at once
+        whole = len(product_ids) + 1  # more than there can be, so that one answer holds all
         found = self._products.find({"_id": {"$in": product_ids}}, READ, batch_size=whole)
         return {document["_id"]: document for document in await found.to_list()}
 
-    async def _write(self, steps: list[Step]) -> list[Step]:
-        """Write; return the steps that are known to have applied."""
-        if not steps:
-            return []
-        operations = [step.operation for step in steps if step.operation is not None]
-        failures: dict[int, Mapping[str, Any]] = {}
-        try:
-            result = await self._products.bulk_write(operations, ordered=False)
-            matched = result.matched_count
-        except BulkWriteError as error:
-            if is_outage(error):
-                raise
-            failures = {failure["index"]: failure for failure in error.details["writeErrors"]}
-            matched = error.details["nMatched"]
-        for index, failure in failures.items():
-            if not _lost_race(failure):
-                reason = f"MongoDB refuses it: {failure.get('errmsg')}"
-                steps[index].write.refuse(DocumentRefusedError(reason))
-        tried = [step for index, step in enumerate(steps) if index not in failures]
-        inserted = [step for step in tried if isinstance(step.operation, InsertOne)]
-        return tried if matched == len(tried) - len(inserted) else inserted
+
+async def _write(products: Collection, steps: list[Step]) -> list[Step]:
+    """Write; return the steps that are known to have applied."""
+    if not steps:
+        return []
+    operations = [step.operation for step in steps if step.operation is not None]
+    failures: dict[int, Mapping[str, Any]] = {}
+    try:
+        result = await products.bulk_write(operations, ordered=False)
+        matched = result.matched_count
+    except BulkWriteError as error:
+        if is_outage(error):
+            raise
+        failures = {failure["index"]: failure for failure in error.details["writeErrors"]}
+        matched = error.details["nMatched"]
+    for index, failure in failures.items():
+        if not _lost_race(failure):
+            reason = f"MongoDB refuses it: {failure.get('errmsg')}"
+            steps[index].write.refuse(DocumentRefusedError(reason))
+    tried = [step for index, step in enumerate(steps) if index not in failures]
+    inserted = [step for step in tried if isinstance(step.operation, InsertOne)]
+    return tried if matched == len(tried) - len(inserted) else inserted
 
 
-def _oldest_of_each_product(writes: Iterable[Write]) -> Collection[Write]:
+def _oldest_of_each_product(writes: Iterable[Write]) -> list[Write]:
     oldest: dict[int, Write] = {}
     for write in sorted(writes, key=lambda write: write.observation.fetched_at):
         oldest.setdefault(write.observation.product_id, write)
-    return oldest.values()
+    return list(oldest.values())
 
 
 def _next_steps(writes: Iterable[Write], stored: Mapping[int, Mapping[str, Any]]) -> Iterable[Step]:

@@ -63,11 +63,13 @@ class Step(NamedTuple):
         operation: Writes it, or does nothing if the product is no longer as it was read; None when
             there is nothing to write.
         pending: The changes to be brought out once the operation has applied.
+        only_seen: The operation notes when the unchanged product was last seen, and nothing else.
     """
 
     write: Write
     operation: InsertOne[RawBSONDocument] | UpdateOne | None
     pending: Pending
+    only_seen: bool = False
 
 
 def next_step(write: Write, stored: Mapping[str, Any] | None) -> Step:
@@ -109,7 +111,8 @@ def _update(write: Write, stored: Mapping[str, Any]) -> Step:
     pending = stored.get(PENDING, [])
     values: Mapping[str, Any] = {"fetched_at": at}
     write.outcome = "unchanged"
-    if stored.get(DIGEST) != observation.digest:
+    only_seen = stored.get(DIGEST) == observation.digest
+    if not only_seen:
         own: dict[str, Any] = {"fetched_at": at, DIGEST: observation.digest}
         changes = differences(observation.product_id, stored, bson.decode(observation.told), at)
         if changes:
@@ -119,7 +122,8 @@ def _update(write: Write, stored: Mapping[str, Any]) -> Step:
             write.outcome = "changed"
         values = joined(observation.told, bson.encode(own))
     as_it_was_read = {"_id": observation.product_id, "fetched_at": stored.get("fetched_at")}
-    return Step(write, UpdateOne(as_it_was_read, {"$set": values}), _pending(write, at, pending))
+    operation = UpdateOne(as_it_was_read, {"$set": values})
+    return Step(write, operation, _pending(write, at, pending), only_seen)
 
 
 def _pending(write: Write, at: datetime, documents: list[dict[str, Any]]) -> Pending:

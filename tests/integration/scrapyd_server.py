@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SECONDS = 60
+SECONDS = 120
 PROJECT = "ali1688_spider"
 TARGET = "trial"
 

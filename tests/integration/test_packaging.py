@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = "ali1688_spider"
 CHECKOUT = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
 DATA = (".lua", ".css", ".js", ".html", "py.typed")
-SECONDS = 60
+SECONDS = 120
 FIRST_ID = 610_000_000_001
 
 OTHER_SPIDER = """
@@ -116,12 +116,13 @@ def installation(python: Path, tmp_path: Path) -> Installation:
     return Installation(python, folder)
 
 
-@pytest.fixture
-def other_project(python: Path, tmp_path: Path) -> Installation:
+@pytest.fixture(scope="module")
+def other_project(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """The installed package and the folder of somebody else's Scrapy project."""
-    Installation(python, tmp_path).scrapy("startproject", "other")
-    (tmp_path / "other" / "other" / "spiders" / "quiet.py").write_text(OTHER_SPIDER)
-    return Installation(python, tmp_path / "other")
+    folder = tmp_path_factory.mktemp("elsewhere")
+    Installation(python, folder).scrapy("startproject", "other")
+    (folder / "other" / "other" / "spiders" / "quiet.py").write_text(OTHER_SPIDER)
+    return Installation(python, folder / "other")
 
 
 def test_the_wheel_holds_the_package_alone(wheel: Path) -> None:
@@ -214,7 +215,7 @@ def test_crawl_is_scrapys_own_in_another_project(other_project: Installation) ->
     assert PROJECT not in crawl.stderr
 
 
-@pytest.mark.parametrize("arguments", [["crawl", "nobody"], ["crawl"], ["crawl", "a", "b"]])
+@pytest.mark.parametrize("arguments", [["crawl", "nobody"], ["crawl", "a", "b"]])
 def test_crawl_fails_as_scrapys_own_in_another_project(
     arguments: list[str], other_project: Installation
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,41 @@ def test_all_arrive_though_most_fail_twice_in_eight_ways(
     assert set(status["faults"]) == {fault.partition(":")[0] for fault in faults}
     assert status["calls"] == 4 * 330
     assert set(status["by_product"].values()) == {1, 3}
+
+
+def test_whatever_lies_in_between_is_tried_again(
+    scrapy: Scrapy, gateway: Gateway, settings_for: Settings, ids: Ids
+) -> None:
+    faults = {
+        "redirect": "unreadable_answer",  # not followed: nobody listens where it points to
+        "huge:17": "unreadable_answer",  # over the limit of an answer's size
+        "cut-connection": "unreadable_answer",
+        "null": "unreadable_answer",
+        "list": "unreadable_answer",
+        "bare-string": "unreadable_answer",
+        "502": "unreadable_answer",
+        "slow:9": "timeout",
+        "business-false": "service",
+        "business-error": "service",
+        "string-false": "unknown_refusal",
+        "unavailable": "service",
+        "user-limit": "flow_control",
+        "isv-limit": "flow_control",
+    }
+    wanted = ids(len(faults))
+    for product_id, fault in zip(wanted, faults, strict=True):
+        gateway.fail(product_id=product_id, faults=[fault])
+    crawl = scrapy.crawl(
+        *("product", "-a", f"ids={listed(wanted)}", "-O", "all.jsonl"),
+        *("-s", "DOWNLOAD_TIMEOUT=2"),
+        **settings_for("param2"),
+    )
+    assert set(crawl.read("all.jsonl")) == set(wanted)
+    assert gateway.status()["by_product"] == dict.fromkeys(map(str, wanted), 2)
+    prefix = "ali1688/errors/"
+    errors = {name: count for name, count in crawl.stats.items() if name.startswith(prefix)}
+    assert errors == {f"{prefix}{name}": n for name, n in Counter(faults.values()).items()}
+    assert crawl.stats["ali1688/retries"] == len(faults)
 
 
 @pytest.mark.parametrize("protocol", ["router", "param2"])

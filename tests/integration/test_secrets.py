@@ -185,3 +185,12 @@ async def test_without_any_server(
     assert str(kept / "failed_calls.jsonl") in found
     assert any(place.startswith("cache ") for place in found)
     check(secrets, [("log", crawl.stderr), ("output", crawl.stdout), *found.items()])
+
+
+def test_an_env_file_that_others_can_read_is_warned_about(scrapy: Scrapy, ids: Ids) -> None:
+    file = scrapy.folder / ".env"
+    file.write_text(f"ALI1688_ACCESS_TOKEN={ACCESS_TOKEN}\n")
+    file.chmod(0o644)
+    crawl = scrapy.crawl("product", "-a", f"ids={ids(1)[0]}")
+    assert f"WARNING: Others can read the secrets in {file}: run chmod 600 {file}" in crawl.stderr
+    assert ACCESS_TOKEN not in crawl.stderr

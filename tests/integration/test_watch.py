@@ -212,12 +212,16 @@ def test_two_workers_and_one_is_killed(
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         entries: Any = client.hkeys(f"{QUEUE}:watched")
         places: Any = [client.zrange(f"{QUEUE}:{name}", 0, -1) for name in ("requests", "delayed")]
+        client.hset(f"{QUEUE}:attempts", str(watched[0]), "99")
     assert sorted(map(int, entries)) == watched
     assert sorted(int(call) for place in places for call in place) == watched
     running = watch()
     expected += [set_apart(gateway, watched[0])]
     eventually(lambda: changes(database) == sorted(expected))
     stop(running)
+    # A call that was given up for too many tries is watched on.
+    [failed] = database["failed_calls"].find()
+    assert failed["params"] == {"product_id": watched[0]}
 
 
 def test_a_day_without_quota_is_waited_out(

@@ -3,9 +3,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scrapy.settings import Settings
 from scrapy.utils.test import get_crawler
 
+from ali1688_spider import settings
 from ali1688_spider.addon import account_of
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.requests import ApiRequest
@@ -24,9 +24,9 @@ def crawler_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     monkeypatch.chdir(tmp_path)
 
     def make(spider_class: type[Any] = ProductSpider, **changes: Any) -> Crawler:
-        settings = Settings()
-        settings.setmodule("ali1688_spider.settings", priority="project")
-        values = settings.copy_to_dict() | {
+        values = {name: value for name, value in vars(settings).items() if name.isupper()}
+        values |= {
+            "TWISTED_REACTOR_ENABLED": False,
             "ALI1688_APP_KEY": "1000000",
             "ALI1688_APP_SECRET": "test123",
             "ALI1688_PROTOCOL": "router",

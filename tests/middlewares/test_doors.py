@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scrapy.core.downloader.handlers import DownloadHandlers
 from scrapy.core.downloader.middleware import DownloaderMiddlewareManager
-from scrapy.utils.misc import load_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,10 +21,9 @@ def test_only_http_is_spoken(crawler_for: CrawlerFor) -> None:
 
 
 def test_the_signature_is_the_last_step_before_the_wire(crawler_for: CrawlerFor) -> None:
-    crawler = crawler_for(ALI1688_CACHE_TTL="60")
-    manager = DownloaderMiddlewareManager.from_crawler(crawler)
-    names = [type(middleware).__name__ for middleware in manager.middlewares]
-    ours = [name for name in names if type_of(name, manager).startswith("ali1688_spider.")]
+    manager = DownloaderMiddlewareManager.from_crawler(crawler_for(ALI1688_CACHE_TTL="60"))
+    kinds = [type(middleware) for middleware in manager.middlewares]
+    ours = [kind.__name__ for kind in kinds if kind.__module__.startswith("ali1688_spider.")]
     assert ours == [
         "CacheMiddleware",
         "ErrorsMiddleware",
@@ -34,15 +31,10 @@ def test_the_signature_is_the_last_step_before_the_wire(crawler_for: CrawlerFor)
         "QuotaMiddleware",
         "SigningMiddleware",
     ]
-    assert names[0] == "CacheMiddleware"
-    assert names[-1] == "SigningMiddleware"
+    assert kinds[0].__name__ == "CacheMiddleware"
+    assert kinds[-1].__name__ == "SigningMiddleware"
     forbidden = {"Redirect", "MetaRefresh", "Cookies", "Retry", "HttpAuth", "Offsite", "RobotsTxt"}
-    assert not {f"{name}Middleware" for name in forbidden} & set(names)
-
-
-def type_of(name: str, manager: DownloaderMiddlewareManager) -> str:
-    (kind,) = {type(each) for each in manager.middlewares if type(each).__name__ == name}
-    return kind.__module__
+    assert not {f"{name}Middleware" for name in forbidden} & {kind.__name__ for kind in kinds}
 
 
 def test_the_other_doors(crawler_for: CrawlerFor) -> None:

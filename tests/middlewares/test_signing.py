@@ -91,7 +91,7 @@ def test_no_other_host_gets_a_call(
 
 def test_nothing_but_calls_is_sent(crawler_for: CrawlerFor) -> None:
     middleware = SigningMiddleware.from_crawler(crawler_for())
-    with pytest.raises(IgnoreRequest, match="^Request not sent"):
+    with pytest.raises(IgnoreRequest, match=r"^Request not sent"):
         middleware.process_request(Request(ADDRESS))
 
 

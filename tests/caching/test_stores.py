@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from redis import Redis
+
+from ali1688_spider.caching.answer_cache import cache_key
+from ali1688_spider.caching.disk_store import DiskAnswerStore
+from ali1688_spider.caching.redis_store import RedisAnswerStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ali1688_spider.caching.answer_cache import AnswerStore
+
+HOUR = 3600.0
+
+
+@pytest.fixture(params=["disk", "redis"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AnswerStore]:
+    if request.param == "disk":
+        with closing(DiskAnswerStore(tmp_path / "folder" / "cache.sqlite")) as disk:
+            yield disk
+        return
+    with Redis.from_url(request.getfixturevalue("redis_url")) as client:
+        yield RedisAnswerStore(client)
+
+
+def test_what_is_kept_comes_back(store: AnswerStore) -> None:
+    assert store.get_many(["a", "b"]) == [None, None]
+    store.put_many({"a": b"1", "b": b"\x00\xff"}, HOUR)
+    store.put_many({"a": b"2"}, HOUR)
+    assert store.get_many(["b", "c", "a", "b"]) == [b"\x00\xff", None, b"2", b"\x00\xff"]
+
+
+def test_a_lifetime_ends(store: AnswerStore) -> None:
+    store.put_many({"long": b"1"}, HOUR)
+    store.put_many({"short": b"2"}, 0.001)
+    deadline = time.monotonic() + 5
+    while store.get_many(["short"]) != [None]:
+        assert time.monotonic() < deadline
+    assert store.get_many(["long"]) == [b"1"]
+
+
+def test_crawls_share_the_file_and_the_next_one_forgets_what_is_over(tmp_path: Path) -> None:
+    path = tmp_path / "cache.sqlite"
+    with closing(DiskAnswerStore(path)) as one, closing(DiskAnswerStore(path)) as other:
+        one.put_many({"a": b"1"}, HOUR)
+        one.put_many({"b": b"2"}, -1)
+        other.put_many({"c": b"3"}, HOUR)
+        assert other.get_many(["a", "b", "c"]) == [b"1", None, b"3"]
+    with closing(DiskAnswerStore(path)) as next_one:
+        (count,) = next_one._connection.execute("SELECT count(*) FROM answers").fetchone()
+    assert count == 2
+
+
+def test_redis_forgets_by_itself(redis_url: str) -> None:
+    with Redis.from_url(redis_url) as client:
+        RedisAnswerStore(client).put_many({"a": b"1"}, 600)
+        assert client.keys() == [b"ali1688:cache:a"]
+        assert 590_000 < client.pttl("ali1688:cache:a") <= 600_000
+
+
+def test_the_key_of_a_call() -> None:
+    key = cache_key("account", "api", {"product_id": 1, "country": "en"})
+    assert key == cache_key("account", "api", {"country": "en", "product_id": 1})
+    others = [
+        cache_key("account2", "api", {"product_id": 1, "country": "en"}),
+        cache_key("account", "api2", {"product_id": 1, "country": "en"}),
+        cache_key("account", "api", {"product_id": "1", "country": "en"}),
+        cache_key("account", "api", {"product_id": 1}),
+    ]
+    assert len({key, *others}) == 5
+    assert key.isalnum()

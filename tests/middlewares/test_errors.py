@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from scrapy import Request
+from scrapy.exceptions import DownloadFailedError, DownloadTimeoutError
+from scrapy.http import Response
+
+from ali1688_spider.addon import account_of
+from ali1688_spider.closing import CallReleasedError
+from ali1688_spider.middlewares.errors import CallGivenUpError, ErrorsMiddleware
+from ali1688_spider.requests import ApiRequest
+from ali1688_spider.responses import ApiResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from scrapy.crawler import Crawler
+
+    CrawlerFor = Callable[..., Crawler]
+    RequestFor = Callable[[Crawler, int], ApiRequest]
+
+TOO_FAST = {"error_response": {"code": 7, "msg": "App Call Limited"}}
+NO_SERVICE = {"error_response": {"code": 15, "sub_code": "isp.remote-service-error"}}
+WRONG_CALL = {"error_response": {"code": 41, "sub_code": "isv.invalid-parameter"}}
+GONE = {"error_response": {"code": 15, "sub_code": "isv.item-not-exist"}}
+
+
+class Answering:
+    """An errors middleware, and the answers of a gateway to one call."""
+
+    def __init__(self, crawler: Crawler, request: ApiRequest) -> None:
+        self.stats = crawler.stats
+        self.account = account_of(crawler)
+        self.middleware = ErrorsMiddleware.from_crawler(crawler)
+        self.request = request
+
+    async def answer(
+        self, answer: Any, headers: dict[str, str] | None = None, status: int = 200
+    ) -> Request | Response:
+        body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        response = Response(self.request.url, status, headers or {}, body, request=self.request)
+        return await self.middleware.process_response(self.request, response)
+
+    async def retry(self, answer: Any, headers: dict[str, str] | None = None) -> ApiRequest:
+        next_try = await self.answer(answer, headers)
+        assert isinstance(next_try, ApiRequest)
+        return next_try
+
+
+@pytest.fixture
+def answering(crawler_for: CrawlerFor, request_for: RequestFor) -> Callable[..., Answering]:
+    def make(**settings: Any) -> Answering:
+        crawler = crawler_for(**settings)
+        return Answering(crawler, request_for(crawler, 610000000001))
+
+    return make
+
+
+async def test_data(answering: Callable[..., Answering]) -> None:
+    gateway = answering()
+    response = await gateway.answer(b'{"result":{"product":{"price":12.50}}}', status=500)
+    assert isinstance(response, ApiResponse)
+    assert response.payload == {"result": {"product": {"price": Decimal("12.50")}}}
+    assert str(response.payload["result"]["product"]["price"]) == "12.50"
+    assert (response.status, response.gone) == (500, False)
+    assert gateway.stats.get_stats() == {}
+
+
+async def test_a_product_that_is_gone_is_an_answer(answering: Callable[..., Answering]) -> None:
+    gateway = answering()
+    response = await gateway.answer(GONE)
+    assert isinstance(response, ApiResponse)
+    assert response.gone
+    assert gateway.stats.get_stats() == {"ali1688/errors/product_gone": 1}
+
+
+async def test_another_try_waits_twice_as_long_as_the_one_before(
+    answering: Callable[..., Answering],
+) -> None:
+    gateway = answering()
+    gateway.middleware._backoff = replace(gateway.middleware._backoff, random=lambda: 0.5)
+    next_try = await gateway.retry(b"<html>")
+    assert next_try.call == gateway.request.call
+    assert (next_try.attempt, next_try.delay) == (2, 0.5)
+    gateway.request = next_try
+    next_try = await gateway.retry(NO_SERVICE)
+    assert (next_try.attempt, next_try.delay) == (3, 1.0)
+    gateway.request = next_try.replace(attempt=4)
+    assert (await gateway.retry(NO_SERVICE)).delay == 4.0
+    assert gateway.stats.get_stats() == {
+        "ali1688/errors/service": 2,
+        "ali1688/errors/unreadable_answer": 1,
+        "ali1688/retries": 3,
+    }
+
+
+async def test_what_the_gateway_asks_for_is_waited(answering: Callable[..., Answering]) -> None:
+    gateway = answering()
+    assert 7 <= (await gateway.retry(b"", {"Retry-After": "7"})).delay < 8
+    ban = {"error_response": {"code": 7, "sub_msg": "This ban will last for 9 more seconds"}}
+    assert (await gateway.retry(ban)).delay == 9
+    assert 0 <= (await gateway.retry(TOO_FAST)).delay < 1
+    assert gateway.stats.get_value("ali1688/errors/flow_control") == 2
+
+
+async def test_a_call_is_given_up_after_its_tries(
+    answering: Callable[..., Answering], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = answering(ALI1688_MAX_ATTEMPTS=3)
+    gateway.request = gateway.request.replace(attempt=3)
+    with pytest.raises(CallGivenUpError):
+        await gateway.answer(NO_SERVICE)
+    (kept,) = (tmp_path / ".scrapy" / "ali1688" / "failed_calls.jsonl").read_text().splitlines()
+    failed = json.loads(kept)
+    assert (failed["spider"], failed["call"]) == ("product", "610000000001")
+    assert (failed["api"], failed["attempts"]) == ("alibaba.product.get", 3)
+    assert failed["params"] == {"product_id": 610000000001}
+    assert failed["error"] == "15: isp.remote-service-error: service (HTTP 200)"
+    assert gateway.stats.get_stats() == {
+        "ali1688/errors/service": 1,
+        "ali1688/failed_calls": 1,
+    }
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith("<product(product_id=610000000001) try 3> given up: 15")
+
+
+async def test_a_wrong_call_is_given_up_at_once(answering: Callable[..., Answering]) -> None:
+    gateway = answering()
+    with pytest.raises(CallGivenUpError):
+        await gateway.answer(WRONG_CALL)
+    assert gateway.stats.get_stats() == {
+        "ali1688/errors/call_wrong": 1,
+        "ali1688/failed_calls": 1,
+    }
+
+
+async def test_a_failure_that_cannot_be_kept_leaves_the_call_to_be_made(
+    answering: Callable[..., Answering], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = answering()
+    (tmp_path / ".scrapy" / "ali1688" / "failed_calls.jsonl").mkdir(parents=True)
+    with pytest.raises(CallReleasedError):
+        await gateway.answer(WRONG_CALL)
+    assert "could not be kept among the failed calls" in caplog.messages[-1]
+
+
+@pytest.mark.parametrize(
+    ("exception", "error_class"),
+    [
+        (DownloadTimeoutError(), "timeout"),
+        (DownloadFailedError(), "connection"),
+        (DownloadFailedError("[SSL: CERTIFICATE_VERIFY_FAILED]"), "tls"),
+    ],
+)
+async def test_failures_on_the_way(
+    exception: Exception, error_class: str, answering: Callable[..., Answering]
+) -> None:
+    gateway = answering()
+    next_try = await gateway.middleware.process_exception(gateway.request, exception)
+    assert isinstance(next_try, ApiRequest)
+    assert next_try.attempt == 2
+    assert gateway.stats.get_stats() == {
+        f"ali1688/errors/{error_class}": 1,
+        "ali1688/retries": 1,
+    }
+
+
+async def test_a_defect_of_ours_loses_no_call(
+    answering: Callable[..., Answering], caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = answering()
+    next_try = await gateway.middleware.process_exception(gateway.request, KeyError("x"))
+    assert isinstance(next_try, ApiRequest)
+    assert gateway.stats.get_value("ali1688/errors/unknown_refusal") == 1
+    assert [record.levelname for record in caplog.records if record.exc_info] == ["ERROR"]
+
+
+async def test_a_released_call_and_other_requests_pass(
+    answering: Callable[..., Answering],
+) -> None:
+    gateway = answering()
+    middleware = gateway.middleware
+    assert await middleware.process_exception(gateway.request, CallReleasedError("end")) is None
+    other = Request("https://gateway.example/")
+    response = Response(other.url, body=b"<html>")
+    assert await middleware.process_response(other, response) is response
+    assert await middleware.process_exception(other, KeyError("x")) is None
+
+
+async def test_the_clock_is_learnt_from_any_answer_and_mended_once(
+    answering: Callable[..., Answering], caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = answering()
+    too_old = {"error_response": {"code": 31, "sub_code": "isv.timestamp-limit-error"}}
+    date = {"Date": "Tue, 01 Jan 2030 00:00:00 GMT"}
+    next_try = await gateway.retry(too_old, date)
+    assert (next_try.attempt, next_try.delay, next_try.healed) == (1, 0, frozenset({"clock"}))
+    assert gateway.account.clock.timestamp().startswith("2030-01-01 08:00:0")
+    assert gateway.stats.get_value("ali1688/clock/skew_seconds") == pytest.approx(
+        gateway.account.clock.skew_seconds, abs=0.1
+    )
+    assert caplog.messages[0].startswith("The gateway's clock is ")
+    assert gateway.stats.get_value("ali1688/retries") == 1
+
+
+@pytest.mark.parametrize("answer", [NO_SERVICE, TOO_FAST, GONE, {"result": {"product": {}}}])
+async def test_any_answer_but_a_refusal_of_the_app_ends_the_trial(
+    answer: Any, answering: Callable[..., Answering]
+) -> None:
+    gateway = answering()
+    assert [gateway.account.trial.take_part() for _ in range(6)] == [True] * 4 + [False] * 2
+    await gateway.answer(answer)
+    assert gateway.account.trial.take_part()
