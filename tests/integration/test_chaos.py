@@ -80,7 +80,9 @@ class Chaos:
         if self._redis_back_at or self._cluster.counts.calls > MOST_QUEUED:
             return
         again = self._dice.sample(sorted(self.pushed), min(5, len(self.pushed)))
-        nonsense = [f"nonsense {self._dice.getrandbits(32)}" for _ in range(self._dice.randrange(3))]
+        nonsense = [
+            f"nonsense {self._dice.getrandbits(32)}" for _ in range(self._dice.randrange(3))
+        ]
         ids = self._new_ids(self._dice.randrange(100))
         messages = [*ids, *again, *nonsense]
         if not messages:

@@ -92,10 +92,8 @@ def test_whatever_lies_in_between_is_tried_again(
     assert crawl.stats["ali1688/retries"] == len(faults)
 
 
-@pytest.mark.parametrize("protocol", ["router", "param2"])
 def test_a_product_that_is_gone_costs_one_call(
     *,
-    protocol: str,
     scrapy: Scrapy,
     gateway: Gateway,
     settings_for: Settings,
@@ -104,7 +102,7 @@ def test_a_product_that_is_gone_costs_one_call(
     mongo_database: str,
 ) -> None:
     wanted = ids(8)
-    settings = settings_for(protocol) | {"MONGO_URI": mongo_uri, "MONGO_DATABASE": mongo_database}
+    settings = settings_for("param2") | {"MONGO_URI": mongo_uri, "MONGO_DATABASE": mongo_database}
     scrapy.crawl("product", "-a", f"ids={wanted[0]}", **settings)
     for product_id in wanted[:5]:
         gateway.product(product_id, removed=True)
@@ -122,8 +120,9 @@ def test_a_product_that_is_gone_costs_one_call(
     assert stored[wanted[5]]["status"] != "removed"
 
 
-@pytest.mark.parametrize("redis", [False, True])
-@pytest.mark.parametrize("protocol", ["router", "top", "param2"])
+@pytest.mark.parametrize(
+    ("protocol", "redis"), [("router", False), ("top", False), ("param2", True)]
+)
 def test_a_wrong_secret_ends_the_crawl_after_a_handful_of_calls(
     *,
     protocol: str,

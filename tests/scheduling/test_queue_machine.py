@@ -163,9 +163,7 @@ class QueueMachine(RuleBasedStateMachine):
             if call is None or call.worker is None or call.token != leased.token:
                 queue.settle([done(leased)])
         held, suspects = len(queue._held), int(not queue._suspects)
-        queue._scripts.run(
-            "lease", queue.worker, 60_000, count, held, 1, SUSPECT_LOSSES, suspects
-        )
+        queue._scripts.run("lease", queue.worker, 60_000, count, held, 1, SUSPECT_LOSSES, suspects)
         lost = self.model.lease(worker, count, due=self.due, suspects=suspects)
         self.due.clear()
         assert queue.lease(0).calls == ()

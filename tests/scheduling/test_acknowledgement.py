@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from scrapy import signals
+from scrapy.http import Response
+from scrapy.utils.test import get_crawler
+from twisted.python.failure import Failure
+
+from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.requests import ApiRequest
+from ali1688_spider.scheduling.acknowledgement import AcknowledgementMiddleware
+from ali1688_spider.scheduling.entries import QueueEntry
+from ali1688_spider.scheduling.handling import Handling
+from ali1688_spider.scheduling.leased_calls import LeasedCall, Outcome, done, retry
+from ali1688_spider.storage.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from scrapy.crawler import Crawler
+
+URL = "https://gw.api.1688.com/router/json"
+LEASE = LeasedCall(b"7", "token", 1, ApiCall.product(7))
+
+
+@pytest.fixture
+def crawler() -> Crawler:
+    return get_crawler()
+
+
+@pytest.fixture
+def middleware(crawler: Crawler) -> AcknowledgementMiddleware:
+    return AcknowledgementMiddleware.from_crawler(crawler)
+
+
+@pytest.fixture
+def outcomes() -> list[Outcome]:
+    return []
+
+
+@pytest.fixture
+def response(outcomes: list[Outcome]) -> Response:
+    handling = Handling(LEASE, outcomes.append, lambda _: None)
+    return Response(URL, request=ApiRequest(URL, call=LEASE.call, handling=handling))
+
+
+async def outputs(values: Iterable[Any]) -> AsyncIterator[Any]:
+    for value in values:
+        yield value
+
+
+async def run(middleware: AcknowledgementMiddleware, response: Response, *values: Any) -> list[Any]:
+    """Return what leaves the middleware."""
+    result = middleware.process_spider_output(response, outputs(values))
+    return [output async for output in result]
+
+
+async def test_an_answer_that_leads_to_nothing_is_done(
+    middleware: AcknowledgementMiddleware, response: Response, outcomes: list[Outcome]
+) -> None:
+    assert await run(middleware, response) == []
+    assert outcomes == [done(LEASE)]
+
+
+@pytest.mark.parametrize("signal", [signals.item_scraped, signals.item_dropped])
+async def test_a_call_is_done_when_its_items_have_left_the_pipelines(
+    middleware: AcknowledgementMiddleware,
+    response: Response,
+    outcomes: list[Outcome],
+    crawler: Crawler,
+    signal: object,
+) -> None:
+    assert await run(middleware, response, "one", "two") == ["one", "two"]
+    crawler.signals.send_catch_log(signal, item="one", response=response)
+    assert outcomes == []
+    await crawler.signals.send_catch_log_async(signal, item="two", response=response)
+    assert outcomes == [done(LEASE)]
+
+
+async def test_requests_are_queued_with_the_acknowledgement(
+    middleware: AcknowledgementMiddleware, response: Response, outcomes: list[Outcome]
+) -> None:
+    further = ApiRequest(URL, call=ApiCall.product(8), priority=3, delay=60)
+    assert await run(middleware, response, further) == []
+    assert outcomes == [done(LEASE, [QueueEntry(ApiCall.product(8), 3, 60)])]
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"), [(ValueError("a defect"), 1), (StoreUnavailableError("away"), 0)]
+)
+async def test_a_call_whose_item_failed_is_tried_again(
+    middleware: AcknowledgementMiddleware,
+    response: Response,
+    outcomes: list[Outcome],
+    crawler: Crawler,
+    error: Exception,
+    attempts: int,
+) -> None:
+    await run(middleware, response, "one")
+    crawler.signals.send_catch_log(
+        signals.item_error, item="one", response=response, failure=Failure(error)
+    )
+    (outcome,) = outcomes
+    assert outcome == retry(LEASE, outcome.delay, counted=attempts == 1)
+    assert outcome.attempts == attempts
+
+
+async def test_a_call_whose_answer_the_spider_fails_on_is_tried_again(
+    middleware: AcknowledgementMiddleware,
+    response: Response,
+    outcomes: list[Outcome],
+    crawler: Crawler,
+) -> None:
+    crawler.signals.send_catch_log(
+        signals.spider_error, failure=Failure(ValueError()), response=response
+    )
+    (outcome,) = outcomes
+    assert outcome == retry(LEASE, outcome.delay)
+
+
+async def test_what_was_not_leased_passes(
+    middleware: AcknowledgementMiddleware, crawler: Crawler
+) -> None:
+    request = ApiRequest(URL, call=ApiCall.product(8))
+    response = Response(URL, request=request)
+    assert await run(middleware, response, request, "item") == [request, "item"]
+    crawler.signals.send_catch_log(signals.item_scraped, item="item", response=response)
+    crawler.signals.send_catch_log(signals.item_scraped, item="item", response=None)
+    crawler.signals.send_catch_log(signals.spider_error, failure=Failure(ValueError()))

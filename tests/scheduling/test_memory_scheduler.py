@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest_asyncio
+from scrapy import Spider, signals
+from scrapy.utils.test import get_crawler
+
+from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.requests import ApiRequest
+from ali1688_spider.scheduling.call_scheduler import CallScheduler
+from ali1688_spider.scheduling.memory_scheduler import MemoryScheduler
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from scrapy import Request
+
+
+class Engine(SimpleNamespace):
+    """What the scheduler needs of Scrapy's engine."""
+
+    crawled: asyncio.Queue[Request]
+    busy: bool = False
+
+    def crawl(self, request: Request) -> None:
+        self.crawled.put_nowait(request)
+
+    def needs_backout(self) -> bool:
+        return self.busy
+
+
+def open_scheduler(settings: dict[str, Any]) -> MemoryScheduler:
+    # Scrapy's usual queue wants to know how busy the engine's downloader is.
+    settings = {"SCHEDULER_PRIORITY_QUEUE": "scrapy.pqueues.ScrapyPriorityQueue", **settings}
+    crawler = get_crawler(settings_dict=settings)
+    crawler._engine = Engine(crawled=asyncio.Queue())
+    crawler.spider = Spider.from_crawler(crawler, "product")
+    scheduler = MemoryScheduler.from_crawler(crawler)
+    scheduler.open(crawler.spider)
+    return scheduler
+
+
+def engine_of(scheduler: MemoryScheduler) -> Any:
+    assert scheduler.crawler is not None
+    return scheduler.crawler.engine
+
+
+def request_for(product_id: int, delay: float = 0.0) -> ApiRequest:
+    url = "https://gw.api.1688.com/router/json"
+    return ApiRequest(url, call=ApiCall.product(product_id), delay=delay, dont_filter=True)
+
+
+@pytest_asyncio.fixture
+async def scheduler() -> AsyncIterator[MemoryScheduler]:
+    scheduler = open_scheduler({})
+    yield scheduler
+    scheduler.close("finished")
+
+
+async def test_it_is_what_spiders_expect(scheduler: MemoryScheduler) -> None:
+    assert isinstance(scheduler, CallScheduler)
+
+
+async def test_a_request_without_delay_is_queued(scheduler: MemoryScheduler) -> None:
+    request = request_for(1)
+    assert scheduler.enqueue_request(request)
+    assert scheduler.next_request() is request
+    assert not scheduler.has_pending_requests()
+
+
+async def test_a_delayed_request_comes_when_it_is_due(scheduler: MemoryScheduler) -> None:
+    request = request_for(1, delay=0.05)
+    assert scheduler.enqueue_request(request)
+    assert scheduler.next_request() is None
+    assert scheduler.has_pending_requests()
+    assert await engine_of(scheduler).crawled.get() is request
+    assert request.delay == 0
+    assert not scheduler.has_pending_requests()
+
+
+async def test_delayed_requests_are_kept_for_the_next_run(tmp_path: Path) -> None:
+    settings = {"JOBDIR": str(tmp_path)}
+    first = open_scheduler(settings)
+    first.enqueue_request(request_for(1, delay=3600))
+    first.close("shutdown")
+    second = open_scheduler(settings)
+    resumed = second.next_request()
+    assert isinstance(resumed, ApiRequest)
+    assert (resumed.call, resumed.delay) == (ApiCall.product(1), 0)
+    second.close("finished")
+
+
+async def test_start_requests_wait_while_the_engine_is_busy(scheduler: MemoryScheduler) -> None:
+    await scheduler.room()
+    engine_of(scheduler).busy = True
+    waiting = asyncio.create_task(scheduler.room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert scheduler.crawler is not None
+    scheduler.crawler.signals.send_catch_log(signals.scheduler_empty)
+    await asyncio.wait_for(waiting, 5)
+    scheduler.end_of_calls()
