@@ -1,4 +1,4 @@
-"""What the commands share; outside of ``commands/``, where Scrapy takes every class for a command."""
+"""What the commands share; outside ``commands/``, where Scrapy takes any class for a command."""
 
 from __future__ import annotations
 

@@ -101,7 +101,10 @@ class Pushing:
         if first:
             print(f"Going on after the first {first:,}, which an earlier push has queued.")
         columns = (TextColumn("Queueing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        console = Console(stderr=True)
+        with Progress(
+            *columns, console=console, transient=True, disable=not console.is_terminal
+        ) as progress:
             task = progress.add_task("", total=self._source.size)
             read = sum(1 for _ in islice(entries, first))
             added = 0

@@ -109,8 +109,8 @@ def _choose(apis: tuple[_Api, ...], name: str, setting: str) -> _Api:
 
 
 def _router_search(params: Mapping[str, Value]) -> Parameters:
-    renamed = {"page": "page_no"}
-    return {renamed.get(name, name): value for name, value in params.items()}
+    names = {"keyword": "keyword", "page": "page_no", "page_size": "page_size"}
+    return {wire: params[name] for name, wire in names.items() if name in params}
 
 
 def _keyword_query(params: Mapping[str, Value]) -> Parameters:

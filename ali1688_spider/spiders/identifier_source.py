@@ -75,9 +75,8 @@ class IdentifierSource:
             return None
         digest = hashlib.sha256(",".join(self._ids).encode())
         if self.file:
-            size = Path(self.file).stat().st_size
             with Path(self.file).open("rb") as file:
-                digest.update(b"%d\n" % size + file.read(65536))
+                digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()[:16]
 
     @property

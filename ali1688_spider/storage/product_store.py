@@ -96,7 +96,8 @@ async def _write(products: Collection, steps: list[Step]) -> list[Step]:
     """Write; return the steps that are known to have applied."""
     if not steps:
         return []
-    operations = [step.operation for step in steps if step.operation is not None]
+    # The driver's types know no raw documents beside dicts.
+    operations: list[Any] = [step.operation for step in steps if step.operation is not None]
     failures: dict[int, Mapping[str, Any]] = {}
     try:
         result = await products.bulk_write(operations, ordered=False)

@@ -1,12 +1,12 @@
 """A cluster of real workers, which the tests kill, freeze and stop.
 
-Redis and the gateway are the cluster's own, so that a test may kill Redis and count what the gateway
-saw. The workers treat every warning as an error.
+Redis and the gateway are the cluster's own, so that a test may kill Redis and count what the
+gateway saw. The workers treat every warning as an error.
 """
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import os
 import re
@@ -117,7 +117,7 @@ class Worker:
         """What a worker that has ended counted."""
         match = _STATISTICS.search(self.log)
         assert match is not None, self.log[-6000:]
-        statistics: dict[str, Any] = eval(match[1], {"datetime": datetime})  # noqa: PGH001
+        statistics: dict[str, Any] = eval(match[1], {"datetime": dt})
         return statistics
 
 
@@ -142,6 +142,10 @@ class Gateway:
         """How many calls it has seen."""
         calls: int = self.ask("status?products=0")["calls"]
         return calls
+
+    def wait_for(self, calls: int, seconds: float = 30.0) -> None:
+        """Return when it has seen so many calls."""
+        eventually(lambda: self.calls >= calls, seconds)
 
     def wait_until_quiet(self, seconds: float) -> None:
         """Return when it has seen no call for so long."""

@@ -57,15 +57,15 @@ class CountingProxy:
                 server = socket.create_connection(("127.0.0.1", self._target))
                 self._sockets += [client, server]
                 asks = threading.Event()
-                self._run(self._forward, client, server, asks, True)
-                self._run(self._forward, server, client, asks, False)
+                self._run(self._forward, client, server, asks, "client")
+                self._run(self._forward, server, client, asks, "server")
 
     def _forward(
-        self, source: socket.socket, target: socket.socket, asks: threading.Event, is_client: bool
+        self, source: socket.socket, target: socket.socket, asks: threading.Event, side: str
     ) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                if is_client:
+                if side == "client":
                     asks.set()
                 elif asks.is_set():
                     asks.clear()

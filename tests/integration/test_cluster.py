@@ -42,7 +42,7 @@ def test_eight_kills_lose_nothing_and_repeat_little(
     workers = start_workers(cluster, 3)
     cluster.produce(ids)
     for number in range(8):
-        eventually(lambda due=(number + 1) * 120: cluster.gateway.calls > due)
+        cluster.gateway.wait_for((number + 1) * 120)
         place = dice.randrange(3)
         workers[place].kill()
         workers[place] = cluster.start()
@@ -63,7 +63,7 @@ def test_a_worker_that_is_frozen_beyond_its_lease_harms_nothing(cluster: Cluster
     frozen, other = start_workers(cluster, 2)
     ids = products(400)
     cluster.produce(ids)
-    eventually(lambda: cluster.gateway.calls > 100)
+    cluster.gateway.wait_for(100)
     frozen.freeze()
     eventually(lambda: cluster.done)
     assert set(cluster.gateway.by_product) == set(ids)
@@ -87,7 +87,7 @@ def test_a_worker_that_is_asked_to_stop_gives_back_its_leases(cluster: Cluster) 
     (stopped,) = start_workers(cluster, 1)
     ids = products(600)
     cluster.produce(ids)
-    eventually(lambda: cluster.gateway.calls > 100)
+    cluster.gateway.wait_for(100)
     assert stopped.stop(seconds=10) == 0
 
     counts = cluster.counts
@@ -106,7 +106,7 @@ def test_a_stop_does_not_wait_for_slow_answers(cluster: Cluster) -> None:
         cluster.gateway.ask("faults", product_id=product_id, faults=["slow:30"])
     stopped, other = start_workers(cluster, 2)
     cluster.produce(slow)
-    eventually(lambda: cluster.gateway.calls == 3)
+    cluster.gateway.wait_for(3)
     began = time.monotonic()
     stopped.process.terminate()
     other.process.terminate()

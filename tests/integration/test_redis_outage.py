@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import subprocess
 from typing import TYPE_CHECKING
@@ -36,7 +36,7 @@ def test_redis_is_killed_and_comes_back_after_the_leases_ran_out(cluster: Cluste
     workers = [cluster.start(), cluster.start()]
     eventually(lambda: all(worker.opened for worker in workers))
     cluster.produce(ids)
-    eventually(lambda: cluster.gateway.calls > 150)
+    cluster.gateway.wait_for(150)
     cluster.kill_redis()
     eventually(lambda: all(AWAY in worker.log for worker in workers))
     cluster.gateway.wait_until_quiet(LEASE_SECONDS + 1)
@@ -73,7 +73,7 @@ def test_a_worker_ends_while_redis_is_away_and_its_calls_go_to_others(cluster: C
     ids = products(200)
     cluster.produce(ids)
     worker = cluster.start()
-    eventually(lambda: cluster.gateway.calls > 40)
+    cluster.gateway.wait_for(40)
     cluster.kill_redis()
     eventually(lambda: AWAY in worker.log)
     assert worker.stop(seconds=10) == 0
@@ -89,7 +89,7 @@ def test_a_call_that_fails_while_redis_is_away_is_kept_when_it_is_back(cluster: 
     cluster.gateway.ask("faults", product_id=product_id, faults=["invalid-parameter"] * 9)
     cluster.produce([product_id])
     worker = cluster.start(ALI1688_CACHE_TTL="0")
-    eventually(lambda: cluster.gateway.calls == 1)
+    cluster.gateway.wait_for(1)
     cluster.kill_redis()
     eventually(lambda: "could not be kept among the failed calls" in worker.log)
     cluster.restart_redis()
@@ -154,7 +154,7 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
     """Write a certificate for this machine that vouches for itself, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     certificate = (
         x509.CertificateBuilder()
@@ -162,8 +162,8 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
         .add_extension(x509.SubjectAlternativeName([address]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())

@@ -12,6 +12,7 @@ from ali1688_spider.sandbox.catalogue import Catalogue
 from ali1688_spider.sandbox.clock import Clock
 from ali1688_spider.sandbox.options import Options
 from ali1688_spider.sandbox.search import Criteria, Search
+from ali1688_spider.sandbox.words import CATEGORIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +59,25 @@ def test_each_of_95_products_arrives_once(
         assert product["name"] == truth["name"]
         told = product.get("price")
         assert (None if told is None else Decimal(told)) == price
+
+
+def test_a_category_and_a_range_of_prices(
+    scrapy: Scrapy, gateway: Gateway, settings_for: Settings
+) -> None:
+    catalogue = Catalogue(Options(), Clock(Options()))
+    category_id = CATEGORIES[0].category_id
+    criteria = Criteria("杯子1800", category_id, Decimal("12.50"), Decimal(80))
+    wanted = Search(catalogue).find(criteria, step=0)
+    arguments = f"keyword=杯子1800 category_id={category_id} price_start=12.50 price_end=80"
+    crawl = scrapy.crawl(
+        "search",
+        *(part for argument in arguments.split() for part in ("-a", argument)),
+        *("-O", "found.jsonl"),
+        **settings_for("param2"),
+    )
+    assert 50 < len(wanted) <= 100
+    assert set(crawl.read("found.jsonl")) == set(wanted)
+    assert gateway.status()["calls"] == 2
 
 
 def test_rows_erase_nothing_and_details_are_collected_when_wanted(

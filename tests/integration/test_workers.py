@@ -6,7 +6,7 @@ import json
 import pickle
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
@@ -107,7 +107,8 @@ def test_a_worker_that_was_killed_while_it_read_a_large_file_resumes(cluster: Cl
     assert f"Joining a crawl whose first {queued // 1000}" in resumed.log
 
     # All are there that were not called.
-    members = {int(member) for member in cluster.redis.zrange(cluster.queue.keys.ready, 0, -1)}
+    ready: Any = cluster.redis.zrange(cluster.queue.keys.ready, 0, -1)
+    members = {int(member) for member in ready}
     assert members | cluster.gateway.by_product.keys() == set(ids)
 
 
@@ -116,7 +117,7 @@ def test_messages_of_every_form_are_read_while_workers_are_busy(cluster: Cluster
     busy = products(200)
     cluster.produce(busy)
     workers = [cluster.start("idle=1"), cluster.start("idle=1")]
-    eventually(lambda: cluster.gateway.calls > 10)
+    cluster.gateway.wait_for(10)
     wanted = products(7, first=busy[-1] + 1)
     forms: list[int | str | bytes] = [
         wanted[0],
@@ -165,7 +166,7 @@ def test_a_crawl_ends_when_others_have_made_its_calls(cluster: Cluster) -> None:
     product_id = FIRST_PRODUCT
     cluster.produce([product_id])
     worker = cluster.start()
-    eventually(lambda: cluster.gateway.calls == 1)
+    cluster.gateway.wait_for(1)
     crawl = cluster.start(f"ids={product_id}")
     assert crawl.wait() == 0
     assert cluster.done
@@ -198,7 +199,7 @@ def test_memory_does_not_grow_with_the_queue(cluster: Cluster) -> None:
         cluster.queue.push(QueueEntry(ApiCall.product(number)) for number in products(length))
         seen = cluster.gateway.calls
         worker = cluster.start()
-        eventually(lambda seen=seen: cluster.gateway.calls >= seen + 5)
+        cluster.gateway.wait_for(seen + 5)
         sizes.append(memory(worker))
         worker.kill()
     assert sizes[1] - sizes[0] < 8 * 1024 * 1024
@@ -213,7 +214,6 @@ def test_a_queued_product_takes_few_bytes(cluster: Cluster) -> None:
     again = cluster.queue.push(QueueEntry(ApiCall.product(number)) for number in products(count))
     assert again == 0
     bytes_each = (client.info("memory")["used_memory"] - before) / count
-    print(f"{bytes_each:.0f} bytes of Redis for each queued product")
     assert bytes_each <= 160
 
 
@@ -228,7 +228,6 @@ def test_there_is_far_less_than_one_round_trip_for_each_call(cluster: Cluster) -
         )
         assert worker.wait() == 0
     assert cluster.gateway.calls == len(ids)
-    print(f"{proxy.round_trips / len(ids):.2f} round trips for each call")
     assert proxy.round_trips < 0.5 * len(ids)
 
 
@@ -236,7 +235,7 @@ def test_closing_one_worker_leaves_the_queue_to_the_others(cluster: Cluster) -> 
     cluster.settings = {"ALI1688_QPS": "10"}
     cluster.produce(products(200))
     worker = cluster.start()
-    eventually(lambda: cluster.gateway.calls > 5)
+    cluster.gateway.wait_for(5)
     assert worker.stop() == 0
     acked = worker.statistics["ali1688/leases/acked"]
     assert cluster.counts.ready == 200 - acked

@@ -25,6 +25,10 @@ URL = "https://gw.api.1688.com/router/json"
 LEASE = LeasedCall(b"7", "token", 1, ApiCall.product(7))
 
 
+def failure_of(error: Exception) -> Failure:
+    return Failure(error)  # type: ignore[no-untyped-call]  # Twisted has no types here
+
+
 @pytest.fixture
 def crawler() -> Crawler:
     return get_crawler()
@@ -95,26 +99,25 @@ async def test_a_call_whose_item_failed_is_tried_again(
     response: Response,
     outcomes: list[Outcome],
     crawler: Crawler,
+    *,
     error: Exception,
     attempts: int,
 ) -> None:
     await run(middleware, response, "one")
     crawler.signals.send_catch_log(
-        signals.item_error, item="one", response=response, failure=Failure(error)
+        signals.item_error, item="one", response=response, failure=failure_of(error)
     )
     (outcome,) = outcomes
     assert outcome == retry(LEASE, outcome.delay, counted=attempts == 1)
     assert outcome.attempts == attempts
 
 
+@pytest.mark.usefixtures("middleware")
 async def test_a_call_whose_answer_the_spider_fails_on_is_tried_again(
-    middleware: AcknowledgementMiddleware,
-    response: Response,
-    outcomes: list[Outcome],
-    crawler: Crawler,
+    response: Response, outcomes: list[Outcome], crawler: Crawler
 ) -> None:
     crawler.signals.send_catch_log(
-        signals.spider_error, failure=Failure(ValueError()), response=response
+        signals.spider_error, failure=failure_of(ValueError()), response=response
     )
     (outcome,) = outcomes
     assert outcome == retry(LEASE, outcome.delay)
@@ -128,4 +131,4 @@ async def test_what_was_not_leased_passes(
     assert await run(middleware, response, request, "item") == [request, "item"]
     crawler.signals.send_catch_log(signals.item_scraped, item="item", response=response)
     crawler.signals.send_catch_log(signals.item_scraped, item="item", response=None)
-    crawler.signals.send_catch_log(signals.spider_error, failure=Failure(ValueError()))
+    crawler.signals.send_catch_log(signals.spider_error, failure=failure_of(ValueError()))

@@ -166,6 +166,7 @@ async def test_outcomes_are_told_together(
 
 async def test_outcomes_of_lost_leases_change_nothing(
     courier: Courier,
+    *,
     make_queue: Callable[..., LeaseQueue],
     queue: LeaseQueue,
     stock: Stock,
@@ -191,6 +192,7 @@ async def test_outcomes_of_lost_leases_change_nothing(
 
 async def test_calls_of_silent_workers_are_taken_over(
     courier: Courier,
+    *,
     make_queue: Callable[..., LeaseQueue],
     queue: LeaseQueue,
     stock: Stock,
@@ -207,6 +209,7 @@ async def test_calls_of_silent_workers_are_taken_over(
 
 async def test_after_an_outage_other_workers_have_time_to_be_heard(
     courier: Courier,
+    *,
     make_queue: Callable[..., LeaseQueue],
     queue: LeaseQueue,
     stock: Stock,
@@ -236,6 +239,7 @@ async def test_after_an_outage_other_workers_have_time_to_be_heard(
 @pytest.mark.parametrize("repeat_in", [None, 3600.0])
 async def test_calls_that_were_tried_too_often_are_kept_and_done_with(
     make_queue: Callable[..., LeaseQueue],
+    *,
     queue: LeaseQueue,
     recorder: Recorder,
     make_courier: Callable[..., Courier],

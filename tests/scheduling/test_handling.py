@@ -19,6 +19,10 @@ from ali1688_spider.scheduling.leased_calls import (
 LEASE = LeasedCall(b"7", "token", 3, ApiCall.product(7))
 
 
+def failure_of(error: Exception) -> Failure:
+    return Failure(error)  # type: ignore[no-untyped-call]  # Twisted has no types here
+
+
 @pytest.fixture
 def outcomes() -> list[Outcome]:
     return []
@@ -55,7 +59,7 @@ def test_children_go_with_their_parent(handling: Handling, outcomes: list[Outcom
 
 
 def test_a_watched_call_is_made_anew(outcomes: list[Outcome]) -> None:
-    handling = Handling(LEASE, outcomes.append, lambda call: 60.0 * call.params["product_id"])  # type: ignore[operator, return-value]
+    handling = Handling(LEASE, outcomes.append, lambda call: 60.0 * call.params["product_id"])  # type: ignore[operator]
     handling.end_output()
     assert outcomes == [again(LEASE, 420)]
 
@@ -66,7 +70,7 @@ def test_a_call_is_settled_once(handling: Handling, outcomes: list[Outcome]) -> 
     handling.end_output()
     handling.end_item()
     handling.acknowledge()
-    handling.failed(Failure(ValueError()))
+    handling.failed(failure_of(ValueError()))
     assert outcomes == [retry(LEASE, 5)]
 
 
@@ -86,7 +90,7 @@ def test_without_a_delay_it_backs_off(handling: Handling, outcomes: list[Outcome
 def test_an_unexpected_error_is_another_try_later(
     handling: Handling, outcomes: list[Outcome]
 ) -> None:
-    failure = Failure(ValueError())
+    failure = failure_of(ValueError())
     assert handling.failed(failure) is failure
     assert outcomes[0].action == "back"
     assert outcomes[0].attempts == 3
@@ -95,5 +99,5 @@ def test_an_unexpected_error_is_another_try_later(
 def test_a_released_call_goes_back_as_if_it_had_not_been_leased(
     handling: Handling, outcomes: list[Outcome]
 ) -> None:
-    handling.failed(Failure(CallReleasedError()))
+    handling.failed(failure_of(CallReleasedError()))
     assert outcomes == [release(LEASE)]

@@ -37,7 +37,7 @@ def open_scheduler(settings: dict[str, Any]) -> MemoryScheduler:
     # Scrapy's usual queue wants to know how busy the engine's downloader is.
     settings = {"SCHEDULER_PRIORITY_QUEUE": "scrapy.pqueues.ScrapyPriorityQueue", **settings}
     crawler = get_crawler(settings_dict=settings)
-    crawler._engine = Engine(crawled=asyncio.Queue())
+    crawler._engine = Engine(crawled=asyncio.Queue())  # type: ignore[assignment]
     crawler.spider = Spider.from_crawler(crawler, "product")
     scheduler = MemoryScheduler.from_crawler(crawler)
     scheduler.open(crawler.spider)

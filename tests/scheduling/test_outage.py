@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
-from scrapy.statscollectors import StatsCollector
 from scrapy.utils.test import get_crawler
 
 from ali1688_spider.gateway.backoff import Backoff
 from ali1688_spider.scheduling.outage import Outage
 from ali1688_spider.storage.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from scrapy.statscollectors import StatsCollector
 
 LOGGER = "ali1688_spider.scheduling.outage"
 

@@ -427,3 +427,93 @@ def test_the_queue_takes_no_pickles(client: redis.Redis) -> None:
 
 def test_the_serializer_writes_calls() -> None:
     assert CallSerializer.loads(CallSerializer.dumps(ApiCall.product(5))) == ApiCall.product(5)
+
+
+def test_a_worker_learns_which_of_its_calls_others_have(
+    queue: LeaseQueue, make_queue: MakeQueue, clock: Any
+) -> None:
+    queue.push(products(1, 2, 3))
+    assert lease_ids(queue, 2) == [1, 2]
+    clock.leases_run_out()
+    other = make_queue()
+    assert lease_ids(other, 1) == [1]
+
+    assert queue.lease(0).lost == {b"1", b"2"}
+    assert queue.lease(0).lost == frozenset()
+    assert lease_ids(queue) == [2, 3]
+
+
+def test_calls_of_silent_workers_can_be_left_to_them(
+    queue: LeaseQueue, make_queue: MakeQueue, clock: Any
+) -> None:
+    queue.push(products(1))
+    queue.lease(1)
+    clock.leases_run_out()
+    other = make_queue()
+
+    assert other.lease(1, reclaim=False).calls == ()
+    assert other.lease(1).reclaimed == 1
+
+
+def test_of_calls_that_may_kill_workers_a_worker_has_one_at_most(
+    queue: LeaseQueue, make_queue: MakeQueue, clock: Any
+) -> None:
+    queue.push(products(1, 2, 3))
+    for _ in range(2):
+        make_queue().lease(9)
+        clock.leases_run_out()
+    queue.push(products(4, 5))
+
+    (suspect, *others) = queue.lease(9).calls
+    assert (int(suspect.message), suspect.attempt, suspect.losses) == (1, 3, 2)
+    assert [(int(leased.message), leased.losses) for leased in others] == [(4, 0), (5, 0)]
+    assert lease_ids(queue) == []
+    assert lease_ids(make_queue()) == [2]
+    queue.settle([done(suspect)])
+    assert lease_ids(queue) == [3]
+
+
+@pytest.mark.parametrize("max_attempts", [2, 3, 5])
+def test_a_call_that_kills_workers_takes_no_other_with_it(
+    make_queue: MakeQueue, clock: Any, max_attempts: int
+) -> None:
+    queue = make_queue(max_attempts=max_attempts)
+    queue.push(products(*range(1, 8)))
+    made, deaths = set(), 0
+    while True:
+        worker = make_queue(max_attempts=max_attempts)
+        answer = worker.lease(9)
+        while answer.calls and not any(int(leased.message) == 4 for leased in answer.calls):
+            made |= {int(leased.message) for leased in answer.calls}
+            worker.settle(map(done, answer.calls))
+            answer = worker.lease(9)
+        if not answer.calls:
+            break
+        deaths += 1
+        clock.leases_run_out()
+
+    assert deaths == max_attempts
+    (refused,) = answer.refused
+    assert (int(refused.message), refused.attempt) == (4, max_attempts + 1)
+    worker.settle([done(refused)])
+    while calls := worker.lease(9).calls:
+        made |= {int(leased.message) for leased in calls}
+        worker.settle(map(done, calls))
+    assert made == {1, 2, 3, 5, 6, 7}
+
+
+@pytest.mark.parametrize("outcome", [done, again])
+def test_what_is_done_is_suspect_no_more(
+    queue: LeaseQueue, make_queue: MakeQueue, clock: Any, outcome: Any
+) -> None:
+    queue.push(products(1))
+    make_queue().lease(1)
+    clock.leases_run_out()
+    leased = lease_one(queue)
+    assert leased.losses == 1
+
+    queue.settle([outcome(leased, 0) if outcome is again else outcome(leased)])
+
+    queue.push(products(1))
+    assert lease_one(queue).losses == 0
+    assert queue.server.exists(queue.keys.losses) == 0

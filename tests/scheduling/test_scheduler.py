@@ -56,7 +56,7 @@ async def open_scheduler(redis_url: str) -> AsyncIterator[Open]:
         crawler.spider = ProductSpider.from_crawler(crawler, **arguments)
         scheduler = RedisScheduler.from_crawler(crawler)
         schedulers.append(scheduler)
-        await maybe_deferred_to_future(scheduler.open(crawler.spider))  # type: ignore[arg-type]
+        await maybe_deferred_to_future(scheduler.open(crawler.spider))
         await crawler.signals.send_catch_log_async(signals.spider_opened, spider=crawler.spider)
         return scheduler
 
@@ -83,9 +83,15 @@ ALL_DEFAULTS = {
 async def until(condition: Callable[[], Any]) -> Any:
     """Return what *condition* returns as soon as it is true."""
     async with asyncio.timeout(10):
-        while not (value := condition()):
+        while not (value := condition()):  # noqa: ASYNC110  # it may be in Redis
             await asyncio.sleep(0.005)
     return value
+
+
+def reasons(scheduler: RedisScheduler) -> list[str]:
+    engine: Any = scheduler.crawler.engine
+    closed_with: list[str] = engine.reasons
+    return closed_with
 
 
 def produce(scheduler: RedisScheduler, *product_ids: int) -> None:
@@ -155,7 +161,7 @@ async def test_what_the_crawl_begins_with_is_queued_and_then_it_ends(open_schedu
         assert request.handling is not None
         request.handling.acknowledge()
     await until(lambda: not scheduler.has_pending_requests())
-    await until(lambda: scheduler.crawler.engine.reasons == ["finished"])
+    await until(lambda: reasons(scheduler) == ["finished"])
 
 
 async def test_an_idle_worker_ends_when_it_is_told_to(open_scheduler: Open) -> None:
@@ -163,7 +169,7 @@ async def test_an_idle_worker_ends_when_it_is_told_to(open_scheduler: Open) -> N
     produce(scheduler, 7)
     request = await until(scheduler.next_request)
     request.handling.acknowledge()
-    await until(lambda: scheduler.crawler.engine.reasons == ["finished"])
+    await until(lambda: reasons(scheduler) == ["finished"])
 
 
 async def test_closing_gives_back_what_is_not_done(open_scheduler: Open) -> None:
@@ -182,7 +188,7 @@ async def test_the_stock_is_given_back_as_soon_as_the_crawl_closes(open_schedule
     produce(scheduler, *range(1, 10))
     in_hand = await until(scheduler.next_request)
     await until(lambda: len(scheduler) == 8)
-    scheduler.crawler.engine._slot.closing = object()  # type: ignore[union-attr, assignment]
+    scheduler.crawler.engine._slot.closing = object()  # type: ignore[union-attr]
     await until(lambda: scheduler.queue.counts().ready == 8)
     assert scheduler.queue.counts().leased == 1
     in_hand.handling.acknowledge()
@@ -200,12 +206,12 @@ async def test_a_defect_closes_the_crawl_instead_of_standing_still(
 ) -> None:
     scheduler = await open_scheduler()
 
-    def lease(count: int, *, reclaim: bool) -> None:
+    def lease(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
     queue: LeaseQueue = scheduler.queue
     monkeypatch.setattr(queue, "lease", lease)
-    await until(lambda: scheduler.crawler.engine.reasons == ["queue_failed"])
+    await until(lambda: reasons(scheduler) == ["queue_failed"])
     name = "ali1688_spider.scheduling.scheduler"
     expected = (name, logging.ERROR, "The queue cannot be worked on any further")
     assert expected in caplog.record_tuples

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from ali1688_spider.exceptions import Ali1688Error
@@ -8,8 +10,10 @@ from ali1688_spider.scheduling import seeding as module
 from ali1688_spider.scheduling.crawls import Crawl
 from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.leased_calls import done
-from ali1688_spider.scheduling.queue import LeaseQueue
 from ali1688_spider.scheduling.seeding import Seeding
+
+if TYPE_CHECKING:
+    from ali1688_spider.scheduling.queue import LeaseQueue
 
 DIGEST = "a"
 

@@ -16,8 +16,10 @@ def leases(*product_ids: int, priority: int = 0) -> list[LeasedCall]:
 
 
 def take_all(stock: Stock) -> list[int]:
-    entries = iter(stock.take, None)
-    return [int(entry.call.params["product_id"]) for entry in entries]
+    taken = []
+    while (entry := stock.take()) is not None:
+        taken.append(int(entry.call.params["product_id"]))
+    return taken
 
 
 def test_calls_come_out_in_the_order_in_which_they_were_leased() -> None:

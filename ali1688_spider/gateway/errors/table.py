@@ -78,6 +78,8 @@ _NUMBERED = (
     Row(ClockError, sub_code=r".*timestamp.*"),
     Row(ClockError, code="30|31"),
     Row(DailyQuotaError, sub_code=r".*(daily|by-day|day-count|per-day).*"),
+    # A ban of hours is the day's count, whatever it is called; a shorter one is waited for.
+    Row(DailyQuotaError, code="7|8", says=r"ban will last for \d{5,} more second"),
     Row(FlowControlError, sub_code=r"(isv\.access-|accesscontrol\.)limited-by-.*"),
     Row(FlowControlError, code="7|8"),
     Row(TokenRefusedError, code="26|27"),

@@ -76,6 +76,19 @@ def test_an_error_response_may_be_a_bare_text() -> None:
     assert error_of("router", {"error_response": ""}).reaction is Reaction.RETRY
 
 
+@pytest.mark.parametrize(
+    ("seconds", "reaction"),
+    [(1, Reaction.WAIT), (9_999, Reaction.WAIT), (10_000, Reaction.API_PAUSED)],
+)
+def test_a_ban_of_hours_is_the_end_of_the_day_s_calls(seconds: int, reaction: Reaction) -> None:
+    refusal = {
+        "code": 7,
+        "sub_code": "accesscontrol.limited-by-app-access-count",
+        "sub_msg": f"This ban will last for {seconds} more seconds",
+    }
+    assert error_of("router", {"error_response": refusal}).reaction is reaction
+
+
 @pytest.mark.parametrize("names", [("error_code", "error_message"), ("errorCode", "errorMessage")])
 @pytest.mark.parametrize("status", [200, 400, 401, 500])
 @pytest.mark.parametrize(

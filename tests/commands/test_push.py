@@ -1,0 +1,185 @@
+"""``scrapy push``: quick, resumable, and in need of nothing but Redis."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+
+import ali1688_spider
+from ali1688_spider.scheduling.keys import QUEUE_KEY
+from ali1688_spider.scheduling.leased_calls import done
+from ali1688_spider.scheduling.producers import QueueName
+from ali1688_spider.scheduling.queue import LeaseQueue
+from tests.integration.cluster import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Push = Callable[..., subprocess.CompletedProcess[str]]
+
+PAGE = "https://detail.1688.com/offer/%d.html"
+SECONDS = 120
+
+
+@pytest.fixture
+def queue(redis_url: str) -> Iterator[LeaseQueue]:
+    client = redis.Redis.from_url(redis_url)
+    yield LeaseQueue(client, QueueName("product"), QUEUE_KEY)
+    client.close()
+
+
+@pytest.fixture
+def start(redis_url: str, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Start a push, without credentials of the platform."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(Path(ali1688_spider.__file__).parents[1]),
+        "SCRAPY_SETTINGS_MODULE": "ali1688_spider.settings",
+        "REDIS_URL": redis_url,
+    }
+
+    def start(*arguments: str | int | Path, **settings: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "scrapy", "push", *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment | settings,
+            cwd=tmp_path,
+        )
+
+    return start
+
+
+@pytest.fixture
+def push(start: Callable[..., subprocess.Popen[str]]) -> Push:
+    """Push to the end."""
+
+    def push(*arguments: Any, text: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
+        process = start(*arguments, **settings)
+        stdout, stderr = process.communicate(text, timeout=SECONDS)
+        return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+    return push
+
+
+def queued(queue: LeaseQueue) -> list[int]:
+    members: Any = queue.server.zrange(queue.keys.ready, 0, -1)
+    return [int(member) for member in members]
+
+
+def test_ids_are_queued_in_order(push: Push, queue: LeaseQueue) -> None:
+    result = push("product", 3, 1, PAGE % 2)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "3 products queued, 0 were queued already; 3 calls wait now.\n"
+    assert queued(queue) == [3, 1, 2]
+
+
+def test_what_is_queued_or_in_flight_is_not_queued_twice(push: Push, queue: LeaseQueue) -> None:
+    push("product", 1, 2, 3)
+    (leased,) = queue.lease(1).calls
+    result = push("product", 1, 2, 4)
+    assert result.stdout == "1 products queued, 2 were queued already; 3 calls wait now.\n"
+    assert queued(queue) == [2, 3, 4]
+    queue.settle([done(leased)])
+    push("product", 1)
+    assert queued(queue) == [2, 3, 4, 1]
+
+
+def test_a_priority_moves_products_forward(push: Push, queue: LeaseQueue) -> None:
+    push("product", 1, 2, 3)
+    assert push("product", 3, 4, "--priority", 5).returncode == 0
+    assert queued(queue) == [3, 4, 1, 2]
+
+
+@pytest.mark.parametrize("source", ["file", "standard input"])
+def test_lines_are_read_and_bad_ones_named(
+    push: Push, queue: LeaseQueue, tmp_path: Path, source: str
+) -> None:
+    lines = f"\ufeff7\n\n# a comment\nnonsense\n{PAGE % 8}\r\n7\n-9\n"
+    if source == "file":
+        (tmp_path / "ids.txt").write_text(lines)
+        result = push("product", "--file", "ids.txt")
+    else:
+        result = push("product", "--file", "-", text=lines)
+    assert result.returncode == 1
+    assert queued(queue) == [7, 8]
+    first, second, last = result.stderr.splitlines()
+    assert first.startswith("Line 4: 'nonsense' is neither a product id nor a product's URL")
+    assert second.startswith("Line 7: '-9' is neither a product id nor a product's URL")
+    assert last == "Error: 2 lines, named above, are no product; the others are queued."
+    assert result.stdout.startswith("2 products queued, 0 were queued already")
+
+
+def test_a_large_file_whose_push_was_killed_goes_on_where_it_was(
+    push: Push,
+    start: Callable[..., subprocess.Popen[str]],
+    queue: LeaseQueue,
+    tmp_path: Path,
+) -> None:
+    count = 200_000
+    file = tmp_path / "ids.txt"
+    file.write_text("".join(f"{number}\n" for number in range(1, count + 1)))
+    killed = start("product", "--file", file)
+    eventually(lambda: queue.counts().ready >= 30_000, SECONDS)
+    killed.kill()
+    killed.communicate()
+    before = queue.counts().ready
+    assert before < count
+    # Workers go on meanwhile; what they have done is not queued again.
+    queue.settle(map(done, queue.lease(500).calls))
+
+    result = push("product", "--file", file)
+
+    assert result.returncode == 0, result.stderr
+    assert f"Going on after the first {before:,}, which an earlier push" in result.stdout
+    assert f"{count - before:,} products queued, 0 were queued already" in result.stdout
+    assert queued(queue) == list(range(501, count + 1))
+
+    # Pushed whole once more, what is done is queued again and the rest left as it is.
+    result = push("product", "--file", file)
+    assert f"500 products queued, {count - 500:,} were queued already" in result.stdout
+    assert queue.counts().ready == count
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "sentence"),
+    [
+        (["product"], {}, "say which products: ids, or --file FILE."),
+        (["shop", 1], {}, "say for which spider: product or watch."),
+        ([], {}, "say for which spider: product or watch."),
+        (["product", "--file", "none.txt"], {}, "ids_file 'none.txt' cannot be read"),
+        (["product", 1], {"REDIS_URL": ""}, "REDIS_URL is empty: set it to the Redis of your"),
+        (["product", 1], {"REDIS_URL": "http://localhost"}, "REDIS_URL is no such address"),
+        (["product", 1], {"REDIS_URL": "redis://127.0.0.1:1"}, "Redis does not answer"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(
+    push: Push, arguments: list[str], settings: dict[str, str], sentence: str
+) -> None:
+    result = push(*arguments, **settings)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    assert sentence in result.stderr
+
+
+def test_a_push_says_when_redis_lost_what_it_queued(
+    start: Callable[..., subprocess.Popen[str]], queue: LeaseQueue, tmp_path: Path
+) -> None:
+    file = tmp_path / "ids.txt"
+    file.write_text("".join(f"{number}\n" for number in range(1, 100_001)))
+    process = start("product", "--file", file)
+    eventually(lambda: queue.counts().ready >= 10_000, SECONDS)
+    queue.server.flushall()
+    _, stderr = process.communicate(timeout=SECONDS)
+    assert process.returncode == 1
+    assert "Error: Redis lost some of what was queued" in stderr
