@@ -70,9 +70,10 @@ ALI1688_CHANGE_MIN_PERCENT = _read("ALI1688_CHANGE_MIN_PERCENT", "0")
 
 REQUEST_FINGERPRINTER_CLASS = "ali1688_spider.requests.CallFingerprinter"
 
+# Enough for one processor (default 16); a worker that is killed makes others repeat as many calls.
+CONCURRENT_REQUESTS = 24
 # One host serves everything, so that the limit per host is the limit.
-CONCURRENT_REQUESTS = 32
-CONCURRENT_REQUESTS_PER_DOMAIN = 32
+CONCURRENT_REQUESTS_PER_DOMAIN = 24
 # Scrapy starts this many tasks for each answer (default 100); an answer holds one product. Spiders
 # whose answers hold many raise it.
 CONCURRENT_ITEMS = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -28,6 +29,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=0,
         help="how long the chaos test goes on killing; 0 is its short form",
     )
+
+
+@pytest.fixture(autouse=True)
+def log_levels_stay() -> Iterator[None]:
+    """What a crawl within a test sets about logging ends with the test."""
+    loggers = [logging.root, logging.getLogger("scrapy")]
+    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")

@@ -56,7 +56,7 @@ class Courier:
         outage: Waits while Redis is away.
         stats: Counts.
         seeding: The calls that the crawl begins with; None for a worker on what is queued.
-        on_delivery: Is called when there are new calls in stock.
+        on_delivery: Is called after each round that leaves calls in stock.
         repeat_in: Returns the seconds after which a call that was refused is to be made anew all
             the same; None when it is done with.
 
@@ -176,6 +176,7 @@ class Courier:
             )
         if answer.calls:
             self._stock.add(answer.calls)
+        if self._stock:
             self._on_delivery()
         for refused in answer.refused:
             await self._outage.wait_out(partial(self._recorder.record_refused, refused))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from ali1688_spider.scheduling.entries import (
     priority_of,
     to_json,
 )
+from ali1688_spider.scheduling.held_leases import HeldLeases
 from ali1688_spider.scheduling.intake import Intake
 from ali1688_spider.scheduling.keys import QueueKeys
 from ali1688_spider.scheduling.leased_calls import LeasedCall, RefusedCall
@@ -104,9 +106,7 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         self.intake = Intake(self._scripts, self.worker)
         self._lease_ms = milliseconds(lease_seconds)
         self._max_attempts = max_attempts
-        self._suspect_losses = max(1, min(SUSPECT_LOSSES, max_attempts - 1))
-        self._held: dict[bytes, str] = {}
-        self._suspects: set[bytes] = set()
+        self._held = HeldLeases(max(1, min(SUSPECT_LOSSES, max_attempts - 1)))
         self._has_surplus = False
         self._lock = Lock()
 
@@ -137,6 +137,7 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         with self._lock:
             if self._has_surplus:
                 self._give_back_surplus()
+            now = time.monotonic()
             token, surplus, reclaimed, counts, taken = self._scripts.run(
                 "lease",
                 self.worker,
@@ -144,16 +145,17 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
                 count,
                 len(self._held),
                 int(reclaim),
-                self._suspect_losses,
-                int(not self._suspects),
+                self._held.suspect_losses,
+                int(not self._held.has_suspect),
             )
             lost = self._find_lost() if surplus < 0 else frozenset()
             leases = [
                 self._read_lease(token.decode(), *taken[index : index + 4])
                 for index in range(0, len(taken), 4)
             ]
-            self._hold(leases)
+            self._held.add(leases)
             self._has_surplus = surplus > 0
+            self._held.confirm(now)
         return LeaseAnswer(
             tuple(lease for lease in leases if isinstance(lease, LeasedCall)),
             tuple(lease for lease in leases if isinstance(lease, RefusedCall)),
@@ -181,14 +183,21 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
 
         Its calls may then have gone to others.
         """
+        now = time.monotonic()
         alive = self._scripts.run("heartbeat", self.worker, self._lease_ms)
+        if alive:
+            self._held.confirm(now)
         return bool(alive) or not self._held
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether leases may have run out without this worker knowing; the next lease tells."""
+        return 1000 * self._held.silent_seconds >= self._lease_ms
 
     def release_worker(self) -> int:
         """Give back, uncounted, all that this worker has leased; return how many calls."""
         with self._lock:
             self._held.clear()
-            self._suspects.clear()
             total = 0
             while returned := self._give_back((), leaving=True):
                 total += returned
@@ -220,29 +229,18 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         return returned
 
     def _find_lost(self) -> frozenset[bytes]:
-        held = [text for lease in self._held.items() for text in lease]
         try:
-            lost = frozenset(self._scripts.run("lost_leases", *held))
+            lost = frozenset(self._scripts.run("lost_leases", *self._held.messages_and_tokens()))
         except RedisError:
             # What was just leased must not be forgotten for it; the next lease asks again.
             return frozenset()
-        for message in lost:
-            del self._held[message]
-        self._suspects -= lost
+        self._held.drop(lost)
         return lost
-
-    def _hold(self, leases: Iterable[LeasedCall | RefusedCall]) -> None:
-        for lease in leases:
-            self._held[lease.message] = lease.token
-            if isinstance(lease, LeasedCall) and lease.losses >= self._suspect_losses:
-                self._suspects.add(lease.message)
 
     def _forget(self, leases: Iterable[LeasedCall | RefusedCall]) -> None:
         with self._lock:
             for lease in leases:
-                if self._held.get(lease.message) == lease.token:
-                    del self._held[lease.message]
-                    self._suspects.discard(lease.message)
+                self._held.remove(lease)
 
     def _read_lease(
         self, token: str, message: bytes, attempt: int, score: bytes, losses: int

@@ -135,6 +135,10 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
 
     def next_request(self) -> ApiRequest | None:
         """Return the next call to be made; None while enough are in hand or none is there."""
+        if self.queue.is_in_doubt:
+            # What is in stock may be somebody else's by now.
+            self._courier.wake()
+            return None
         entry = self._stock.take()
         if entry is None or isinstance(entry, ApiRequest):
             return entry

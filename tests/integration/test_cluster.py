@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.integration.cluster import Worker
 
-AT_ONCE = 32  # CONCURRENT_REQUESTS
+AT_ONCE = 24  # CONCURRENT_REQUESTS
 
 
 @pytest.fixture

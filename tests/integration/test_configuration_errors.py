@@ -85,14 +85,3 @@ def test_the_command_line_wins_and_no_crawl_starts(scrapy: Scrapy, gateway: Gate
     assert "Traceback" not in crawl.stderr
     assert "Spider opened" not in crawl.stderr
     assert gateway.status()["calls"] == 0
-
-
-def test_a_database_that_is_away(scrapy: Scrapy, gateway: Gateway) -> None:
-    crawl = scrapy.run("crawl", "product", *ID, MONGO_URI="mongodb://user:pass-word@127.0.0.1:9/")
-    assert crawl.exit_code == 1
-    assert "Nothing can be stored: MongoDB does not answer (127.0.0.1:9: " in crawl.stderr
-    assert crawl.stats["finish_reason"] == "database_unavailable"
-    assert crawl.stderr.count(" ERROR: ") == 1
-    assert "Traceback" not in crawl.stderr
-    assert "pass-word" not in crawl.stderr
-    assert gateway.status()["calls"] == 0

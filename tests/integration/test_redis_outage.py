@@ -85,7 +85,7 @@ def test_a_worker_ends_while_redis_is_away_and_its_calls_go_to_others(cluster: C
 
 def test_a_call_that_fails_while_redis_is_away_is_kept_when_it_is_back(cluster: Cluster) -> None:
     (product_id,) = products(1)
-    cluster.gateway.ask("settings", latency=1000)
+    cluster.gateway.ask("settings", latency=3000)
     cluster.gateway.ask("faults", product_id=product_id, faults=["invalid-parameter"] * 9)
     cluster.produce([product_id])
     worker = cluster.start(ALI1688_CACHE_TTL="0")

@@ -517,3 +517,25 @@ def test_what_is_done_is_suspect_no_more(
     queue.push(products(1))
     assert lease_one(queue).losses == 0
     assert queue.server.exists(queue.keys.losses) == 0
+
+
+def test_a_worker_that_was_silent_is_in_doubt_until_it_leases(make_queue: MakeQueue) -> None:
+    queue = make_queue(lease_seconds=60)
+    assert not queue.is_in_doubt
+    queue._lease_ms = 0
+    assert queue.is_in_doubt
+    queue._lease_ms = 60_000
+    queue._held._confirmed_at -= 60
+    assert queue.is_in_doubt
+    queue.lease(0)
+    assert not queue.is_in_doubt
+
+
+def test_a_heartbeat_that_came_too_late_leaves_the_doubt(queue: LeaseQueue, clock: Any) -> None:
+    queue.heartbeat()
+    queue._held._confirmed_at -= 60
+    clock.leases_run_out()
+    queue.heartbeat()
+    assert queue.is_in_doubt
+    queue.heartbeat()
+    assert not queue.is_in_doubt

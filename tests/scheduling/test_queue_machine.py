@@ -139,7 +139,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(worker=st.sampled_from(WORKERS), count=st.integers(0, 5))
     def lease(self, worker: int, count: int) -> None:
-        suspects = int(not self.queues[worker]._suspects)
+        suspects = int(not self.queues[worker]._held.has_suspect)
         answer = self.queues[worker].lease(count)
         numbers = self.model.lease(worker, count, due=self.due, suspects=suspects)
         self.due.clear()
@@ -162,7 +162,7 @@ class QueueMachine(RuleBasedStateMachine):
             call = self.model.calls.get(int(leased.message))
             if call is None or call.worker is None or call.token != leased.token:
                 queue.settle([done(leased)])
-        held, suspects = len(queue._held), int(not queue._suspects)
+        held, suspects = len(queue._held), int(not queue._held.has_suspect)
         queue._scripts.run("lease", queue.worker, 60_000, count, held, 1, SUSPECT_LOSSES, suspects)
         lost = self.model.lease(worker, count, due=self.due, suspects=suspects)
         self.due.clear()

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from redis import Redis
+
+from ali1688_spider.diagnosis.gateway import Probe, _api
+from ali1688_spider.diagnosis.servers import redis_warnings
+from ali1688_spider.gateway.errors import CallError, read_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def refusal(protocol: str, body: str) -> CallError:
+    with pytest.raises(CallError) as caught:
+        read_answer(protocol, 200, {}, body.encode())
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("protocol", "code", "finding"),
+    [
+        ("param2", "gw.APIUnsupported", "fail: does not exist (gw.APIUnsupported"),
+        ("router", "22", "fail: does not exist. Check the name and version in ALI1688_PRODUCT_API"),
+        ("param2", "gw.APIACLDecline", "fail: may not be used (gw.APIACLDecline"),
+        ("router", "11", "fail: may not be used (11: "),
+        ("param2", "gw.NoUsageLeftError", "fail: may not be used (gw.NoUsageLeftError"),
+        ("param2", "gw.ParamMissing", "ok: may be used"),
+        ("router", "40", "ok: may be used"),
+        ("param2", "401", "warn: cannot be told before the access token is accepted"),
+        ("param2", "gw.QosAppFrequencyLimit", "warn: cannot be told now (gw.QosAppFrequencyLimit"),
+        ("router", "15", "fail: 15: service (HTTP 200). The platform is in trouble"),
+    ],
+)
+def test_what_a_call_without_parameters_tells_of_an_api(
+    protocol: str, code: str, finding: str
+) -> None:
+    named = f'{{"error_code": "{code}"}}'
+    numbered = f'{{"error_response": {{"code": {code}}}}}'
+    error = refusal(protocol, named if protocol == "param2" else numbered)
+    found = _api("some.api", Probe(error, None))
+    assert found.subject == "API some.api"
+    assert f"{found.status}: {found.text}".startswith(finding)
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url) as client:
+        before = client.config_get("maxmemory-policy", "appendonly")
+        yield client
+        for name, value in before.items():
+            client.config_set(name, value)
+
+
+def test_a_redis_that_can_lose_calls(redis: Redis) -> None:
+    assert list(redis_warnings(redis)) == []
+    redis.config_set("maxmemory-policy", "allkeys-lru")
+    redis.config_set("appendonly", "no")
+    eviction, persistence = redis_warnings(redis)
+    assert (eviction.status, persistence.status) == ("warn", "warn")
+    assert eviction.text.startswith("its maxmemory-policy is allkeys-lru, ")
+    assert eviction.text.endswith("set it to noeviction")
+    assert persistence.text.endswith("set appendonly to yes")
