@@ -83,9 +83,10 @@ class Sandbox:
         if request.method not in ("GET", "POST"):
             raise web.HTTPMethodNotAllowed(request.method, ["GET", "POST"])
         options = self.state.options
-        if options.latency:
-            await asyncio.sleep(options.latency / 1000)
+        # What counts is when a call arrives, not when it is answered.
         response = await handler(request)
+        if options.latency and not response.prepared:
+            await asyncio.sleep(options.latency / 1000)
         if options.clock_skew and not response.prepared:
             response.headers["Date"] = self.state.clock.http_date()
         return response

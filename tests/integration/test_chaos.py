@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.integration.cluster import Worker
 
-SHORT_SECONDS = 14.0
+SHORT_SECONDS = 10.0
 WORKERS = 3
 PRODUCTS = 100_000  # that the gateway has
 MOST_QUEUED = 2000

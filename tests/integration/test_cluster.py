@@ -22,7 +22,7 @@ AT_ONCE = 24  # CONCURRENT_REQUESTS
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with Cluster(tmp_path) as cluster:
+    with Cluster(tmp_path, {"ALI1688_LEASE_SECONDS": "2"}) as cluster:
         yield cluster
 
 
@@ -35,7 +35,7 @@ def start_workers(cluster: Cluster, count: int, *arguments: str, **settings: str
 def test_eight_kills_lose_nothing_and_repeat_little(
     cluster: Cluster, mongo_uri: str, mongo_database: str
 ) -> None:
-    cluster.settings = {"MONGO_URI": mongo_uri, "MONGO_DATABASE": mongo_database}
+    cluster.settings |= {"MONGO_URI": mongo_uri, "MONGO_DATABASE": mongo_database}
     cluster.gateway.ask("settings", latency=200)
     dice = random.Random(1688)
     ids = products(1200)
@@ -85,7 +85,7 @@ def test_a_worker_that_is_frozen_beyond_its_lease_harms_nothing(cluster: Cluster
 def test_a_worker_that_is_asked_to_stop_gives_back_its_leases(cluster: Cluster) -> None:
     cluster.gateway.ask("settings", latency=200)
     (stopped,) = start_workers(cluster, 1)
-    ids = products(600)
+    ids = products(400)
     cluster.produce(ids)
     cluster.gateway.wait_for(100)
     assert stopped.stop(seconds=10) == 0

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 AWAY = "Redis does not answer"
-LEASE_SECONDS = 2.0
+LEASE_SECONDS = 1.0
 
 
 @pytest.fixture

@@ -85,8 +85,8 @@ def test_what_is_pushed_while_it_is_queued_or_in_flight_is_called_once(cluster: 
     cluster.produce([first])
     eventually(lambda: cluster.counts.leased == 1)
     cluster.produce([first, PAGE % first, second, second, third])
-    eventually(lambda: cluster.counts.messages == 0)
-    assert cluster.counts.leased == 3
+    eventually(lambda: cluster.counts.leased == 3)
+    assert cluster.counts.messages == 0
     assert worker.wait() == 0
     assert cluster.gateway.by_product == {first: 1, second: 1, third: 1}
 
@@ -112,11 +112,11 @@ def test_a_worker_that_was_killed_while_it_read_a_large_file_resumes(cluster: Cl
     assert members | cluster.gateway.by_product.keys() == set(ids)
 
 
-def test_messages_of_every_form_are_read_while_workers_are_busy(cluster: Cluster) -> None:
-    cluster.settings = {"ALI1688_QPS": "20"}
-    busy = products(200)
+def test_messages_of_every_form_are_read_while_a_worker_is_busy(cluster: Cluster) -> None:
+    cluster.settings = {"ALI1688_QPS": "25"}
+    busy = products(120)
     cluster.produce(busy)
-    workers = [cluster.start("idle=1"), cluster.start("idle=1")]
+    worker = cluster.start("idle=0.5")
     cluster.gateway.wait_for(10)
     wanted = products(7, first=busy[-1] + 1)
     forms: list[int | str | bytes] = [
@@ -134,7 +134,7 @@ def test_messages_of_every_form_are_read_while_workers_are_busy(cluster: Cluster
     # Nothing has to wait for the end of all else.
     eventually(lambda: wanted[4] in cluster.gateway.by_product)
     assert cluster.counts.ready > 0
-    assert [worker.wait() for worker in workers] == [0, 0]
+    assert worker.wait() == 0
     assert cluster.gateway.by_product == dict.fromkeys([*busy, *wanted], 1)
 
 
