@@ -89,7 +89,7 @@ DOWNLOAD_VERIFY_CERTIFICATES = True
 # Only HTTP: nothing that a queue or an answer says may read files or reach other services.
 DOWNLOAD_HANDLERS = {"data": None, "file": None, "ftp": None, "s3": None}
 DEFAULT_REQUEST_HEADERS = {"Accept": "application/json"}
-USER_AGENT = "ali1688_spider (+https://github.com/ali1688-spider/ali1688_spider)"
+USER_AGENT = "ali1688_spider"
 # robots.txt is for crawlers of pages.
 ROBOTSTXT_OBEY = False
 # A signed call must not follow where an answer points to.
