@@ -165,7 +165,6 @@ class ErrorsMiddleware:
 
     async def _give_up(self, request: ApiRequest, error: CallError) -> NoReturn:
         self._account.trial.end()
-        self._stats.inc_value("ali1688/failed_calls")
         logger.warning("%s given up: %s. %s", request, error, error.advice)
         failed = FailedCall(
             spider=self._spider_name,
@@ -183,6 +182,7 @@ class ErrorsMiddleware:
             if request.handling is not None:
                 request.handling.postpone(counted=False)
             raise CallReleasedError(str(error)) from None
+        self._stats.inc_value("ali1688/failed_calls")
         if request.handling is not None:
             request.handling.acknowledge()
         raise CallGivenUpError(str(error))
