@@ -27,13 +27,13 @@ from ali1688_spider.gateway.tokens import (
     TokenKeeper,
     refresh_parameters,
 )
+from ali1688_spider.quota.breaker import Breaker, MemoryOutageState, RedisOutageState
 from ali1688_spider.quota.memory_quota import MemoryQuota
 from ali1688_spider.quota.redis_quota import RedisQuota
 from ali1688_spider.quota.slot_pacer import SlotPacer
 from ali1688_spider.requests import TokenRequest
 from ali1688_spider.responses import text_headers
 from ali1688_spider.storage.failed_calls import failed_call_store
-from ali1688_spider.trial import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,7 +57,6 @@ class Account:
         clock: The gateway's time.
         tokens: The access token in use.
         closing: Ends the crawl early.
-        trial: Holds all calls but the first back, until these show that calls are taken.
     """
 
     def __init__(
@@ -69,11 +68,11 @@ class Account:
         )
         self.clock = GatewayClock()
         self.closing = Closing(crawler)
-        self.trial = Trial()
         self._crawler = crawler
         self._redactor = redactor
         self._protocol = wire_protocol(configuration)
         crawler.signals.connect(self.close, signals.spider_closed)
+        crawler.signals.connect(self.closing.end_incomplete, signals.spider_idle)
 
     @property
     def name(self) -> str:
@@ -106,6 +105,17 @@ class Account:
         if configuration.redis_url:
             return SlotPacer(RedisQuota(self.redis, configuration.app_key, *limits))
         return SlotPacer(MemoryQuota(*limits))
+
+    @cached_property
+    def breaker(self) -> Breaker:
+        """Holds the calls back while the gateway takes none, those of all workers."""
+        configuration = self.configuration
+        state = (
+            RedisOutageState(self.redis, configuration.app_key)
+            if configuration.redis_url
+            else MemoryOutageState()
+        )
+        return Breaker(state, count=self._crawler.stats.inc_value)
 
     @cached_property
     def failed_calls(self) -> FailedCallStore:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from scrapy import signals
 
 from ali1688_spider.account import Account
-from ali1688_spider.configuration import Configuration
+from ali1688_spider.configuration import Configuration, strip_settings
 from ali1688_spider.env_file import env_file, is_open_to_others
 from ali1688_spider.log_redaction import redact_logs
 from ali1688_spider.log_threshold import raise_log_threshold
@@ -45,6 +45,7 @@ class Ali1688Addon:
         Raises:
             ConfigurationError: A setting is missing or wrong.
         """
+        strip_settings(settings)
         configuration = Configuration.from_settings(settings)
         redactor = redact_logs(*configuration.secrets)
         _warn_of_open_secrets()

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, TypeVar
 
-from scrapy.exceptions import IgnoreRequest
+from scrapy.exceptions import CloseSpider, IgnoreRequest
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -18,6 +18,10 @@ logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 POLL_SECONDS = 0.2
+
+
+INCOMPLETE = "incomplete"
+"""The close reason of a crawl whose work is done, and not all of it was successful."""
 
 
 class CallReleasedError(IgnoreRequest):
@@ -35,6 +39,25 @@ class Closing:
         self._crawler = crawler
         self._reason: str | None = None
         self._task: asyncio.Task[None] | None = None
+        self._unfinished = False
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether calls were given up, or something was lost sight of."""
+        return self._unfinished or bool(self._crawler.stats.get_value("ali1688/failed_calls"))
+
+    def note_unfinished(self) -> None:
+        """Note that something was wanted that is neither collected nor kept anywhere."""
+        self._unfinished = True
+
+    def end_incomplete(self) -> None:
+        """Say so when the work of a crawl is done and not all of it was successful.
+
+        Raises:
+            CloseSpider: With the reason :data:`INCOMPLETE`.
+        """
+        if self.is_incomplete:
+            raise CloseSpider(INCOMPLETE)
 
     @property
     def begun(self) -> bool:

@@ -7,6 +7,7 @@ addresses of Redis and MongoDB. ``settings.py`` has their defaults and says wher
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
 from urllib.parse import urlsplit
@@ -31,6 +32,10 @@ DEFAULT_GATEWAYS: dict[ProtocolName, str] = {
     "top": "https://gw.api.taobao.com/router/rest",
 }
 _Choice = TypeVar("_Choice", bound=str)
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_PATH = re.compile(r"[\w.~!$&'()*+,;=:@%/-]*", re.ASCII)  # what Scrapy leaves as it is
+_SERVERS = ("REDIS_URL", "MONGO_URI", "MONGO_DATABASE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +94,7 @@ class Configuration:
             product_api=_text(settings, "ALI1688_PRODUCT_API"),
             search_api=_text(settings, "ALI1688_SEARCH_API"),
             qps=_number(settings, "ALI1688_QPS", "calls per second, or 0 for no limit"),
-            daily_quota=_whole(settings, "ALI1688_DAILY_QUOTA", "calls, or 0 for no limit"),
+            daily_quota=read_daily_quota(settings),
             cache_ttl=_number(settings, "ALI1688_CACHE_TTL", "seconds, or 0 for no cache"),
             max_attempts=_whole(settings, "ALI1688_MAX_ATTEMPTS", "tries, 1 or more", least=1),
             lease_seconds=_number(settings, "ALI1688_LEASE_SECONDS", "seconds, 1 or more", least=1),
@@ -120,6 +125,27 @@ def read_redis_url(settings: BaseSettings) -> str:
             "character of the user name and the password percent-encoded"
         ) from None
     return url
+
+
+def read_daily_quota(settings: BaseSettings) -> int:
+    """Return ``ALI1688_DAILY_QUOTA``, which needs no other setting.
+
+    Raises:
+        ConfigurationError: It is no number of calls.
+    """
+    return _whole(settings, "ALI1688_DAILY_QUOTA", "calls, or 0 for no limit")
+
+
+def strip_settings(settings: BaseSettings) -> None:
+    """Take white space off the ends of the project's settings, wherever they come from.
+
+    So what is checked here is what other components read.
+    """
+    for name in settings:
+        is_ours = str(name).startswith("ALI1688_") or name in _SERVERS
+        value = settings[name] if is_ours else None
+        if isinstance(value, str) and value != value.strip():
+            settings.set(name, value.strip(), settings.getpriority(name) or 0)
 
 
 def _text(settings: BaseSettings, name: str) -> str:
@@ -163,21 +189,32 @@ def _whole(settings: BaseSettings, name: str, meaning: str, *, least: int = 0) -
 
 
 def _gateway(settings: BaseSettings, protocol: ProtocolName) -> str:
+    """Return the one spelling of the address, in which all requests go there."""
     value = _text(settings, "ALI1688_GATEWAY") or DEFAULT_GATEWAYS[protocol]
     shown, example = redact_url(value), DEFAULT_GATEWAYS[protocol]
     wanted = f"ALI1688_GATEWAY is {shown!r}: set it to a URL such as {example}"
     try:
         parts = urlsplit(value)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
+        host, port = _host(parts.hostname or ""), parts.port
+    except ValueError:  # UnicodeError of a name that is no host's is one
         raise ConfigurationError(wanted) from None
-    if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
-        raise ConfigurationError(wanted)
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError(
             f"ALI1688_GATEWAY has a user name in it: set it to a URL such as {example}"
         )
-    return value.rstrip("/")
+    is_plain = _PATH.fullmatch(parts.path) and not parts.query and not parts.fragment
+    if parts.scheme not in _DEFAULT_PORTS or not host or port == 0 or not is_plain:
+        raise ConfigurationError(wanted)
+    if port is not None and port != _DEFAULT_PORTS[parts.scheme]:
+        host = f"{host}:{port}"
+    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+
+
+def _host(name: str) -> str:
+    """Return a host name in lower case and ASCII, without the dot at its end."""
+    if ":" in name:
+        return f"[{name}]"
+    return name.removesuffix(".").encode("idna").decode().lower()
 
 
 def _url(settings: BaseSettings, name: str, schemes: tuple[str, ...]) -> str:

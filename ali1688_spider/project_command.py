@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from scrapy.commands import ScrapyCommand
 from scrapy.utils.project import ENVVAR
 
+from ali1688_spider.configuration import strip_settings
 from ali1688_spider.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class ProjectCommand(ScrapyCommand):
         super().add_options(parser)
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        assert self.settings is not None
+        strip_settings(self.settings)
         try:
             self.execute(args, opts)
         except ConfigurationError as error:

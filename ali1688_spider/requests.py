@@ -23,9 +23,20 @@ class ApiRequest(Request):
         handling: Settles the call in the shared queue; None when it was not taken from there.
         healed: What was already mended for this call, and is not mended a second time.
         access_token: The token that the call was signed with.
+        probe: Whether this try looks whether the gateway is back.
+        quota_day: The day that this try counts for, as the quota numbers days; 0 for none.
     """
 
-    __slots__ = ("access_token", "attempt", "call", "delay", "handling", "healed")
+    __slots__ = (
+        "access_token",
+        "attempt",
+        "call",
+        "delay",
+        "handling",
+        "healed",
+        "probe",
+        "quota_day",
+    )
 
     attributes = (*Request.attributes, "call", "attempt", "delay", "handling", "healed")
 
@@ -45,8 +56,10 @@ class ApiRequest(Request):
         self.delay = delay
         self.handling = handling
         self.healed = healed
-        # No attribute in Scrapy's sense: it is neither copied to the next try nor written to disk.
+        # No attributes in Scrapy's sense: neither copied to the next try nor written to disk.
         self.access_token = ""
+        self.probe = False
+        self.quota_day = 0
         super().__init__(url, **kwargs)
 
     def sign(self, wire_call: WireCall, access_token: str) -> None:
@@ -70,13 +83,19 @@ class ApiRequest(Request):
         if url != self.url:  # Scrapy takes every new address apart
             self._set_url(url)
 
-    def retried(self, delay: float) -> ApiRequest:
-        """Return the next try of the same call, to be sent in *delay* seconds."""
-        return self.replace(attempt=self.attempt + 1, delay=delay, dont_filter=True)
+    def retried(self, delay: float, *, counted: bool = True) -> ApiRequest:
+        """Return the next try of the same call, to be sent in *delay* seconds.
+
+        Uncounted, it is as if this try had not been.
+        """
+        attempt = self.attempt + 1 if counted else self.attempt
+        return self.replace(attempt=attempt, delay=delay, healed=frozenset(), dont_filter=True)
 
     def mended(self, what: str) -> ApiRequest:
         """Return another try of the same call, to be sent at once, now that *what* is mended."""
-        return self.replace(healed=self.healed | {what}, dont_filter=True)
+        mended = self.replace(healed=self.healed | {what}, dont_filter=True)
+        mended.probe = self.probe
+        return mended
 
     def __repr__(self) -> str:
         return f"<{self.call} try {self.attempt}>"

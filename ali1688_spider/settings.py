@@ -108,12 +108,15 @@ RETRY_ENABLED = False
 DOWNLOADER_MIDDLEWARES = {
     "ali1688_spider.middlewares.cache.CacheMiddleware": 100,
     "ali1688_spider.middlewares.errors.ErrorsMiddleware": 200,
-    "ali1688_spider.middlewares.trial.TrialMiddleware": 800,
+    "ali1688_spider.middlewares.compression.CompressionMiddleware": 590,
+    "ali1688_spider.middlewares.breaker.BreakerMiddleware": 800,
     "ali1688_spider.middlewares.quota.QuotaMiddleware": 900,
     "ali1688_spider.middlewares.signing.SigningMiddleware": 950,
     # What the API client has no use for, and each answer would pass through.
     "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
     "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
+    # Ours takes its place.
+    "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,
 }
 SPIDER_MIDDLEWARES = {
     # The body decides, not the status.

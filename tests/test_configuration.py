@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scrapy import Request
 from scrapy.settings import Settings
 
 from ali1688_spider import settings as defaults
-from ali1688_spider.configuration import Configuration
+from ali1688_spider.configuration import Configuration, read_daily_quota, strip_settings
 from ali1688_spider.exceptions import ConfigurationError
 
 ROOT = Path(__file__).parents[1]
@@ -49,6 +50,37 @@ def test_each_protocol_has_its_gateway(protocol: str, gateway: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "used"),
+    [
+        ("http://LOCALHOST:8000/Router/json", "http://localhost:8000/Router/json"),
+        ("HTTPS://gw.api.1688.com:443/router/json", "https://gw.api.1688.com/router/json"),
+        ("http://localhost:80/openapi", "http://localhost/openapi"),
+        ("http://localhost.:8000/openapi/", "http://localhost:8000/openapi"),
+        ("https://gw.open.1688.com./openapi//", "https://gw.open.1688.com/openapi"),
+        ("  https://gw.open.1688.com/openapi ", "https://gw.open.1688.com/openapi"),
+        ("http://[::1]:8000/openapi", "http://[::1]:8000/openapi"),
+        ("https://网关.example/openapi", "https://xn--ihq643h.example/openapi"),
+    ],
+)
+def test_an_address_has_one_spelling(written: str, used: str) -> None:
+    gateway = configuration(ALI1688_GATEWAY=written).gateway
+    assert gateway == used
+    assert Request(gateway).url == gateway
+
+
+def test_what_is_checked_is_what_is_used() -> None:
+    values = {"REDIS_URL": " redis://localhost/1 ", "MONGO_URI": "\tmongodb://localhost/"}
+    settings = Settings(values)
+    settings.set("ALI1688_WEBHOOK_URL", " https://example.com/", priority="cmdline")
+    strip_settings(settings)
+    assert settings["REDIS_URL"] == "redis://localhost/1"
+    assert settings["MONGO_URI"] == "mongodb://localhost/"
+    assert settings["ALI1688_WEBHOOK_URL"] == "https://example.com/"
+    assert settings.getpriority("ALI1688_WEBHOOK_URL") == 40
+    assert read_daily_quota(Settings({"ALI1688_DAILY_QUOTA": "1e5"})) == 100_000
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("ALI1688_APP_KEY", ""),
@@ -58,6 +90,12 @@ def test_each_protocol_has_its_gateway(protocol: str, gateway: str) -> None:
         ("ALI1688_GATEWAY", "ftp://gw.open.1688.com"),
         ("ALI1688_GATEWAY", "https://host:port/"),
         ("ALI1688_GATEWAY", "https://user:password@host/"),
+        ("ALI1688_GATEWAY", "https://user@host/"),
+        ("ALI1688_GATEWAY", "https://@host/"),
+        ("ALI1688_GATEWAY", "https://host:0/"),
+        ("ALI1688_GATEWAY", "https://a..b/"),
+        ("ALI1688_GATEWAY", "https://host/with space"),
+        ("ALI1688_GATEWAY", "https://host/?a=1"),
         ("ALI1688_SIGN_METHOD", "sha1"),
         ("ALI1688_HTTP_METHOD", "PUT"),
         ("ALI1688_QPS", "fast"),

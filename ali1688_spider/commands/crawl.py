@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from scrapy import signals
 from scrapy.commands.crawl import Command as ScrapyCrawl
 
+from ali1688_spider.addon import account_of
 from ali1688_spider.configuration import Configuration
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.garbage_collection import collect_less_often
@@ -36,8 +37,8 @@ SUCCESS = {
 class Command(ScrapyCrawl):
     """Scrapy's command; wrong settings and arguments are said in one sentence, without traceback.
 
-    The exit code is 1 for these, and when the crawl was closed for another reason than that its
-    work was done or that somebody asked for it.
+    The exit code is 1 for these, when calls were given up, and when the crawl was closed for
+    another reason than that its work was done or that somebody asked for it.
     """
 
     requires_project = False  # an installed package has no scrapy.cfg
@@ -58,7 +59,9 @@ class Command(ScrapyCrawl):
         if self._own_project and not self.exitcode:
             reason = self._crawler.stats.get_value("finish_reason")
             # Without a reason it was asked to end before it began, while it waited for Redis.
-            self.exitcode = 0 if reason is None or reason in SUCCESS else 1
+            ended_well = reason is None or reason in SUCCESS
+            incomplete = account_of(self._crawler).closing.is_incomplete
+            self.exitcode = 0 if ended_well and not incomplete else 1
 
     def _say(self, error: ConfigurationError) -> None:
         print(f"Error: {error}.", file=sys.stderr)

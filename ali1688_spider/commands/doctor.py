@@ -11,7 +11,7 @@ from ali1688_spider.account import token_store
 from ali1688_spider.configuration import Configuration
 from ali1688_spider.diagnosis.finding import Finding
 from ali1688_spider.diagnosis.gateway import GatewayDiagnosis
-from ali1688_spider.diagnosis.servers import mongo_finding, redis_findings
+from ali1688_spider.diagnosis.servers import end_pause, mongo_finding, redis_findings
 from ali1688_spider.env_file import env_file, is_open_to_others
 from ali1688_spider.gateway.clock import GatewayClock
 from ali1688_spider.gateway.tokens import TokenGrant, TokenKeeper, TokenStoreError
@@ -26,8 +26,19 @@ if TYPE_CHECKING:
 class Command(ProjectCommand):
     """Prints one line for each thing that was looked at; exit code 1 when one of them fails."""
 
+    def syntax(self) -> str:
+        return "[--end-pause]"
+
     def short_desc(self) -> str:
         return "Check credentials, clock, permissions, Redis and MongoDB"
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        super().add_options(parser)
+        parser.add_argument(
+            "--end-pause",
+            action="store_true",
+            help="let the workers go on before the pause that the platform asked for ends",
+        )
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
         assert self.settings is not None
@@ -36,6 +47,8 @@ class Command(ProjectCommand):
         self._show(Finding("ok", "Settings", "are complete"))
         self._show(_env_file())
         client = connection.from_settings(self.settings) if configuration.redis_url else None
+        if opts.end_pause:
+            self._show(end_pause(configuration, client))
         asyncio.run(self._diagnose(configuration, client))
 
     async def _diagnose(self, configuration: Configuration, client: Any) -> None:

@@ -9,6 +9,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from ali1688_spider.diagnosis.finding import Finding
 from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.quota.breaker import RedisOutageState
 from ali1688_spider.quota.exceptions import QuotaUnavailableError
 from ali1688_spider.quota.redis_quota import RedisQuota
 from ali1688_spider.redaction import redact_url
@@ -41,6 +42,7 @@ def redis_findings(configuration: Configuration, client: Any) -> Iterator[Findin
         return
     yield Finding("ok", "Redis", f"{address} answers")
     yield from redis_warnings(client)
+    yield from _held_back(configuration, client)
     yield _quota(configuration, client)
 
 
@@ -67,8 +69,46 @@ def redis_warnings(client: Any) -> Iterator[Finding]:
         )
 
 
+def end_pause(configuration: Configuration, client: Any) -> Finding:
+    """End the pause that the platform asked for; return what came of it."""
+    if client is None:
+        return Finding("ok", "Pause", "REDIS_URL is empty: a pause ends with its crawl")
+    try:
+        _redis_quota(configuration, client).pause(0)
+    except QuotaUnavailableError as error:
+        return Finding("fail", "Pause", str(error))
+    return Finding("ok", "Pause", "is over; the workers go on within 15 s")
+
+
+def _held_back(configuration: Configuration, client: Any) -> Iterator[Finding]:
+    """Yield why the workers of this app make no calls at present."""
+    try:
+        paused = _redis_quota(configuration, client).usage().paused_seconds
+        outage = RedisOutageState(client, configuration.app_key).lasts()
+    except (QuotaUnavailableError, RedisError):
+        return  # said where the quota is looked at
+    if paused:
+        yield Finding(
+            "warn",
+            "Pause",
+            f"no call is made for another {paused:.0f} s, since the platform asked to wait: lower "
+            "ALI1688_QPS if it happens often; scrapy doctor --end-pause ends the pause",
+        )
+    if outage:
+        yield Finding(
+            "warn",
+            "Outage",
+            "the workers found that the gateway takes no calls; one at a time tries it, the others "
+            "wait",
+        )
+
+
+def _redis_quota(configuration: Configuration, client: Any) -> RedisQuota:
+    return RedisQuota(client, configuration.app_key, configuration.qps, configuration.daily_quota)
+
+
 def _quota(configuration: Configuration, client: Any) -> Finding:
-    quota = RedisQuota(client, configuration.app_key, configuration.qps, configuration.daily_quota)
+    quota = _redis_quota(configuration, client)
     try:
         usage = quota.usage()
     except QuotaUnavailableError as error:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 
+from scrapy import signals
 from scrapy.exceptions import IgnoreRequest
 
 from ali1688_spider.addon import account_of
 from ali1688_spider.closing import CallReleasedError
-from ali1688_spider.gateway.backoff import Backoff
+from ali1688_spider.gateway.backoff import Backoff, PauseLimit, limited_wait
 from ali1688_spider.gateway.errors import (
     AuthorizationError,
     CallError,
     Reaction,
     UnknownRefusalError,
+    UnreachedError,
     read_answer,
     transport_error,
 )
+from ali1688_spider.middlewares.cache import CACHED
 from ali1688_spider.requests import ApiRequest
 from ali1688_spider.responses import ApiResponse, text_headers
 from ali1688_spider.storage.errors import StoreUnavailableError
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.http import Response
     from scrapy.statscollectors import StatsCollector
+    from twisted.python.failure import Failure
 
     from ali1688_spider.account import Account
 
@@ -38,6 +43,12 @@ logger = logging.getLogger(__name__)
 
 MAX_WAIT = 60.0
 """Seconds that back-off alone keeps a call waiting; the platform may ask for more."""
+
+LONG_PAUSE = 5.0
+"""Seconds; a longer pause is worth a warning."""
+
+_TROUBLE = frozenset({Reaction.RETRY, Reaction.WAIT})
+"""Reactions to what may be the gateway's fault, and tells nothing about the call."""
 
 
 class CallGivenUpError(IgnoreRequest):
@@ -47,7 +58,9 @@ class CallGivenUpError(IgnoreRequest):
 class ErrorsMiddleware:
     """The one place that decides what becomes of a call that brought no data.
 
-    What an error asks for is its ``reaction``, see :mod:`ali1688_spider.gateway.errors`.
+    What an error asks for is its ``reaction``, see :mod:`ali1688_spider.gateway.errors`. What no
+    middleware catches reaches :meth:`process_exception` by the request's errback. Without Redis, a
+    call whose answer our own code failed on is given up; with Redis the queue tries it again.
     """
 
     def __init__(self, account: Account, stats: StatsCollector, spider_name: str) -> None:
@@ -55,12 +68,18 @@ class ErrorsMiddleware:
         self._stats = stats
         self._spider_name = spider_name
         self._backoff = Backoff(cap=MAX_WAIT)
+        self._pauses = PauseLimit()
+        self._giving_up: set[asyncio.Task[bool]] = set()
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Build the middleware."""
         assert crawler.spider is not None
-        return cls(account_of(crawler), crawler.stats, crawler.spider.name)
+        middleware = cls(account_of(crawler), crawler.stats, crawler.spider.name)
+        crawler.signals.connect(middleware.handling_failed, signals.spider_error)
+        crawler.signals.connect(middleware.handling_failed, signals.item_error)
+        crawler.signals.connect(middleware.close, signals.spider_closed)
+        return middleware
 
     async def process_response(self, request: Request, response: Response) -> Request | Response:
         """Return the answer as :class:`ApiResponse`, or the next try of the call.
@@ -78,26 +97,47 @@ class ErrorsMiddleware:
         except CallError as error:
             self._learn_time(request, response, refused=error.reaction is Reaction.CLOCK)
             if error.reaction is Reaction.GONE and request.call.operation == "product":
-                self._account.trial.end()
+                await self._note_success(response)
                 self._stats.inc_value(f"ali1688/errors/{error.error_class}")
                 return _api_response(request, response, None, gone=True)
             return await self._react(request, error)
         self._learn_time(request, response, refused=False)
-        self._account.trial.end()
+        await self._note_success(response)
         return _api_response(request, response, payload)
 
     async def process_exception(
         self, request: Request, exception: Exception
     ) -> Request | Response | None:
-        """Return the next try of a call whose download failed; None for other requests."""
-        if not isinstance(request, ApiRequest) or isinstance(exception, IgnoreRequest):
+        """Return the next try of a call whose download failed; None for other requests.
+
+        Raises:
+            CallGivenUpError: The call has failed for good.
+            CallReleasedError: The crawl ends because of this failure.
+        """
+        settled = isinstance(exception, CallGivenUpError | CallReleasedError)
+        if not isinstance(request, ApiRequest) or settled:
             return None
+        if isinstance(exception, CallError):
+            return await self._react(request, exception)
         error: CallError | None = transport_error(exception)
         if error is None:
             # A defect of ours must not lose the call.
             logger.error("Unexpected error on the way of %s", request, exc_info=exception)
             error = UnknownRefusalError(type(exception).__name__)
         return await self._react(request, error)
+
+    def handling_failed(self, response: Response | Failure | None, failure: Failure) -> None:
+        """Give up a call without a queue, whose answer the spider or a pipeline failed on."""
+        request = getattr(response, "request", None)
+        if isinstance(request, ApiRequest) and request.handling is None:
+            cause = type(failure.value).__name__
+            error = UnknownRefusalError(f"its answer could not be handled: {cause}")
+            self._giving_up.add(asyncio.create_task(self._keep_failed(request, error)))
+
+    async def close(self) -> None:
+        """Wait until what was given up is kept."""
+        if self._giving_up:
+            await asyncio.wait(self._giving_up)
 
     def _learn_time(self, request: ApiRequest, response: Response, *, refused: bool) -> None:
         date = response.headers.get("Date")
@@ -111,14 +151,21 @@ class ErrorsMiddleware:
                 clock.skew_seconds,
             )
 
+    async def _note_success(self, response: Response) -> None:
+        if CACHED not in response.flags:  # what was answered before tells nothing of the gateway
+            self._pauses.reset()
+            await self._account.breaker.succeeded()
+
     async def _react(self, request: ApiRequest, error: CallError) -> Request:
         self._stats.inc_value(f"ali1688/errors/{error.error_class}")
+        excused = error.reaction in _TROUBLE and await self._is_excused(request, error)
         match error.reaction:
             case Reaction.RETRY:
-                delay = self._backoff.delay(request.attempt, not_before=error.retry_after)
-                return await self._retry(request, error, delay)
+                asked = min(error.retry_after or 0.0, limited_wait(request.attempt))
+                delay = self._backoff.delay(request.attempt, not_before=asked)
+                return await self._retry(request, error, delay, counted=not excused)
             case Reaction.WAIT:
-                return await self._slow_down(request, error)
+                return await self._slow_down(request, error, counted=not excused)
             case Reaction.REFRESH_TOKEN if "token" not in request.healed:
                 return await self._refresh_token(request, error)
             case Reaction.CLOCK if "clock" not in request.healed:
@@ -127,13 +174,41 @@ class ErrorsMiddleware:
                 self._close(error, error.close_reason)
             case Reaction.REFRESH_TOKEN | Reaction.CLOCK:
                 self._close(error, "bad_credentials")
+        await self._account.breaker.succeeded()  # it has answered about this very call
         return await self._give_up(request, error)
 
-    async def _slow_down(self, request: ApiRequest, error: CallError) -> Request:
-        """Hold all workers back by the shared quota, for as long as was asked for."""
-        seconds = error.retry_after or self._backoff.delay(request.attempt)
-        await self._account.quota.penalise(seconds)
-        return await self._retry(request, error, seconds)
+    async def _is_excused(self, request: ApiRequest, error: CallError) -> bool:
+        """Tell the breaker of trouble; return whether the call loses no try by it."""
+        if isinstance(error, UnreachedError):
+            self._account.quota.count_unmade(request.quota_day)
+        if isinstance(error, UnknownRefusalError) and error.code:
+            await self._account.breaker.succeeded()  # it works, and says something unheard of
+            return False
+        excused = await self._account.breaker.failed(
+            request.call.encode(),
+            f"{error}. {error.advice}",
+            attempt=request.attempt,
+            probe=request.probe,
+            blameless=isinstance(error, UnreachedError),
+        )
+        return excused or error.blameless
+
+    async def _slow_down(self, request: ApiRequest, error: CallError, *, counted: bool) -> Request:
+        """Hold all workers back by the shared quota, for about as long as was asked for."""
+        asked = error.retry_after or self._backoff.delay(request.attempt)
+        seconds = self._pauses.grant(asked)
+        if seconds > LONG_PAUSE:
+            way_out = " `scrapy doctor --end-pause` ends the pause."
+            logger.warning(
+                "No call is made for %.0f s: the platform asks to wait %.0f s (%s). %s%s",
+                seconds,
+                asked,
+                error,
+                error.advice,
+                way_out if self._account.configuration.redis_url else "",
+            )
+        await self._account.quota.pause(seconds)
+        return await self._retry(request, error, seconds, counted=counted)
 
     async def _refresh_token(self, request: ApiRequest, error: CallError) -> Request:
         try:
@@ -143,7 +218,15 @@ class ErrorsMiddleware:
             self._close(refusal, refusal.close_reason)
         except CallError as failure:
             self._stats.inc_value(f"ali1688/errors/{failure.error_class}")
-            return await self._retry(request, failure, self._backoff.delay(request.attempt))
+            await self._account.breaker.failed(
+                request.call.encode(),
+                f"{failure}. {failure.advice}",
+                subject="The token API",
+                probe=request.probe,
+                blameless=True,
+            )
+            delay = self._backoff.delay(request.attempt)
+            return await self._retry(request, failure, delay, counted=False)
         return self._mend(request, error, "token")
 
     def _mend(self, request: ApiRequest, error: CallError, what: str) -> Request:
@@ -151,20 +234,30 @@ class ErrorsMiddleware:
         logger.info("%s: %s; trying again", request, error)
         return request.mended(what)
 
-    async def _retry(self, request: ApiRequest, error: CallError, delay: float) -> Request:
-        if request.attempt >= self._account.configuration.max_attempts:
+    async def _retry(
+        self, request: ApiRequest, error: CallError, delay: float, *, counted: bool
+    ) -> Request:
+        if counted and request.attempt >= self._account.configuration.max_attempts:
             return await self._give_up(request, error)
-        self._account.trial.end()
         self._stats.inc_value("ali1688/retries")
         logger.info("%s: %s; trying again in %.1f s", request, error, delay)
-        return request.retried(delay)
+        return request.retried(delay, counted=counted)
 
     def _close(self, error: CallError, reason: str) -> NoReturn:
         self._account.closing.close(reason, f"{error}. {error.advice}")
         raise CallReleasedError(str(error))
 
     async def _give_up(self, request: ApiRequest, error: CallError) -> NoReturn:
-        self._account.trial.end()
+        if not await self._keep_failed(request, error):
+            if request.handling is not None:
+                request.handling.postpone(counted=False)
+            raise CallReleasedError(str(error))
+        if request.handling is not None:
+            request.handling.acknowledge()
+        raise CallGivenUpError(str(error))
+
+    async def _keep_failed(self, request: ApiRequest, error: CallError) -> bool:
+        """Keep a call among the failed ones; return False when that is not possible."""
         logger.warning("%s given up: %s. %s", request, error, error.advice)
         failed = FailedCall(
             spider=self._spider_name,
@@ -179,13 +272,11 @@ class ErrorsMiddleware:
             await self._account.failed_calls.keep(failed)
         except StoreUnavailableError as away:
             logger.error("%s could not be kept among the failed calls: %s", request, away)  # noqa: TRY400  # no traceback for an outage
-            if request.handling is not None:
-                request.handling.postpone(counted=False)
-            raise CallReleasedError(str(error)) from None
+            if request.handling is None:
+                self._account.closing.note_unfinished()
+            return False
         self._stats.inc_value("ali1688/failed_calls")
-        if request.handling is not None:
-            request.handling.acknowledge()
-        raise CallGivenUpError(str(error))
+        return True
 
 
 def _api_response(

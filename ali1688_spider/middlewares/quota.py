@@ -53,12 +53,13 @@ class QuotaMiddleware:
         Raises:
             CallReleasedError: The crawl ends before.
         """
-        if self._unlimited or not isinstance(request, ApiRequest):
+        quota = self._account.quota
+        if not isinstance(request, ApiRequest) or (self._unlimited and not quota.is_paused):
             return
         closing = self._account.closing
         while True:
             try:
-                await closing.unless_closing(self._account.quota.slot())
+                await closing.unless_closing(quota.slot())
             except DailyQuotaExhaustedError as error:
                 if not self._outlasts_quota:
                     closing.close(
@@ -73,6 +74,7 @@ class QuotaMiddleware:
                 await closing.unless_closing(asyncio.sleep(error.reset_in))
             else:
                 self._is_told = False
+                request.quota_day = quota.day
                 return
 
     def _explain(self, error: DailyQuotaExhaustedError) -> str:

@@ -10,6 +10,7 @@ from scrapy import signals
 from scrapy.exceptions import IgnoreRequest
 
 from ali1688_spider.addon import account_of
+from ali1688_spider.gateway.errors import ForeignHostError
 from ali1688_spider.gateway.tokens import TokenStoreError
 from ali1688_spider.requests import ApiRequest, TokenRequest
 
@@ -55,11 +56,14 @@ class SigningMiddleware:
         """Sign *request* in place.
 
         Raises:
-            IgnoreRequest: The request is no call, or goes to another host than the gateway.
+            ForeignHostError: The call goes to another host than the gateway.
+            IgnoreRequest: The request is no call.
         """
-        is_call = isinstance(request, ApiRequest | TokenRequest)
-        if not is_call or urlsplit(request.url)[:2] != self._origin:
-            self._stats.inc_value("ali1688/errors/foreign_host")
+        is_at_gateway = urlsplit(request.url)[:2] == self._origin
+        if isinstance(request, ApiRequest) and not is_at_gateway:
+            raise ForeignHostError("it goes to another host than ALI1688_GATEWAY")
+        if not isinstance(request, ApiRequest | TokenRequest) or not is_at_gateway:
+            self._stats.inc_value(f"ali1688/errors/{ForeignHostError.error_class}")
             raise IgnoreRequest(
                 f"{type(request).__name__} not sent: only calls of the configured gateway are"
             )

@@ -58,10 +58,10 @@ class MemoryQuota:
         with self._lock:
             self._schedule.give_back(count, day)
 
-    def penalise(self, seconds: float) -> None:
-        """Give out no slot of the next *seconds*."""
+    def pause(self, seconds: float) -> None:
+        """Give out no slot of the next *seconds*; 0 ends a pause."""
         with self._lock:
-            self._schedule.penalise(seconds, self._moment())
+            self._schedule.pause(seconds, self._moment())
 
     def usage(self) -> Usage:
         """Return what is used."""
@@ -72,6 +72,7 @@ class MemoryQuota:
                 self.daily_quota,
                 max(0.0, self._schedule.next_slot - moment.now),
                 moment.reset_in,
+                max(0.0, self._schedule.paused_until - moment.now),
             )
 
     def _moment(self) -> Moment:

@@ -43,12 +43,14 @@ class Usage:
         daily_quota: Calls that a day has; 0 for no limit.
         lag_seconds: Time until the next free slot.
         reset_in: Seconds until the next day begins.
+        paused_seconds: Time until the end of a pause; 0 when there is none.
     """
 
     used: int
     daily_quota: int
     lag_seconds: float
     reset_in: float
+    paused_seconds: float
 
 
 class Quota(Protocol):
@@ -79,8 +81,8 @@ class Quota(Protocol):
             QuotaUnavailableError: The state cannot be reached.
         """
 
-    def penalise(self, seconds: float) -> None:
-        """Give out no slot of the next *seconds*, to no worker.
+    def pause(self, seconds: float) -> None:
+        """Give out no slot of the next *seconds*, to no worker; 0 ends a pause.
 
         Raises:
             QuotaUnavailableError: The state cannot be reached.

@@ -20,8 +20,10 @@ class RedisQuota:
     """A :class:`~ali1688_spider.quota.quota.Quota` in Redis, on Redis's own clock.
 
     Its key is ``{ali1688:quota:<app key>}:schedule``, a HASH of ``next_slot`` (microseconds since
-    1970), ``day`` (days since 1970, in China) and ``used`` (calls of that day). It expires when
-    nobody calls for two days.
+    1970), ``day`` (days since 1970, in China), ``used`` (calls of that day), and of the last pause
+    ``paused_at`` and ``paused_until`` (microseconds). It expires when nobody calls for two days.
+    What lies further ahead than any reservation or pause reaches comes from a clock that went back,
+    and is not waited for.
 
     Args:
         server: Client of Redis, as :mod:`scrapy_redis.connection` makes it.
@@ -64,13 +66,13 @@ class RedisQuota:
         """
         self._run("give_back", count, day)
 
-    def penalise(self, seconds: float) -> None:
-        """Give out no slot of the next *seconds*, to no worker.
+    def pause(self, seconds: float) -> None:
+        """Give out no slot of the next *seconds*, to no worker; 0 ends a pause.
 
         Raises:
             QuotaUnavailableError: Redis cannot be reached or refuses.
         """
-        self._run("penalise", round(seconds * MICROSECONDS))
+        self._run("pause", round(seconds * MICROSECONDS))
 
     def usage(self) -> Usage:
         """Return what is used.
@@ -78,8 +80,8 @@ class RedisQuota:
         Raises:
             QuotaUnavailableError: Redis cannot be reached or refuses.
         """
-        used, lag, reset = self._run("usage")
-        return Usage(used, self.daily_quota, lag / MICROSECONDS, reset / MICROSECONDS)
+        used, *times = self._run("usage")
+        return Usage(used, self.daily_quota, *(each / MICROSECONDS for each in times))
 
     def _run(self, script: str, *arguments: Argument) -> Any:
         try:

@@ -46,11 +46,13 @@ class Schedule:
         next_slot: When the next free slot is, on the clock that never jumps.
         day: The day that ``used`` counts for.
         used: Calls of that day.
+        paused_until: No slot is given out before, on the clock that never jumps.
     """
 
     next_slot: float = 0.0
     day: int = 0
     used: int = 0
+    paused_until: float = 0.0
 
     def reserve(
         self, count: int, moment: Moment, *, interval: float, daily_quota: int, lead: float
@@ -59,6 +61,9 @@ class Schedule:
         used = self.used_on(moment.day)
         if daily_quota and used >= daily_quota:
             raise DailyQuotaExhaustedError(moment.reset_in)
+        pause = self.paused_until - moment.now
+        if pause > 0:
+            return Reservation(min(pause, moment.reset_in), interval, 0, moment.day)
         wait = max(self.next_slot - moment.now, lead)
         if wait >= moment.reset_in:
             return Reservation(moment.reset_in, interval, 0, moment.day)
@@ -77,9 +82,11 @@ class Schedule:
         if day == self.day:
             self.used = max(0, self.used - count)
 
-    def penalise(self, seconds: float, moment: Moment) -> None:
-        """Give out no slot of the next *seconds*."""
-        self.next_slot = max(self.next_slot, moment.now + seconds)
+    def pause(self, seconds: float, moment: Moment) -> None:
+        """Give out no slot of the next *seconds*; 0 ends a pause."""
+        self.paused_until = max(self.paused_until, moment.now + seconds) if seconds else 0.0
+        if not seconds:
+            self.next_slot = min(self.next_slot, moment.now)
 
     def used_on(self, day: int) -> int:
         """Return how many calls of *day* are used."""

@@ -43,6 +43,9 @@ class SlotPacer:
     Where the quota cannot be reached, calls wait until it can. All methods belong to one event
     loop.
 
+    Attributes:
+        day: The day that the last slot counts for.
+
     Args:
         quota: The quota; its methods go through *run*.
         run: Runs a blocking function in a thread.
@@ -67,6 +70,7 @@ class SlotPacer:
         )
         self._waiters: deque[asyncio.Future[Slot]] = deque()
         self._driver: asyncio.Task[None] | None = None
+        self.day = 0
         self._granted = 0
         self._waited = 0.0
         self._first_asked = 0.0
@@ -84,7 +88,7 @@ class SlotPacer:
         self._waiters.append(waiter)
         self._start()
         try:
-            await waiter
+            self.day = (await waiter).day
         except asyncio.CancelledError:
             if not waiter.cancelled() and waiter.exception() is None:
                 self._supply.put_back(waiter.result())
@@ -95,9 +99,18 @@ class SlotPacer:
         self._waited += self._last_granted - asked
         return self._last_granted - asked
 
-    async def penalise(self, seconds: float) -> None:
+    async def pause(self, seconds: float) -> None:
         """Make no call for so long, in no worker: the gateway said that there were too many."""
-        await self._supply.penalise(seconds)
+        await self._supply.pause(seconds)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether this worker knows of a pause that lasts."""
+        return self._supply.is_paused
+
+    def count_unmade(self, day: int) -> None:
+        """Note that a call of *day*, see :attr:`day`, never reached the gateway."""
+        self._supply.count_unmade(day)
 
     async def close(self) -> None:
         """Give back the slots that are not used; calls that still wait are cancelled."""

@@ -33,6 +33,12 @@ TOLERANCE_SECONDS = 0.02
 
 LONGEST_LEAD_SECONDS = 1.0
 
+ASK_AGAIN_SECONDS = 15.0
+"""Longest time until a quota without slots is asked again: somebody may have ended a pause."""
+
+LONG_PAUSE_SECONDS = 10.0
+"""A pause of this length or more, which another worker was asked for, is worth a warning."""
+
 
 class Run(Protocol):
     """Runs a blocking function in a thread, as :func:`asyncio.to_thread` does."""
@@ -89,6 +95,7 @@ class SlotSupply:
         self._slots: deque[Slot] = deque()
         self._unused: Counter[int] = Counter()
         self._not_before = 0.0
+        self._pause_known_until = 0.0
         self._lead = 0.0
         self._refill: asyncio.Task[None] | None = None
 
@@ -118,14 +125,30 @@ class SlotSupply:
         """Take a slot back that was not used; it is given out once more while it is not late."""
         self._slots.appendleft(slot)
 
-    async def penalise(self, seconds: float) -> None:
+    async def pause(self, seconds: float) -> None:
         """Let no call go for so long, in no worker."""
-        self._not_before = max(self._not_before, self._clock() + seconds)
+        until = self._clock() + seconds
+        self._pause_known_until = max(self._pause_known_until, until)
+        self._not_before = max(self._not_before, until)
         self._drop_slots()
         try:
-            await self._run(partial(self._quota.penalise, seconds))
+            await self._run(partial(self._quota.pause, seconds))
         except QuotaUnavailableError as error:
             logger.warning("The other workers are not told to slow down: %s", error)
+        else:
+            # From here on the quota itself says when the pause ends.
+            self._not_before = min(self._not_before, self._clock())
+            self._drop_slots()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether this worker knows of a pause that lasts."""
+        return self._clock() < self._pause_known_until
+
+    def count_unmade(self, day: int) -> None:
+        """Note that a call of *day* (0: of none) took a slot and never reached the gateway."""
+        if day:
+            self._unused[day] += 1
 
     def has_leftovers(self) -> bool:
         """Tell whether there are slots to give back, or slots on their way."""
@@ -166,9 +189,22 @@ class SlotSupply:
         reservation, answered_at = await self._ask(self._batch())
         first = answered_at + reservation.wait_seconds
         if not reservation.count:
-            self._not_before = max(self._not_before, first)
+            self._warn_of_pause(answered_at, reservation.wait_seconds)
+            wait = min(reservation.wait_seconds, ASK_AGAIN_SECONDS)
+            self._not_before = max(self._not_before, answered_at + wait)
         for index in range(reservation.count):
             self._slots.append(Slot(first + index * reservation.interval, reservation.day))
+
+    def _warn_of_pause(self, now: float, seconds: float) -> None:
+        """Say once that another worker was asked to wait; its log says by what."""
+        if seconds < LONG_PAUSE_SECONDS or now + seconds <= self._pause_known_until + 1:
+            return
+        self._pause_known_until = now + seconds
+        logger.warning(
+            "No call is made for %.0f s: another worker was asked to wait. "
+            "`scrapy doctor --end-pause` ends it",
+            seconds,
+        )
 
     def _batch(self) -> int:
         interval = slot_interval(self._quota.qps)

@@ -12,8 +12,6 @@ from ali1688_spider.scheduling.leased_calls import again, done, release, retry
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.python.failure import Failure
-
     from ali1688_spider.gateway.calls import ApiCall
     from ali1688_spider.scheduling.entries import QueueEntry
     from ali1688_spider.scheduling.leased_calls import LeasedCall, Outcome
@@ -77,16 +75,15 @@ class Handling:
             delay = _BACKOFF.delay(self.lease.attempt)
         self._settle(retry(self.lease, delay, counted=counted))
 
-    def failed(self, failure: Failure) -> Failure:
-        """Settle a call that ended in an error, unless it is settled; return the *failure*.
+    def failed(self, error: BaseException) -> None:
+        """Settle a call that ended in an *error*, unless it is settled.
 
         What made the error says what becomes of the call; this is for errors that nobody expects.
         """
-        if isinstance(failure.value, CallReleasedError):
+        if isinstance(error, CallReleasedError):
             self._settle(release(self.lease))
         else:
             self.postpone()
-        return failure
 
     def _settle_if_handled(self) -> None:
         if self._output_ended and self._unfinished_items == 0:

@@ -16,6 +16,7 @@ from scrapy_redis.scheduler import Scheduler
 
 import ali1688_spider
 from ali1688_spider.addon import account_of
+from ali1688_spider.closing import INCOMPLETE
 from ali1688_spider.diagnosis.servers import redis_warnings
 from ali1688_spider.requests import ApiRequest
 from ali1688_spider.scheduling.courier import Courier
@@ -127,7 +128,8 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
             assert self._seeding is not None
             return self._seeding.add(QueueEntry(request.call, request.priority))
         if request.delay > 0:
-            request.handling.postpone(request.delay)
+            counted = request.attempt > request.handling.lease.attempt
+            request.handling.postpone(request.delay, counted=counted)
         else:
             # An error was mended, and the call can go on at once.
             self._stock.put_back(request)
@@ -149,7 +151,6 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
             priority=entry.priority,
             attempt=entry.attempt,
             handling=handling,
-            errback=handling.failed,
         )
 
     async def room(self) -> None:
@@ -196,7 +197,8 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
                 if self._is_closing():
                     await self._leave()
                 elif await self._is_done():
-                    self._end("finished")
+                    incomplete = account_of(self.crawler).closing.is_incomplete
+                    self._end(INCOMPLETE if incomplete else "finished")
         except Exception:
             # Nobody awaits this task: without this the worker would stand still for ever.
             logger.exception("The queue cannot be worked on any further")

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scrapy import Spider
+from scrapy.exceptions import IgnoreRequest
 
 from ali1688_spider.addon import account_of
 from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.parsing.product import removed_fields
 from ali1688_spider.items import ProductAnswer
+from ali1688_spider.middlewares.errors import ErrorsMiddleware
 from ali1688_spider.requests import ApiRequest
 from ali1688_spider.responses import ApiResponse
 from ali1688_spider.scheduling.call_scheduler import CallScheduler
@@ -106,8 +108,32 @@ class ApiSpider(Spider):
 
     def request(self, call: ApiCall, **options: Any) -> ApiRequest:
         """Return the request for *call*; *options* are :class:`ApiRequest`'s own."""
-        url = account_of(self.crawler).address(call)
-        return ApiRequest(url, call=call, method="POST", dont_filter=True, **options)
+        return ApiRequest(
+            account_of(self.crawler).address(call),
+            call=call,
+            method="POST",
+            dont_filter=True,
+            errback=self.call_failed,
+            **options,
+        )
+
+    async def call_failed(self, failure: Any) -> AsyncIterator[ApiRequest]:
+        """Yield the next try of a call that failed where no middleware has caught it.
+
+        Args:
+            failure: Twisted's ``Failure``, to which Scrapy adds the request.
+        """
+        request = failure.request
+        errors = self.crawler.get_downloader_middleware(ErrorsMiddleware)
+        assert errors is not None
+        try:
+            next_try = await errors.process_exception(request, failure.value)
+        except IgnoreRequest as settled:
+            failure.value, next_try = settled, None
+        if isinstance(next_try, ApiRequest):
+            yield next_try
+        elif request.handling is not None:
+            request.handling.failed(failure.value)
 
     def parse(self, response: Response, **_: Any) -> Iterator[Any]:
         """Make products of an answer."""

@@ -27,7 +27,8 @@ def test_the_signature_is_the_last_step_before_the_wire(crawler_for: CrawlerFor)
     assert ours == [
         "CacheMiddleware",
         "ErrorsMiddleware",
-        "TrialMiddleware",
+        "CompressionMiddleware",
+        "BreakerMiddleware",
         "QuotaMiddleware",
         "SigningMiddleware",
     ]

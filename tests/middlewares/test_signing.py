@@ -9,6 +9,7 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 
 from ali1688_spider.addon import account_of
+from ali1688_spider.gateway.errors import ForeignHostError
 from ali1688_spider.gateway.tokens import TokenGrant
 from ali1688_spider.middlewares.signing import SigningMiddleware
 from ali1688_spider.requests import TokenRequest
@@ -81,11 +82,13 @@ def test_no_other_host_gets_a_call(
 ) -> None:
     crawler = crawler_for()
     middleware = SigningMiddleware.from_crawler(crawler)
-    for request in (request_for(crawler, 1).replace(url=url), TokenRequest(url, formdata={})):
-        with pytest.raises(IgnoreRequest, match="only calls of the configured gateway are"):
-            middleware.process_request(request)
-        assert b"sign" not in request.body
-    assert crawler.stats.get_value("ali1688/errors/foreign_host") == 2
+    call, token_request = request_for(crawler, 1).replace(url=url), TokenRequest(url, formdata={})
+    with pytest.raises(ForeignHostError, match="another host than ALI1688_GATEWAY"):
+        middleware.process_request(call)
+    with pytest.raises(IgnoreRequest, match="only calls of the configured gateway are"):
+        middleware.process_request(token_request)
+    assert b"sign" not in call.body
+    assert b"sign" not in token_request.body
     assert crawler.stats.get_value("ali1688/calls") is None
 
 

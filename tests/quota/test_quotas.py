@@ -68,14 +68,17 @@ def test_the_day_is_used_up_until_it_ends_or_has_more(quota: Quota) -> None:
     assert quota.reserve(700).count == 700
 
 
-def test_a_penalty_holds_everybody(quota: Quota) -> None:
-    quota.penalise(3)
-    assert quota.reserve(1).wait_seconds == pytest.approx(3, abs=1)
+def test_a_pause_holds_everybody_until_somebody_ends_it(quota: Quota) -> None:
+    for seconds in (3, 60):
+        quota.pause(seconds)
+        answer = quota.reserve(1)
+        assert answer.count == 0
+        assert answer.wait_seconds == pytest.approx(seconds, abs=1)
+        assert quota.usage().paused_seconds == pytest.approx(seconds, abs=1)
 
-    quota.penalise(60)
-    answer = quota.reserve(1)
-    assert answer.count == 0
-    assert answer.wait_seconds == pytest.approx(60 - HORIZON_SECONDS, abs=1)
+    quota.pause(0)
+    assert quota.usage().paused_seconds == 0
+    assert quota.reserve(1).count == 1
 
 
 def test_no_slot_is_given_for_another_day(quota: Quota) -> None:
@@ -121,10 +124,12 @@ def test_a_new_day_begins_with_nothing_used(client: redis.Redis) -> None:
 
 def test_a_refusal_of_redis_is_said_so(client: redis.Redis) -> None:
     quota = RedisQuota(client, "1000000", 1, 10)
-    client.set(quota.key, "something else")
-
-    with pytest.raises(QuotaUnavailableError, match="Redis does not tell the quota"):
-        quota.reserve(1)
+    client.config_set("maxmemory", 1)  # it takes no more writes
+    try:
+        with pytest.raises(QuotaUnavailableError, match="Redis does not tell the quota"):
+            quota.reserve(1)
+    finally:
+        client.config_set("maxmemory", 0)
 
 
 def test_no_redis_is_said_so() -> None:
@@ -133,3 +138,57 @@ def test_no_redis_is_said_so() -> None:
     with pytest.raises(QuotaUnavailableError, match="Redis does not tell the quota"):
         RedisQuota(client, "1000000", 1, 10).usage()
     client.close()
+
+
+SECOND = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("next_slot", "{now+3600}"),  # the clock has gone back by an hour
+        ("next_slot", "9" * 300),
+        ("next_slot", "-1"),
+        ("next_slot", "nan"),
+        ("next_slot", "inf"),
+        ("next_slot", "soon"),
+        ("next_slot", ""),
+        ("used", "some"),
+        ("used", "-5"),
+        ("used", "nan"),
+        ("day", "today"),
+        ("paused_until", "{now+999999}"),
+        ("paused_until", "later"),
+    ],
+)
+def test_what_makes_no_sense_in_redis_silences_nobody(
+    client: redis.Redis, field: str, value: str
+) -> None:
+    quota = RedisQuota(client, "1000000", 1, 10)
+    quota.reserve(1)
+    now = client.time()[0]
+    if value.startswith("{now+"):
+        value = str((now + int(value[5:-1])) * SECOND)
+    client.hset(quota.key, field, value)
+
+    answer = quota.reserve(1)
+    assert answer.count == 1
+    assert answer.wait_seconds < HORIZON_SECONDS
+    assert 0 < quota.usage().used <= 2
+
+
+def test_a_pause_from_before_the_clock_went_back_does_not_last(client: redis.Redis) -> None:
+    quota = RedisQuota(client, "1000000", 1, 10)
+    quota.pause(60)
+    later = (client.time()[0] + 3600) * SECOND
+    client.hset(quota.key, mapping={"paused_at": later, "paused_until": later + 60 * SECOND})
+
+    assert quota.reserve(1).count == 1
+
+
+def test_a_key_of_another_type_is_set_aside(client: redis.Redis) -> None:
+    quota = RedisQuota(client, "1000000", 1, 10)
+    client.set(quota.key, "mine")
+
+    assert quota.reserve(1).count == 1
+    assert client.get(f"{quota.key}:broken") == b"mine"

@@ -56,16 +56,32 @@ def test_a_lead_keeps_the_first_slot_away() -> None:
 
 def test_slots_are_not_given_out_far_ahead() -> None:
     schedule = Schedule()
-    schedule.penalise(60, moment(100))
+    reserve(schedule, 120, moment(100))
 
     assert reserve(schedule, 5, moment(100)) == Reservation(60 - HORIZON_SECONDS, 0.5, 0, DAY)
     assert reserve(schedule, 5, moment(155)) == Reservation(HORIZON_SECONDS, 0.5, 5, DAY)
 
 
-def test_a_penalty_never_shortens_the_wait() -> None:
+def test_a_pause_gives_out_no_slot_until_it_ends() -> None:
     schedule = Schedule()
-    schedule.penalise(4, moment(100))
-    schedule.penalise(1, moment(100))
+    schedule.pause(60, moment(100))
+
+    assert reserve(schedule, 5, moment(100)) == Reservation(60, 0.5, 0, DAY)
+    assert reserve(schedule, 5, moment(160)) == Reservation(0, 0.5, 5, DAY)
+
+
+def test_a_pause_can_be_ended() -> None:
+    schedule = Schedule()
+    schedule.pause(60, moment(100))
+    schedule.pause(0, moment(101))
+
+    assert reserve(schedule, 5, moment(101)) == Reservation(0, 0.5, 5, DAY)
+
+
+def test_a_second_pause_never_shortens_the_first() -> None:
+    schedule = Schedule()
+    schedule.pause(4, moment(100))
+    schedule.pause(1, moment(100))
 
     assert reserve(schedule, 1, moment(100)).wait_seconds == 4
 

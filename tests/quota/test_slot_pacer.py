@@ -72,9 +72,9 @@ class FailingQuota(MemoryQuota):
         self._fail()
         super().give_back(count, day)
 
-    def penalise(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         self._fail()
-        super().penalise(seconds)
+        super().pause(seconds)
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ async def test_a_penalty_drops_the_slots_and_holds_all(
     await until(lambda: pacer.statistics.granted == 5)
     before = time.now
 
-    await pacer.penalise(30)
+    await pacer.pause(30)
     await asked
 
     assert time.now - before == pytest.approx(30 + 14 * 0.01, abs=0.02)
@@ -214,7 +214,7 @@ async def test_a_penalty_holds_this_worker_even_when_the_others_cannot_be_told(
 ) -> None:
     quota.failures = 1
 
-    await pacer.penalise(30)
+    await pacer.pause(30)
 
     assert await moments(pacer, time, 1) == [30]
     assert "The other workers are not told to slow down: Redis is away" in caplog.text
@@ -223,7 +223,7 @@ async def test_a_penalty_holds_this_worker_even_when_the_others_cannot_be_told(
 async def test_a_penalty_of_another_worker_is_kept(
     pacer: SlotPacer, time: Time, quota: FailingQuota
 ) -> None:
-    quota.penalise(60)
+    quota.pause(60)
 
     assert await moments(pacer, time, 2) == [60, 60.1]
 

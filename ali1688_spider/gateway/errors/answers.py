@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 from ali1688_spider.exceptions import UnexpectedAnswerError
 from ali1688_spider.gateway.clock import http_date
 from ali1688_spider.gateway.errors.table import Refusal, classify
-from ali1688_spider.gateway.errors.tree import FlowControlError, UnreadableAnswerError
+from ali1688_spider.gateway.errors.tree import (
+    BlockedError,
+    FlowControlError,
+    UnreadableAnswerError,
+)
 from ali1688_spider.gateway.parsing.json_text import load_json
 
 if TYPE_CHECKING:
@@ -155,9 +159,11 @@ def _unreadable(status: int, headers: Mapping[str, str], body: bytes) -> CallErr
     else:
         what = f"{len(body)} bytes that are no JSON object"
     retry_after = _retry_after(headers)
-    # 403 without a platform error is a firewall's page, shown to clients that are too fast.
-    slow_down = status in {403, 429} or (status == 503 and retry_after is not None)
-    error = FlowControlError if slow_down else UnreadableAnswerError
+    error: type[CallError] = UnreadableAnswerError
+    if status == 429 or (status == 503 and retry_after is not None):
+        error = FlowControlError
+    elif status == 403:  # without a platform error
+        error = BlockedError
     return error(what, status=status, retry_after=retry_after)
 
 

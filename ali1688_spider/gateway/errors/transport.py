@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ali1688_spider.gateway.errors.tree import (
     ConnectionFailedError,
+    ConnectionRefusedByHostError,
     HostUnknownError,
     NoAnswerInTimeError,
     TlsError,
@@ -18,14 +19,16 @@ if TYPE_CHECKING:
 
 _BY_NAME: dict[str, type[TransportError]] = {
     # Scrapy
+    "IgnoreRequest": UnreadableAnswerError,  # longer than DOWNLOAD_MAXSIZE when decompressed
     "CannotResolveHostError": HostUnknownError,
     "DownloadCancelledError": UnreadableAnswerError,  # longer than DOWNLOAD_MAXSIZE
-    "DownloadConnectionRefusedError": ConnectionFailedError,
+    "DownloadConnectionRefusedError": ConnectionRefusedByHostError,
     "DownloadFailedError": ConnectionFailedError,
     "DownloadTimeoutError": NoAnswerInTimeError,
     "ResponseDataLossError": UnreadableAnswerError,
     # Python
     "ConnectionError": ConnectionFailedError,
+    "ConnectionRefusedError": ConnectionRefusedByHostError,
     "SSLError": TlsError,
     "TimeoutError": NoAnswerInTimeError,
     "gaierror": HostUnknownError,

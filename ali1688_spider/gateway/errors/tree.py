@@ -6,17 +6,21 @@
     └── CallError                     a call brought no data
         ├── TransportError            no answer, or none that can be read     RETRY
         │   ├── ConnectionFailedError
-        │   ├── HostUnknownError
         │   ├── NoAnswerInTimeError
-        │   ├── TlsError
-        │   └── UnreadableAnswerError
+        │   ├── UnreadableAnswerError
+        │   └── UnreachedError        the call did not reach the gateway
+        │       ├── ConnectionRefusedByHostError
+        │       ├── HostUnknownError
+        │       └── TlsError
         ├── ServiceError              the platform is in trouble              RETRY
         ├── UnknownRefusalError       no row of the table knows it            RETRY
         ├── FlowControlError          too many calls                          WAIT
+        │   └── BlockedError          a firewall's page instead of an answer
         ├── TokenRefusedError         the access token is missing or expired  REFRESH_TOKEN
         ├── ClockError                the timestamp is off                    CLOCK
         ├── ProductGoneError          the product does not exist (any more)   GONE
         ├── CallWrongError            the call's parameters are wrong         CALL_WRONG
+        ├── ForeignHostError          the call was not sent                   CALL_WRONG
         ├── ApiClosedError            this app cannot use this API            API_CLOSED
         │   ├── ApiUnknownError
         │   ├── PermissionMissingError
@@ -62,6 +66,7 @@ class CallError(GatewayError):
         error_class: Short name for the statistic ``ali1688/errors/{class}``.
         advice: What a person can do about it, in one or two plain sentences.
         close_reason: The crawl's close reason where the reaction ends the crawl, else empty.
+        blameless: The call itself cannot be the cause, so that it loses no try.
         message: What the platform said, shortened, without anything that looks like a secret.
         code: The platform's code, or empty.
         sub_code: The platform's ``sub_code`` (router and top only), or empty.
@@ -73,6 +78,7 @@ class CallError(GatewayError):
     error_class: ClassVar[str]
     advice: ClassVar[str]
     close_reason: ClassVar[str] = ""
+    blameless: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -105,7 +111,7 @@ class TransportError(CallError):
 
 
 class ConnectionFailedError(TransportError):
-    """The connection was refused, reset or lost."""
+    """The connection was reset or lost."""
 
     error_class = "connection"
     advice = (
@@ -114,7 +120,20 @@ class ConnectionFailedError(TransportError):
     )
 
 
-class HostUnknownError(TransportError):
+class UnreachedError(TransportError):
+    """The call did not reach the gateway, which has not counted it."""
+
+    blameless = True
+
+
+class ConnectionRefusedByHostError(UnreachedError):
+    """Nobody listens at the gateway's address."""
+
+    error_class = "connection_refused"
+    advice = ConnectionFailedError.advice
+
+
+class HostUnknownError(UnreachedError):
     """The gateway's name does not resolve."""
 
     error_class = "unknown_host"
@@ -128,7 +147,7 @@ class NoAnswerInTimeError(TransportError):
     advice = "Check the network; raise DOWNLOAD_TIMEOUT if the gateway is only slow."
 
 
-class TlsError(TransportError):
+class TlsError(UnreachedError):
     """No trustworthy encrypted connection could be made."""
 
     error_class = "tls"
@@ -171,6 +190,13 @@ class FlowControlError(CallError):
     reaction = Reaction.WAIT
     error_class = "flow_control"
     advice = "If it happens often, lower ALI1688_QPS to what the platform grants your app."
+    blameless = True
+
+
+class BlockedError(FlowControlError):
+    """A firewall's page instead of an answer, because of the rate or of the call."""
+
+    blameless = False
 
 
 class TokenRefusedError(CallError):
@@ -209,6 +235,14 @@ class CallWrongError(CallError):
         "Check the product id or the search's arguments, and that ALI1688_PRODUCT_API and "
         "ALI1688_SEARCH_API name the API you mean; `scrapy failed list` shows the call."
     )
+
+
+class ForeignHostError(CallError):
+    """The call would have gone to another host than the gateway, and was not sent."""
+
+    reaction = Reaction.CALL_WRONG
+    error_class = "foreign_host"
+    advice = "No setting leads here: please report it. `scrapy failed retry` tries again."
 
 
 class ApiClosedError(CallError):

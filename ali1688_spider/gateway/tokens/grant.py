@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ali1688_spider.gateway.errors import UnreadableAnswerError
+from ali1688_spider.gateway.errors import AuthorizationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,11 +56,11 @@ class TokenGrant:
             origin: Fingerprint of the configured tokens.
 
         Raises:
-            UnreadableAnswerError: There is no access token in it.
+            AuthorizationError: There is no access token in it.
         """
         access_token = _text(answer, "access_token")
         if not access_token:
-            raise UnreadableAnswerError("an answer of the token API without an access_token")
+            raise AuthorizationError("the token API answers without an access_token")
         return cls(
             access_token=access_token,
             refresh_token=_text(answer, "refresh_token"),
@@ -74,7 +74,7 @@ class TokenGrant:
         """Return the grant after a refresh; the refresh token stays if the answer has none.
 
         Raises:
-            UnreadableAnswerError: There is no access token in the answer.
+            AuthorizationError: There is no access token in the answer.
         """
         new = self.from_answer(answer, now=now, origin=self.origin)
         if new.refresh_token:

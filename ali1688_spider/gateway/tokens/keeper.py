@@ -8,7 +8,16 @@ import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ali1688_spider.gateway.backoff import Backoff
-from ali1688_spider.gateway.errors import AuthorizationError, NoAnswerInTimeError
+from ali1688_spider.gateway.errors import (
+    AuthorizationError,
+    CallError,
+    DailyQuotaError,
+    FlowControlError,
+    NoAnswerInTimeError,
+    ServiceError,
+    TransportError,
+    UnreadableAnswerError,
+)
 from ali1688_spider.gateway.tokens.store import TokenStoreError
 
 if TYPE_CHECKING:
@@ -28,7 +37,10 @@ raises CallError."""
 FETCH_SECONDS = 30.0
 """How long a refresh may take: well below the time that a store's lock is held."""
 
-_REFRESH_BACKOFF = Backoff(base=5.0, cap=300.0)
+UNREADABLE_TRIES = 3
+"""Refreshes with an unreadable answer and no HTTP error, after which it is taken for a refusal."""
+
+_REFRESH_BACKOFF = Backoff(base=1.0, cap=10.0)
 
 
 class TokenKeeper:
@@ -141,6 +153,10 @@ class TokenKeeper:
                 answer = await fetch(self._grant.refresh_token)
         except TimeoutError:
             raise NoAnswerInTimeError("no answer to the refresh of the token") from None
+        except CallError as error:
+            if isinstance(error, AuthorizationError) or self._may_pass(error):
+                raise
+            raise AuthorizationError(f"the token API refuses: {error}") from None
         grant = self._grant.renewed(answer, now=self._clock.now())
         self._use(grant)  # before anything can fail: the former refresh token may be void now
         try:
@@ -149,6 +165,17 @@ class TokenKeeper:
             logger.exception("The refreshed token could not be kept: this process alone has it")
         else:
             logger.info("The access token was refreshed")
+
+    def _may_pass(self, error: CallError) -> bool:
+        """Return whether a refresh that failed may succeed later.
+
+        Whatever the platform says, it is a refusal, unless it says that it is in trouble.
+        """
+        if isinstance(error, UnreadableAnswerError) and (error.status or 0) < 400:
+            return self._failures + 1 < UNREADABLE_TRIES
+        if isinstance(error, TransportError):
+            return error.status is None or error.status >= 500
+        return isinstance(error, ServiceError | FlowControlError | DailyQuotaError)
 
     async def _kept(self) -> TokenGrant | None:
         kept = await self._store.load()

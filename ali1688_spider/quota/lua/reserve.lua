@@ -9,6 +9,14 @@ local lead, horizon = tonumber(ARGV[4]), tonumber(ARGV[5])
 if daily_quota > 0 and used >= daily_quota then
   return { reset_in, -1, today }
 end
+-- No reservation reaches further: the clock has gone back since.
+if next_slot - now > horizon + lead + SLOTS_AHEAD * interval then
+  next_slot = now
+end
+local pause = paused_until - now
+if pause > 0 then
+  return { math.min(pause, reset_in), 0, today }
+end
 local wait = math.max(next_slot - now, lead)
 if wait >= reset_in then
   return { reset_in, 0, today }

@@ -20,7 +20,7 @@ SECRET_URL = "https://gw.api.1688.com/router/json?sign=ABCDEF"
     ("exception", "error_class"),
     [
         (scrapy_like("DownloadTimeoutError", f"Getting {SECRET_URL} took too long"), "timeout"),
-        (scrapy_like("DownloadConnectionRefusedError", SECRET_URL), "connection"),
+        (scrapy_like("DownloadConnectionRefusedError", SECRET_URL), "connection_refused"),
         (scrapy_like("DownloadFailedError", SECRET_URL), "connection"),
         (
             scrapy_like(
@@ -49,4 +49,4 @@ def test_failed_downloads(exception: Exception, error_class: str) -> None:
 
 def test_other_exceptions_are_not_taken_for_failed_downloads() -> None:
     assert transport_error(KeyError("x")) is None
-    assert transport_error(scrapy_like("IgnoreRequest", "x")) is None
+    assert transport_error(scrapy_like("DropItem", "x")) is None

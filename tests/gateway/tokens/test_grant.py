@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ali1688_spider.gateway.errors import UnreadableAnswerError
+from ali1688_spider.gateway.errors import AuthorizationError
 from ali1688_spider.gateway.tokens import TokenGrant
 
 NOW = datetime(2026, 10, 10, 8, 0, tzinfo=UTC)
@@ -60,7 +60,7 @@ def test_an_end_that_nobody_understands_is_unknown(value: object) -> None:
 
 @pytest.mark.parametrize("answer", [{}, {"access_token": ""}, {"access_token": None}])
 def test_an_answer_without_an_access_token_is_none(answer: dict[str, Any]) -> None:
-    with pytest.raises(UnreadableAnswerError, match="without an access_token"):
+    with pytest.raises(AuthorizationError, match="without an access_token"):
         TokenGrant.from_answer(answer, now=NOW, origin="o")
 
 

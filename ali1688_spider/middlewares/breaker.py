@@ -1,4 +1,4 @@
-"""Holds the calls of a crawl back until the first ones have shown that the gateway takes them."""
+"""Holds the calls of a crawl back while the gateway takes none."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from ali1688_spider.account import Account
 
 
-class TrialMiddleware:
-    """Waits for the end of the :class:`~ali1688_spider.trial.Trial`, before a slot is taken."""
+class BreakerMiddleware:
+    """Waits for the :class:`~ali1688_spider.quota.breaker.Breaker`, before a slot is taken.
+
+    What became of a call the errors middleware tells it.
+    """
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -28,13 +31,11 @@ class TrialMiddleware:
         return cls(account_of(crawler))
 
     async def process_request(self, request: Request) -> None:
-        """Return when the call may go on; one whose error was mended is part of the trial.
+        """Return when the call may go on; one whose error was mended goes on at once.
 
         Raises:
-            CallReleasedError: The crawl ends before, because of the first calls.
+            CallReleasedError: The crawl ends before.
         """
-        if not isinstance(request, ApiRequest) or request.healed:
-            return
-        trial = self._account.trial
-        if not trial.take_part():
-            await self._account.closing.unless_closing(trial.over())
+        if isinstance(request, ApiRequest) and not request.healed:
+            account = self._account
+            request.probe = await account.closing.unless_closing(account.breaker.enter())

@@ -1,0 +1,278 @@
+"""The breaker: what it lets through, with a clock of the test's own; and what workers share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+
+from ali1688_spider.quota.breaker import (
+    EXCUSES,
+    FAILURES_TO_OPEN,
+    FIRST_CALLS,
+    PROBE_SECONDS,
+    PROBES,
+    Breaker,
+    MemoryOutageState,
+    RedisOutageState,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ali1688_spider.quota.breaker import OutageState
+
+
+class Time:
+    """Passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def clock(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+async def at_once(function: Callable[[], object]) -> object:
+    return function()
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def make(time: Time) -> Callable[..., Breaker]:
+    """Make breakers, by default with a state of their own."""
+
+    def make(state: OutageState | None = None) -> Breaker:
+        state = state or MemoryOutageState(time.clock)
+        return Breaker(state, run=at_once, clock=time.clock, sleep=time.sleep)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def breaker(make: Callable[..., Breaker]) -> Breaker:
+    return make()
+
+
+async def settled() -> None:
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def entering(breaker: Breaker, count: int) -> list[asyncio.Task[bool]]:
+    tasks = [asyncio.ensure_future(breaker.enter()) for _ in range(count)]
+    await settled()
+    return tasks
+
+
+def passed(tasks: list[asyncio.Task[bool]]) -> int:
+    return sum(task.done() for task in tasks)
+
+
+async def open_it(breaker: Breaker) -> None:
+    await breaker.succeeded()
+    for number in range(FAILURES_TO_OPEN):
+        await breaker.failed(f"opening {number}", "500")
+
+
+async def test_a_few_calls_go_ahead_until_one_is_answered(breaker: Breaker) -> None:
+    tasks = await entering(breaker, FIRST_CALLS + 3)
+    assert passed(tasks) == FIRST_CALLS
+    await breaker.succeeded()
+    await settled()
+    assert passed(tasks) == len(tasks)
+    assert passed(await entering(breaker, 9)) == 9
+
+
+async def test_a_first_call_that_fails_makes_room_for_its_next_try(breaker: Breaker) -> None:
+    assert passed(await entering(breaker, FIRST_CALLS)) == FIRST_CALLS
+    assert not await breaker.failed("1", "500")
+    assert passed(await entering(breaker, 2)) == 1
+
+
+async def test_it_opens_when_calls_fail_as_a_whole(
+    breaker: Breaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    await breaker.succeeded()
+    excused = [await breaker.failed(str(number), "500: why") for number in range(6)]
+    assert excused == [False] * (FAILURES_TO_OPEN - 1) + [True] * (6 - FAILURES_TO_OPEN + 1)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith("The gateway takes no calls; they wait and lose no try")
+    assert "500: why" in record.getMessage()
+
+
+async def test_calls_that_fail_among_others_that_do_not_are_their_own_fault(
+    breaker: Breaker,
+) -> None:
+    for number in range(50):
+        assert not await breaker.failed(str(number), "500")
+        await breaker.succeeded()
+
+
+async def test_calls_that_failed_before_tell_nothing_of_the_gateway(breaker: Breaker) -> None:
+    """What is left at the end of a crawl are the products that always fail."""
+    await breaker.succeeded()
+    for attempt in (2, 3, 4, 5):
+        for number in range(10):
+            assert not await breaker.failed(str(number), "500", attempt=attempt)
+
+
+async def test_before_anything_succeeded_two_failures_are_enough(breaker: Breaker) -> None:
+    assert not await breaker.failed("1", "500", attempt=1)
+    assert await breaker.failed("1", "500", attempt=2)
+
+
+async def test_one_call_that_cannot_reach_the_gateway_is_enough(breaker: Breaker) -> None:
+    await breaker.succeeded()
+    assert await breaker.failed("1", "refused", blameless=True)
+    assert all([await breaker.failed("1", "refused", blameless=True) for _ in range(99)])
+
+
+async def test_one_probe_at_a_time_and_less_and_less_often(breaker: Breaker, time: Time) -> None:
+    await open_it(breaker)
+    waits = []
+    for _ in range(8):
+        before = time.now
+        tasks = await entering(breaker, 1)
+        others = await entering(breaker, 5)
+        assert passed(tasks) == 1
+        assert tasks[0].result() is True
+        assert passed(others) == 0
+        waits.append(round(time.now - before, 3))
+        for task in others:
+            task.cancel()
+        await settled()
+        await breaker.failed("probe", "500", probe=True)
+    assert waits == [0.5, 1, 2, 4, 8, PROBES.cap, PROBES.cap, PROBES.cap]
+
+
+async def test_a_probe_that_succeeds_lets_all_go(
+    breaker: Breaker, time: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    await open_it(breaker)
+    tasks = await entering(breaker, 10)
+    assert passed(tasks) == 1
+    time.now += 5
+    await breaker.succeeded()
+    await settled()
+    assert [task.result() for task in tasks] == [True] + [False] * 9
+    assert caplog.messages[-1] == "The gateway is back after 5.5 s"
+    assert not await breaker.failed("later", "500")
+
+
+async def test_a_call_that_waits_may_be_cancelled(breaker: Breaker) -> None:
+    await open_it(breaker)
+    first, second, third = await entering(breaker, 3)
+    second.cancel()
+    await breaker.failed("probe", "500", probe=first.result())
+    await settled()
+    assert second.cancelled()
+    assert third.result() is True
+
+
+async def test_a_call_is_not_excused_for_ever(breaker: Breaker) -> None:
+    """Else a few products that always fail would keep a crawl from ending."""
+    await open_it(breaker)
+    excused = [await breaker.failed("x", "500", attempt=2) for _ in range(EXCUSES + 3)]
+    assert excused == [True] * EXCUSES + [False] * 3
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    client = redis.Redis.from_url(redis_url)
+    yield client
+    client.close()
+
+
+@pytest.fixture(params=["memory", "redis"])
+def state(client: redis.Redis, request: pytest.FixtureRequest) -> OutageState:
+    return MemoryOutageState() if request.param == "memory" else RedisOutageState(client, "1")
+
+
+def test_an_outage_from_its_begin_to_its_end(state: OutageState) -> None:
+    assert (state.lasts(), state.ask()) == (False, None)
+    state.probe_failed()
+    assert not state.lasts()
+
+    state.begin()
+    assert state.lasts()
+    wait = state.ask()
+    assert wait is not None
+    assert 0 < wait <= PROBES.base
+    for failed in range(1, 8):
+        state.probe_failed()
+        wait = state.ask()
+        assert wait is not None
+        assert wait == pytest.approx(min(PROBES.cap, PROBES.base * 2**failed), rel=0.2)
+
+    state.end()
+    assert (state.lasts(), state.ask()) == (False, None)
+
+
+def test_one_worker_probes_and_the_others_learn_of_it(client: redis.Redis) -> None:
+    one, other = RedisOutageState(client, "1"), RedisOutageState(client, "1")
+    one.begin()
+    client.hset(one.key, "next_probe", 0)  # its time has come
+    assert one.ask() == 0
+    wait = other.ask()
+    assert wait == pytest.approx(PROBE_SECONDS, rel=0.1)  # unless the first one is never heard of
+    one.end()
+    assert other.ask() is None
+
+
+@pytest.mark.parametrize("value", ["soon", "9" * 300, "-1", "nan", "inf", ""])
+@pytest.mark.parametrize("field", ["probes", "next_probe"])
+def test_what_makes_no_sense_keeps_nobody_waiting(
+    client: redis.Redis, field: str, value: str
+) -> None:
+    state = RedisOutageState(client, "1")
+    state.begin()
+    client.hset(state.key, field, value)
+    wait = state.ask()
+    assert wait is not None
+    assert wait <= PROBE_SECONDS
+    state.probe_failed()
+    wait = state.ask()
+    assert wait is not None
+    assert wait <= PROBES.cap
+    client.set(state.key, "something else")
+    assert state.ask() is None
+
+
+async def test_a_worker_opens_with_its_first_failure_when_another_has(
+    client: redis.Redis, make: Callable[..., Breaker]
+) -> None:
+    one, other = (make(RedisOutageState(client, "1")) for _ in range(2))
+    await open_it(one)
+    await other.succeeded()
+    assert await other.failed("x", "500")
+
+
+async def test_without_redis_a_worker_decides_alone(make: Callable[..., Breaker]) -> None:
+    class Away:
+        def __getattr__(self, name: str) -> Callable[[], object]:
+            def raise_error() -> object:
+                raise redis.ConnectionError(name)
+
+            return raise_error
+
+    breaker = make(Away())
+    await open_it(breaker)
+    (task,) = await entering(breaker, 1)
+    assert not task.done()
+    await breaker.succeeded()
+    await settled()
+    assert task.done()
