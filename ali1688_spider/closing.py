@@ -31,6 +31,9 @@ class CallReleasedError(IgnoreRequest):
 class Closing:
     """The end of one crawl.
 
+    Attributes:
+        has_lost: Something that was wanted is neither collected nor kept anywhere.
+
     Scrapy waits for every running request before it closes, and has no signal that it is about to:
     what may wait for long (for a quota, for a database) waits through :meth:`unless_closing`.
     """
@@ -39,16 +42,12 @@ class Closing:
         self._crawler = crawler
         self._reason: str | None = None
         self._task: asyncio.Task[None] | None = None
-        self._unfinished = False
+        self.has_lost = False
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether calls were given up, or something was lost sight of."""
-        return self._unfinished or bool(self._crawler.stats.get_value("ali1688/failed_calls"))
-
-    def note_unfinished(self) -> None:
-        """Note that something was wanted that is neither collected nor kept anywhere."""
-        self._unfinished = True
+        """Whether something that was wanted was not collected."""
+        return self.has_lost or bool(self._crawler.stats.get_value("ali1688/failed_calls"))
 
     def end_incomplete(self) -> None:
         """Say so when the work of a crawl is done and not all of it was successful.

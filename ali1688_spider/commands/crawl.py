@@ -60,8 +60,8 @@ class Command(ScrapyCrawl):
             reason = self._crawler.stats.get_value("finish_reason")
             # Without a reason it was asked to end before it began, while it waited for Redis.
             ended_well = reason is None or reason in SUCCESS
-            incomplete = account_of(self._crawler).closing.is_incomplete
-            self.exitcode = 0 if ended_well and not incomplete else 1
+            lost = account_of(self._crawler).closing.has_lost
+            self.exitcode = 0 if ended_well and not lost else 1
 
     def _say(self, error: ConfigurationError) -> None:
         print(f"Error: {error}.", file=sys.stderr)

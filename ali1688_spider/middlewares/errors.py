@@ -23,6 +23,7 @@ from ali1688_spider.gateway.errors import (
     transport_error,
 )
 from ali1688_spider.middlewares.cache import CACHED
+from ali1688_spider.quota.slot_supply import ASK_AGAIN_SECONDS
 from ali1688_spider.requests import ApiRequest
 from ali1688_spider.responses import ApiResponse, text_headers
 from ali1688_spider.storage.errors import StoreUnavailableError
@@ -97,12 +98,12 @@ class ErrorsMiddleware:
         except CallError as error:
             self._learn_time(request, response, refused=error.reaction is Reaction.CLOCK)
             if error.reaction is Reaction.GONE and request.call.operation == "product":
-                await self._note_success(response)
+                await self._note_success(request, response)
                 self._stats.inc_value(f"ali1688/errors/{error.error_class}")
                 return _api_response(request, response, None, gone=True)
             return await self._react(request, error)
         self._learn_time(request, response, refused=False)
-        await self._note_success(response)
+        await self._note_success(request, response)
         return _api_response(request, response, payload)
 
     async def process_exception(
@@ -151,10 +152,11 @@ class ErrorsMiddleware:
                 clock.skew_seconds,
             )
 
-    async def _note_success(self, response: Response) -> None:
-        if CACHED not in response.flags:  # what was answered before tells nothing of the gateway
+    async def _note_success(self, request: ApiRequest, response: Response | None = None) -> None:
+        """Note that the gateway works; what was answered before tells nothing of it."""
+        if response is None or CACHED not in response.flags:
             self._pauses.reset()
-            await self._account.breaker.succeeded()
+            await self._account.breaker.succeeded(probe=request.probe)
 
     async def _react(self, request: ApiRequest, error: CallError) -> Request:
         self._stats.inc_value(f"ali1688/errors/{error.error_class}")
@@ -174,7 +176,7 @@ class ErrorsMiddleware:
                 self._close(error, error.close_reason)
             case Reaction.REFRESH_TOKEN | Reaction.CLOCK:
                 self._close(error, "bad_credentials")
-        await self._account.breaker.succeeded()  # it has answered about this very call
+        await self._note_success(request)  # it has answered about this very call
         return await self._give_up(request, error)
 
     async def _is_excused(self, request: ApiRequest, error: CallError) -> bool:
@@ -182,12 +184,11 @@ class ErrorsMiddleware:
         if isinstance(error, UnreachedError):
             self._account.quota.count_unmade(request.quota_day)
         if isinstance(error, UnknownRefusalError) and error.code:
-            await self._account.breaker.succeeded()  # it works, and says something unheard of
+            await self._note_success(request)  # it works, and says something unheard of
             return False
         excused = await self._account.breaker.failed(
             request.call.encode(),
             f"{error}. {error.advice}",
-            attempt=request.attempt,
             probe=request.probe,
             blameless=isinstance(error, UnreachedError),
         )
@@ -208,7 +209,8 @@ class ErrorsMiddleware:
                 way_out if self._account.configuration.redis_url else "",
             )
         await self._account.quota.pause(seconds)
-        return await self._retry(request, error, seconds, counted=counted)
+        # The quota holds it back for the rest of the pause, which somebody may end.
+        return await self._retry(request, error, min(seconds, ASK_AGAIN_SECONDS), counted=counted)
 
     async def _refresh_token(self, request: ApiRequest, error: CallError) -> Request:
         try:
@@ -273,7 +275,7 @@ class ErrorsMiddleware:
         except StoreUnavailableError as away:
             logger.error("%s could not be kept among the failed calls: %s", request, away)  # noqa: TRY400  # no traceback for an outage
             if request.handling is None:
-                self._account.closing.note_unfinished()
+                self._account.closing.has_lost = True
             return False
         self._stats.inc_value("ali1688/failed_calls")
         return True

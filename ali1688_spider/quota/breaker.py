@@ -35,12 +35,15 @@ U = TypeVar("U")
 FIRST_CALLS = 4
 """Calls that go ahead: few when credentials are wrong, and a slow one does not hold up the rest."""
 
-FAILURES_TO_OPEN = 4
-"""Calls that fail on their first try, with none that succeeds in between."""
+FAILURES_TO_OPEN = 12
+"""Calls that fail for the first time, with none that succeeds in between. A call that has failed
+before tells little about the gateway: what is left at the end of a crawl fails always."""
+MOST_REMEMBERED = 100_000
+"""Calls of which it is remembered that they have failed."""
 FAILURES_AT_START = 2
-"""The same before anything has succeeded."""
+"""Tries of the first calls that fail when none of them succeeds."""
 
-PROBES = Backoff(base=0.5, cap=10.0)
+PROBES = Backoff(base=0.25, cap=10.0)
 """Time between two probes."""
 PROBE_SECONDS = 45.0
 """Time after which a probe without outcome is taken for lost; longer than any answer takes."""
@@ -186,13 +189,19 @@ class Breaker:
         self._places = FIRST_CALLS
         self._started = asyncio.Event()  # set when calls need not wait for the first ones any more
         self._succeeded = False
-        self._failing: set[str] = set()
+        self._failed_before: set[str] = set()
+        self._new_failures = 0
         self._failures = 0
         self._outage: tuple[str, float] | None = None  # what is away, since when
         self._excuses: Counter[str] = Counter()
         self._turn = asyncio.Lock()
         self._probe_ended = asyncio.Event()
         self._probe_ended.set()
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether calls have to wait, for the first ones or for the end of an outage."""
+        return not self._started.is_set() or self._outage is not None
 
     async def enter(self) -> bool:
         """Return when a call may be made; return whether it is a probe."""
@@ -206,12 +215,17 @@ class Breaker:
         async with self._turn:
             return await self._become_probe()
 
-    async def succeeded(self) -> None:
-        """Note that a call was answered by a gateway that works."""
+    async def succeeded(self, *, probe: bool = False) -> None:
+        """Note that a call was answered by a gateway that works.
+
+        Args:
+            probe: Whether :meth:`enter` said so: what was under way when an outage began does not
+                end it.
+        """
         self._succeeded = True
         if self._failures:
             self._forget_failures()
-        if self._outage is not None:
+        if probe and self._outage is not None:
             self._close()
             await self._ask_state(self._state.end, None)
         self._started.set()
@@ -222,7 +236,6 @@ class Breaker:
         reason: str,
         *,
         subject: str = "The gateway",
-        attempt: int = 1,
         probe: bool = False,
         blameless: bool = False,
     ) -> bool:
@@ -232,15 +245,17 @@ class Breaker:
             call: Names the call.
             reason: What happened and what to do about it, for a person.
             subject: What is away if calls fail as a whole.
-            attempt: Which try of the call it was, from 1: a call that has failed before tells
-                little about the gateway.
             probe: Whether :meth:`enter` said so.
             blameless: The call cannot be the cause, so that one such failure is enough.
         """
         self._failures += 1
-        if attempt == 1:
-            self._failing.add(call)
-        if self._outage is None and (blameless or await self._fails_as_a_whole()):
+        if call not in self._failed_before:
+            self._new_failures += 1
+            self._remember(call)
+        if not self._started.is_set():
+            self._places = min(FIRST_CALLS, self._places + 1)  # for its next try
+        fails_as_a_whole = self._outage is None and (blameless or await self._fails_as_a_whole())
+        if fails_as_a_whole and self._outage is None:  # another call may have been quicker
             self._open(subject, reason)
             await self._ask_state(self._state.begin, None)
         elif probe and self._outage is not None:
@@ -248,7 +263,6 @@ class Breaker:
         if probe:
             self._probe_ended.set()
         if self._outage is None:
-            self._places += 1  # for its next try, which may be the only other call
             return False
         self._started.set()
         self._excuses[call] += 1
@@ -269,10 +283,10 @@ class Breaker:
         return False
 
     async def _fails_as_a_whole(self) -> bool:
-        if self._succeeded and len(self._failing) >= FAILURES_TO_OPEN:
+        if self._succeeded and self._new_failures >= FAILURES_TO_OPEN:
             return True
         if not self._succeeded and self._failures >= FAILURES_AT_START:
-            return True
+            return self._places == FIRST_CALLS  # else one of them may still succeed
         return await self._ask_state(self._state.lasts, unknown=False)  # another worker may know
 
     def _open(self, subject: str, reason: str) -> None:
@@ -297,9 +311,13 @@ class Breaker:
         self._count("ali1688/gateway/outage_seconds", round(seconds))
         logger.info("%s is back after %.1f s", subject, seconds)
 
+    def _remember(self, call: str) -> None:
+        if len(self._failed_before) >= MOST_REMEMBERED:
+            self._failed_before.clear()
+        self._failed_before.add(call)
+
     def _forget_failures(self) -> None:
-        self._failing.clear()
-        self._failures = 0
+        self._failures = self._new_failures = 0
 
     async def _ask_state(self, question: Callable[[], T], unknown: U) -> T | U:
         try:

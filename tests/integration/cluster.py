@@ -188,7 +188,9 @@ class Cluster:
         self._redis_server = start_redis(
             folder / "redis", port=self._redis_port, arguments=redis_arguments
         )
-        self._sandbox = start_sandbox(folder / "sandbox", sandbox)
+        self._sandbox_arguments = sandbox
+        self._sandbox_port = free_port()
+        self._sandbox = start_sandbox(folder / "sandbox", sandbox, port=self._sandbox_port)
         self.gateway = Gateway(self._sandbox.url)
         self.redis = redis.Redis(port=self._redis_port)
         self.queue = LeaseQueue(self.redis, QueueName("product"), QUEUE_KEY)
@@ -247,6 +249,16 @@ class Cluster:
     def produce(self, messages: Iterable[int | str | bytes]) -> None:
         """Put messages on the start list, as another program would."""
         self.redis.lpush("product:start_urls", *messages)
+
+    def kill_gateway(self) -> None:
+        """Kill the gateway; connections to it are refused from then on."""
+        self._sandbox.kill()
+
+    def restart_gateway(self) -> None:
+        """Start the gateway that was killed at the same port; it has forgotten what it saw."""
+        self._sandbox = start_sandbox(
+            self.folder / "sandbox", self._sandbox_arguments, port=self._sandbox_port
+        )
 
     def kill_redis(self) -> None:
         """Kill Redis; what it wrote into its file is left."""

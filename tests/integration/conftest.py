@@ -125,6 +125,15 @@ class Scrapy:
         """Run a crawl that has to end well: exit code 0, no error and no traceback in its log."""
         return self.run("crawl", spider, *arguments, **settings).ended_well()
 
+    def crawl_incompletely(self, spider: str, *arguments: str, **settings: str) -> Finished:
+        """Run a crawl that has to give calls up, say so, and end well otherwise."""
+        crawl = self.run("crawl", spider, *arguments, **settings)
+        assert crawl.exit_code == 1, crawl.stderr
+        assert crawl.stats["finish_reason"] == "incomplete"
+        assert "Traceback" not in crawl.stderr, crawl.stderr
+        assert " ERROR: " not in crawl.stderr, crawl.stderr
+        return crawl
+
     def kill(self) -> None:
         """Kill what a test has left running."""
         for process in self._started:

@@ -133,7 +133,8 @@ def test_a_call_that_kills_its_workers_is_given_up_and_takes_no_other_with_it(
         deaths += 1
         worker = run()
 
-    assert worker.process.returncode == 0
+    assert worker.process.returncode == 1
+    assert worker.statistics["finish_reason"] == "incomplete"
     assert deaths == 3
     assert cluster.done
     assert set(cluster.gateway.by_product) == set(ids)

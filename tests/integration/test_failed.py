@@ -23,7 +23,7 @@ def given_up(scrapy: Scrapy, gateway: Gateway, ids: Ids) -> Callable[..., list[i
         first, second, *_ = wanted = list(ids(4))
         gateway.fail(product_id=first, faults=["isv"])
         gateway.fail(product_id=second, faults=["html", "isp", "reset"])
-        crawl = scrapy.crawl(
+        crawl = scrapy.crawl_incompletely(
             *("product", "-a", f"ids={','.join(map(str, wanted))}", "-O", "first.jsonl"),
             ALI1688_MAX_ATTEMPTS="1",
             **settings,

@@ -73,7 +73,7 @@ def crawl_through_trouble(
     gateway.set(expire_token=True)
     # A secret has got into a file of ids, too.
     (scrapy.folder / "ids.txt").write_text(f"access_token {ACCESS_TOKEN}\n")
-    crawl = scrapy.crawl(
+    crawl = scrapy.crawl_incompletely(
         "product",
         *("-a", f"ids={','.join(map(str, wanted))}", "-a", "ids_file=ids.txt"),
         *("-O", "products.jsonl", "-O", "products.csv"),

@@ -105,8 +105,8 @@ async def test_it_opens_when_calls_fail_as_a_whole(
     breaker: Breaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     await breaker.succeeded()
-    excused = [await breaker.failed(str(number), "500: why") for number in range(6)]
-    assert excused == [False] * (FAILURES_TO_OPEN - 1) + [True] * (6 - FAILURES_TO_OPEN + 1)
+    excused = [await breaker.failed(str(number), "500: why") for number in range(20)]
+    assert excused == [False] * (FAILURES_TO_OPEN - 1) + [True] * (20 - FAILURES_TO_OPEN + 1)
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert record.getMessage().startswith("The gateway takes no calls; they wait and lose no try")
@@ -124,14 +124,25 @@ async def test_calls_that_fail_among_others_that_do_not_are_their_own_fault(
 async def test_calls_that_failed_before_tell_nothing_of_the_gateway(breaker: Breaker) -> None:
     """What is left at the end of a crawl are the products that always fail."""
     await breaker.succeeded()
-    for attempt in (2, 3, 4, 5):
-        for number in range(10):
-            assert not await breaker.failed(str(number), "500", attempt=attempt)
+    for number in range(FAILURES_TO_OPEN - 1):
+        assert not await breaker.failed(str(number), "500")
+    await breaker.succeeded()
+    for _ in range(4):
+        for number in range(FAILURES_TO_OPEN - 1):
+            assert not await breaker.failed(str(number), "500")
 
 
-async def test_before_anything_succeeded_two_failures_are_enough(breaker: Breaker) -> None:
-    assert not await breaker.failed("1", "500", attempt=1)
-    assert await breaker.failed("1", "500", attempt=2)
+async def test_it_opens_when_the_only_call_fails_twice(breaker: Breaker) -> None:
+    await breaker.enter()
+    assert not await breaker.failed("1", "500")
+    await breaker.enter()
+    assert await breaker.failed("1", "500")
+
+
+async def test_it_opens_when_all_first_calls_fail(breaker: Breaker) -> None:
+    await entering(breaker, FIRST_CALLS + 5)
+    excused = [await breaker.failed(str(number), "500") for number in range(FIRST_CALLS)]
+    assert excused == [False] * (FIRST_CALLS - 1) + [True]
 
 
 async def test_one_call_that_cannot_reach_the_gateway_is_enough(breaker: Breaker) -> None:
@@ -155,7 +166,7 @@ async def test_one_probe_at_a_time_and_less_and_less_often(breaker: Breaker, tim
             task.cancel()
         await settled()
         await breaker.failed("probe", "500", probe=True)
-    assert waits == [0.5, 1, 2, 4, 8, PROBES.cap, PROBES.cap, PROBES.cap]
+    assert waits == [0.25, 0.5, 1, 2, 4, 8, PROBES.cap, PROBES.cap]
 
 
 async def test_a_probe_that_succeeds_lets_all_go(
@@ -165,11 +176,13 @@ async def test_a_probe_that_succeeds_lets_all_go(
     await open_it(breaker)
     tasks = await entering(breaker, 10)
     assert passed(tasks) == 1
+    await breaker.succeeded()  # of a call that was under way
+    assert passed(await entering(breaker, 1)) == 0
     time.now += 5
-    await breaker.succeeded()
+    await breaker.succeeded(probe=True)
     await settled()
     assert [task.result() for task in tasks] == [True] + [False] * 9
-    assert caplog.messages[-1] == "The gateway is back after 5.5 s"
+    assert caplog.messages[-1] == "The gateway is back after 5.2 s"
     assert not await breaker.failed("later", "500")
 
 
@@ -186,7 +199,7 @@ async def test_a_call_that_waits_may_be_cancelled(breaker: Breaker) -> None:
 async def test_a_call_is_not_excused_for_ever(breaker: Breaker) -> None:
     """Else a few products that always fail would keep a crawl from ending."""
     await open_it(breaker)
-    excused = [await breaker.failed("x", "500", attempt=2) for _ in range(EXCUSES + 3)]
+    excused = [await breaker.failed("x", "500") for _ in range(EXCUSES + 3)]
     assert excused == [True] * EXCUSES + [False] * 3
 
 
@@ -273,6 +286,6 @@ async def test_without_redis_a_worker_decides_alone(make: Callable[..., Breaker]
     await open_it(breaker)
     (task,) = await entering(breaker, 1)
     assert not task.done()
-    await breaker.succeeded()
-    await settled()
-    assert task.done()
+    task.cancel()
+    await breaker.succeeded(probe=True)
+    assert passed(await entering(breaker, 3)) == 3

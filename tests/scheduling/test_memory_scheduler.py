@@ -8,6 +8,8 @@ import pytest_asyncio
 from scrapy import Spider, signals
 from scrapy.utils.test import get_crawler
 
+from ali1688_spider import settings as defaults
+from ali1688_spider.addon import Ali1688Addon
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.requests import ApiRequest
 from ali1688_spider.scheduling.call_scheduler import CallScheduler
@@ -20,11 +22,15 @@ if TYPE_CHECKING:
     from scrapy import Request
 
 
+OURS = ("ALI1688_", "REDIS_URL", "MONGO_")
+
+
 class Engine(SimpleNamespace):
     """What the scheduler needs of Scrapy's engine."""
 
     crawled: asyncio.Queue[Request]
     busy: bool = False
+    downloader: Any = SimpleNamespace(active=())
 
     def crawl(self, request: Request) -> None:
         self.crawled.put_nowait(request)
@@ -35,7 +41,14 @@ class Engine(SimpleNamespace):
 
 def open_scheduler(settings: dict[str, Any]) -> MemoryScheduler:
     # Scrapy's usual queue wants to know how busy the engine's downloader is.
-    settings = {"SCHEDULER_PRIORITY_QUEUE": "scrapy.pqueues.ScrapyPriorityQueue", **settings}
+    settings = {
+        "ADDONS": {Ali1688Addon: 0},
+        **{name: value for name, value in vars(defaults).items() if name.startswith(OURS)},
+        "ALI1688_APP_KEY": "1000000",
+        "ALI1688_APP_SECRET": "test123",
+        "SCHEDULER_PRIORITY_QUEUE": "scrapy.pqueues.ScrapyPriorityQueue",
+        **settings,
+    }
     crawler = get_crawler(settings_dict=settings)
     crawler._engine = Engine(crawled=asyncio.Queue())  # type: ignore[assignment]
     crawler.spider = Spider.from_crawler(crawler, "product")
