@@ -40,7 +40,7 @@ FETCH_SECONDS = 30.0
 UNREADABLE_TRIES = 3
 """Refreshes with an unreadable answer and no HTTP error, after which it is taken for a refusal."""
 
-_REFRESH_BACKOFF = Backoff(base=1.0, cap=10.0)
+_REFRESH_BACKOFF = Backoff(base=0.2, cap=5.0)
 
 
 class TokenKeeper:
