@@ -289,7 +289,7 @@ def test_slots_that_name_no_crawl_are_free_once_nothing_is_queued(
     assert client.hlen(queue.keys.slots) == 255
     assert do_all(queue) == [1]
     assert queue.crawls.begin("b", A_SECOND) == Crawl("new", 0)
-    assert client.hgetall(queue.keys.slots) in ({"1": "b"}, {b"1": b"b"})
+    assert client.hvals(queue.keys.slots) in (["b"], [b"b"])
 
 
 def test_the_record_of_a_crawl_is_small(queue: LeaseQueue, client: redis.Redis) -> None:

@@ -12,7 +12,8 @@ local function forget_expired()
     if crawl and crawl.slot > 0 and crawl.pending > 0 then
       write_crawl(old, crawl, now)
     else
-      forget_crawl(old, crawl)
+      redis.call('HDEL', SLOTS, crawl and crawl.slot or 0)
+      forget_crawl(old)
     end
   end
 end
@@ -31,8 +32,12 @@ local function free_unknown_slots()
   end
 end
 
+-- Where the slots begin differs from time to time: those that are named by queued calls may have been
+-- deleted.
 local function free_slot()
-  for slot = 1, POSITION - 1 do
+  local first = last_sequence()
+  for i = 0, POSITION - 2 do
+    local slot = (first + i) % (POSITION - 1) + 1
     if redis.call('HSETNX', SLOTS, slot, digest) == 1 then
       return slot
     end

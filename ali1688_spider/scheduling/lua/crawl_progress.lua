@@ -17,7 +17,7 @@ local queued = queued_calls()
 if crawl.slot == 0 then
   crawl.pending = queued -- without a slot nobody counts for it: it waits for all
 elseif crawl.pending > queued then
-  forget_crawl(digest, crawl)
+  forget_crawl(digest) -- and not its slot, which queued calls may name
   return {}
 end
 if crawl.complete and crawl.pending == 0 then

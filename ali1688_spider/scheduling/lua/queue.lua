@@ -67,9 +67,13 @@ local function read_ready_score(value)
   return score and has_sequence(score) and score or nil
 end
 
+local function last_sequence()
+  return whole(redis.call('GET', SEQUENCE), 0, LARGEST - 2 ^ 32) or 0
+end
+
 -- Draw sequence numbers; return the one before the first.
 local function draw_sequence(count)
-  local last = whole(redis.call('GET', SEQUENCE), 0, LARGEST - count) or 0
+  local last = last_sequence()
   redis.call('SET', SEQUENCE, digits(last + count))
   return last
 end
@@ -121,10 +125,7 @@ local function write_crawl(digest, crawl, now)
   redis.call('ZADD', CRAWL_EXPIRY, digits(now + crawl.remember), digest)
 end
 
-local function forget_crawl(digest, crawl)
-  if crawl and crawl.slot > 0 then
-    redis.call('HDEL', SLOTS, crawl.slot)
-  end
+local function forget_crawl(digest)
   redis.call('HDEL', CRAWLS, digest)
   redis.call('ZREM', CRAWL_EXPIRY, digest)
 end
