@@ -95,9 +95,10 @@ class ApiSpider(Spider):
 
         With Redis there is none: the scheduler reads :meth:`all_calls` itself.
         """
-        scheduler = self.crawler.engine.scheduler
-        if not isinstance(scheduler, MemoryScheduler):
+        if account_of(self.crawler).configuration.redis_url:
             return
+        scheduler = self.crawler.engine.scheduler
+        assert isinstance(scheduler, MemoryScheduler)
         async for call, priority in self.all_calls():
             await scheduler.room()
             yield self.request(call, priority=priority)
