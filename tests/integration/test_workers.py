@@ -178,7 +178,7 @@ def test_giant_messages_do_not_fill_the_memory(cluster: Cluster) -> None:
     )
     eventually(lambda: len(cluster.gateway.by_product) == 5)
     eventually(lambda: len(cluster.failed_calls()) == 120)
-    assert memory(worker) < before + 60_000_000
+    assert memory(worker) < before + 30_000_000
     assert worker.wait() == 0
     assert cluster.done
 
