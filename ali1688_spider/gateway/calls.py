@@ -32,6 +32,7 @@ _SEARCH_PARAMS: dict[str, type[int | str]] = {
     "page_size": int,
     "first_id": int,  # first product of page 1, to notice an API that answers page 1 for ever
     "max_pages": int,
+    "search_id": str,  # which search a page belongs to; the first page begins it, and has none
     "details": int,  # 1: collect each product found, 0: the rows are enough
 }
 _DECIMAL = re.compile(r"\d{1,12}(\.\d{1,4})?")
@@ -44,8 +45,8 @@ class ApiCall:
     Attributes:
         operation: ``product`` (parameter ``product_id``) or ``search`` (``keyword``,
             ``category_id``, ``price_start``, ``price_end``, ``sort``, ``page`` from 1,
-            ``page_size``, and what the spider carries from page to page: ``first_id``,
-            ``max_pages``, ``details``).
+            ``page_size``, and what the spider carries from page to page: ``search_id``,
+            ``first_id``, ``max_pages``, ``details``).
         params: The parameters; integers and strings only, none of them empty.
     """
 

@@ -8,7 +8,6 @@ from scrapy import signals
 
 from ali1688_spider.requests import ApiRequest
 from ali1688_spider.scheduling.entries import QueueEntry
-from ali1688_spider.storage.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -61,16 +60,16 @@ class AcknowledgementMiddleware:
             handling.end_item()
 
     def item_failed(self, response: Response | Failure | None, failure: Failure) -> None:
-        """Put a call back whose item could not be handled; that a database is away is no try."""
+        """Put a call back whose item could not be handled."""
         handling = handling_of(response)
         if handling is not None:
-            handling.postpone(counted=not isinstance(failure.value, StoreUnavailableError))
+            handling.failed(failure.value)
 
-    def spider_failed(self, response: Response | Failure | None) -> None:
+    def spider_failed(self, response: Response | Failure | None, failure: Failure) -> None:
         """Put a call back whose answer the spider failed on."""
         handling = handling_of(response)
         if handling is not None:
-            handling.postpone()
+            handling.failed(failure.value)
 
 
 def handling_of(response: Response | Failure | None) -> Handling | None:

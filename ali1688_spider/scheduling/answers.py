@@ -47,8 +47,9 @@ class LeaseAnswer:
         calls: Calls to make, the first one first.
         refused: Calls to record as failed.
         reclaimed: How many calls of silent workers went back into the queue.
-        lost: Messages of calls that this worker held until now: it was silent for too long, and
-            they went back into the queue.
+        lost: Messages of calls that this worker held until now and that are no longer its.
+        was_silent: Whether this worker was silent for too long, so that they went to others;
+            otherwise somebody took them out of the queue, or Redis lost them.
         counts: What the queue holds now.
     """
 
@@ -56,6 +57,7 @@ class LeaseAnswer:
     refused: tuple[RefusedCall, ...]
     reclaimed: int
     lost: frozenset[bytes]
+    was_silent: bool
     counts: QueueCounts
 
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from redis.exceptions import ResponseError
-
+from ali1688_spider.gateway.backoff import Backoff
 from ali1688_spider.scheduling.leased_calls import again, done, release
+from ali1688_spider.storage.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from scrapy.statscollectors import StatsCollector
 
     from ali1688_spider.gateway.calls import ApiCall
     from ali1688_spider.scheduling.answers import LeaseAnswer, QueueCounts
-    from ali1688_spider.scheduling.intake import MalformedMessage, MessageBatch
+    from ali1688_spider.scheduling.intake import MessageBatch
     from ali1688_spider.scheduling.leased_calls import LeasedCall, Outcome, RefusedCall
     from ali1688_spider.scheduling.outage import Outage
     from ali1688_spider.scheduling.queue import LeaseQueue
@@ -34,16 +35,28 @@ POLL_SECONDS = 0.5
 """So often an idle worker looks for work."""
 OUTCOMES_AT_ONCE = 64
 AFTER_OUTAGE_SECONDS = 10.0
+MOST_REFUSED = 1000
+"""While so many refused calls wait to be recorded, no others are leased."""
+RECORDING_SECONDS = 2.0
+"""Grace period, when the crawl closes, for what is being recorded."""
 
 
 class FailureRecorder(Protocol):
     """Keeps what cannot be made, so that a person sees it."""
 
-    async def record_refused(self, refused: RefusedCall) -> None:
-        """Keep a call that was tried too often, or an entry of the queue that is no call."""
+    async def record_refused(self, refused: Sequence[RefusedCall]) -> None:
+        """Keep calls that were tried too often, and entries of the queue that are no calls.
 
-    async def record_malformed(self, malformed: MalformedMessage) -> None:
-        """Keep a message of a producer that asks for no call."""
+        Raises:
+            StoreUnavailableError: They cannot be kept.
+        """
+
+    async def record_malformed(self, batch: MessageBatch) -> None:
+        """Keep the messages of producers that ask for no call.
+
+        Raises:
+            StoreUnavailableError: They cannot be kept.
+        """
 
 
 class Courier:
@@ -59,6 +72,7 @@ class Courier:
         on_delivery: Is called after each round that leaves calls in stock.
         repeat_in: Returns the seconds after which a call that was refused is to be made anew all
             the same; None when it is done with.
+        backoff: How long to wait while the recorder's store is away.
 
     Attributes:
         counts: What the queue held when last asked; None before.
@@ -75,6 +89,7 @@ class Courier:
         seeding: Seeding | None,
         on_delivery: Callable[[], None],
         repeat_in: Callable[[ApiCall], float | None] = lambda _call: None,
+        backoff: Backoff | None = None,
     ) -> None:
         self._queue = queue
         self._stock = stock
@@ -84,7 +99,11 @@ class Courier:
         self._seeding = seeding
         self._on_delivery = on_delivery
         self._repeat_in = repeat_in
+        self._backoff = backoff or Backoff(base=0.2, cap=5.0)
         self._outcomes: list[Outcome] = []
+        self._refused: list[RefusedCall] = []
+        self._malformed: MessageBatch | None = None
+        self._recording: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._leaving = False
         self.counts: QueueCounts | None = None
@@ -106,8 +125,8 @@ class Courier:
 
     @property
     def has_outcomes(self) -> bool:
-        """Whether outcomes wait to be told."""
-        return bool(self._outcomes)
+        """Whether outcomes wait to be told, or failures to be recorded."""
+        return bool(self._outcomes or self._refused or self._malformed)
 
     @property
     def _has_ready(self) -> bool:
@@ -119,7 +138,7 @@ class Courier:
 
     async def exchange(self) -> None:
         """Wait until there is reason to, then do one round of everything."""
-        pending = self.has_outcomes or (self._seeding is not None and self._seeding.has_work)
+        pending = self._outcomes or (self._seeding is not None and self._seeding.has_work)
         timeout = FLUSH_SECONDS if pending else self._idle_seconds()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), timeout)
@@ -129,9 +148,10 @@ class Courier:
             return
         if self._seeding is not None and self._seeding.has_work:
             await self._outage.patiently(self._seeding.flush)
-        if self.counts is None or self.counts.messages:
+        if self._malformed is None and (self.counts is None or self.counts.messages):
             await self._take_messages()
-        await self._note(await self._outage.patiently(self._lease))
+        self._note(await self._outage.patiently(self._lease))
+        self._record_soon()
 
     def lease_no_more(self) -> None:
         """Only tell outcomes from now on: this worker is about to end."""
@@ -140,6 +160,9 @@ class Courier:
 
     async def give_back_all(self) -> None:
         """Tell the outcomes so far and give back all that this worker has leased."""
+        if self._recording is not None:
+            await asyncio.wait({self._recording}, timeout=RECORDING_SECONDS)
+            self._recording.cancel()
         await self._flush()
         released = await self._outage.patiently(self._queue.release_worker)
         self._stats.inc_value("ali1688/leases/released", released)
@@ -147,7 +170,8 @@ class Courier:
     def _lease(self) -> LeaseAnswer:
         # Whoever was silent during an outage has so long to be heard again.
         reclaim = not self._outage.is_recent(AFTER_OUTAGE_SECONDS)
-        return self._queue.lease(self._stock.missing, reclaim=reclaim)
+        wanted = self._stock.missing if len(self._refused) < MOST_REFUSED else 0
+        return self._queue.lease(wanted, reclaim=reclaim)
 
     async def _flush(self) -> None:
         outcomes = list(self._outcomes)
@@ -159,14 +183,27 @@ class Courier:
         kept = [outcome for outcome in outcomes if id(outcome) not in stale]
         returned = sum(outcome.action == "back" for outcome in kept)
         self._stats.inc_value("ali1688/leases/acked", len(kept) - returned)
+        released = sum(outcome.released for outcome in kept)
+        self._stats.inc_value("ali1688/leases/released", released)
         self._stats.inc_value("ali1688/leases/stale", len(stale))
 
-    async def _note(self, answer: LeaseAnswer) -> None:
+    def _note(self, answer: LeaseAnswer) -> None:
         self.counts = answer.counts
         self._stats.inc_value("ali1688/leases/expired", answer.reclaimed)
         self._stats.inc_value("ali1688/leases/taken", len(answer.calls))
+        if self._queue.keys_set_aside:
+            self._stats.set_value("ali1688/queue/keys_set_aside", self._queue.keys_set_aside)
         if answer.lost:
-            unmade = self._stock.remove(answer.lost)
+            self._note_lost(answer)
+        if answer.calls:
+            self._stock.add(answer.calls)
+        if self._stock:
+            self._on_delivery()
+        self._refused += answer.refused
+
+    def _note_lost(self, answer: LeaseAnswer) -> None:
+        unmade = self._stock.remove(answer.lost)
+        if answer.was_silent:
             self._stats.inc_value("ali1688/leases/lost", len(answer.lost))
             logger.warning(
                 "This worker was silent for too long: %d of its calls went to others, %d of them "
@@ -174,34 +211,65 @@ class Courier:
                 len(answer.lost),
                 len(unmade),
             )
-        if answer.calls:
-            self._stock.add(answer.calls)
-        if self._stock:
-            self._on_delivery()
-        for refused in answer.refused:
-            await self._outage.wait_out(partial(self._recorder.record_refused, refused))
-            delay = None if refused.call is None else self._repeat_in(refused.call)
-            self.settle(done(refused) if delay is None else again(refused, delay))
+        else:
+            self._stats.inc_value("ali1688/leases/withdrawn", len(answer.lost))
+            logger.info(
+                "%d calls are no longer this worker's: they were taken out of the queue, or are "
+                "back in it; %d of them were not begun",
+                len(answer.lost),
+                len(unmade),
+            )
 
     async def _take_messages(self) -> None:
-        batch = await self._outage.patiently(self._take)
+        intake = self._queue.intake
+        batch = await self._outage.patiently(intake.take)
         if batch is None:
             return
-        for malformed in batch.malformed:
-            await self._outage.wait_out(partial(self._recorder.record_malformed, malformed))
-        added = await self._outage.patiently(lambda: self._queue.intake.settle(batch))
-        self._stats.inc_value("ali1688/messages/read", len(batch.entries) + len(batch.malformed))
+        # There may be more.
+        self._wake.set()
+        self._stats.inc_value("ali1688/messages/read", len(batch))
+        # The good ones do not wait until the others are recorded.
+        added, rest = await self._outage.patiently(partial(intake.queue_calls, batch))
         self._stats.inc_value("ali1688/messages/queued", added)
+        self._malformed = rest if rest.malformed else None
 
-    def _take(self) -> MessageBatch | None:
-        try:
-            return self._queue.intake.take()
-        except ResponseError as error:
-            if not str(error).startswith("WRONGTYPE"):
-                raise
-            # Something else lies where the list of messages belongs; the queue itself goes on.
-            logger.error("The messages of producers cannot be read: %s", error)  # noqa: TRY400
-            return None
+    def _record_soon(self) -> None:
+        if self._recording is not None and self._recording.done():
+            self._recording.result()
+            self._recording = None
+        if self._recording is None and (self._refused or self._malformed):
+            self._recording = asyncio.create_task(self._record())
+
+    async def _record(self) -> None:
+        """Record what nobody can make, beside the exchange; what is not recorded stays in Redis."""
+        refused, batch = list(self._refused), self._malformed
+        if refused:
+            await self._keep(lambda: self._recorder.record_refused(refused))
+            del self._refused[: len(refused)]
+            for each in refused:
+                delay = None if each.call is None else self._repeat_in(each.call)
+                self.settle(done(each) if delay is None else again(each, delay))
+        if batch is not None:
+            await self._keep(lambda: self._recorder.record_malformed(batch))
+            await self._outage.patiently(lambda: self._queue.intake.settle(batch))
+            self._malformed = None
+        self._wake.set()
+
+    async def _keep(self, record: Callable[[], Awaitable[None]]) -> None:
+        for attempt in itertools.count(1):
+            try:
+                await record()
+            except StoreUnavailableError as error:
+                self._stats.inc_value("ali1688/failed_calls/unavailable")
+                if attempt == 1:
+                    logger.warning(
+                        "Failed calls cannot be recorded; they stay in the queue until they are "
+                        "(%s)",
+                        error,
+                    )
+                await asyncio.sleep(self._backoff.delay(attempt))
+            else:
+                return
 
     def _idle_seconds(self) -> float:
         due = self.counts.next_due if self.counts is not None else 0.0

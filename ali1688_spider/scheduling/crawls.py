@@ -64,7 +64,7 @@ class Seeded:
 
     Attributes:
         cursor: How many of its entries are queued. Beyond the given ones, others are ahead; before
-            the first given one, Redis lost its last steps, and the source has to be read again
+            the first given one, Redis lost its last steps, and the source has to be queued again
             from there.
         added: How many of the given entries were not queued before.
     """
@@ -121,7 +121,16 @@ class Crawls:
         cursor: int = self._scripts.run("end_crawl_source", digest, total)
         return None if cursor < 0 else cursor
 
-    def progress(self, digest: str) -> CrawlProgress | None:
-        """Return how far the crawl is; None when it is unknown and has to be begun again."""
-        answer = self._scripts.run("crawl_progress", digest)
+    def progress(self, digest: str, process_age: float | None = None) -> CrawlProgress | None:
+        """Return how far the crawl is; None when it is unknown and has to be begun again.
+
+        A crawl of which calls have vanished from the queue is unknown from then on.
+
+        Args:
+            digest: Name of the source.
+            process_age: Seconds since this process started; a crawl that was finished before that
+                is none that it could know of. None when any is meant.
+        """
+        age = "" if process_age is None else milliseconds(process_age)
+        answer = self._scripts.run("crawl_progress", digest, age)
         return CrawlProgress(bool(answer[0]), answer[1]) if answer else None

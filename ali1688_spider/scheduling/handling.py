@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ali1688_spider.closing import CallReleasedError
 from ali1688_spider.gateway.backoff import Backoff
 from ali1688_spider.scheduling.leased_calls import again, done, release, retry
+from ali1688_spider.storage.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,12 +79,16 @@ class Handling:
     def failed(self, error: BaseException) -> None:
         """Settle a call that ended in an *error*, unless it is settled.
 
-        What made the error says what becomes of the call; this is for errors that nobody expects.
+        Known errors have already settled it. That the crawl ends, or that the database is away, is
+        no try of the call.
         """
-        if isinstance(error, CallReleasedError):
-            self._settle(release(self.lease))
-        else:
-            self.postpone()
+        match error:
+            case CallReleasedError():
+                self._settle(release(self.lease))
+            case StoreUnavailableError():
+                self.postpone(counted=False)
+            case _:
+                self.postpone()
 
     def _settle_if_handled(self) -> None:
         if self._output_ended and self._unfinished_items == 0:

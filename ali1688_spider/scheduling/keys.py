@@ -37,6 +37,9 @@ node, where a script may change several at once. For the spider ``product``:
     The worker that reads them.
 ``{product:start_urls}:losses`` HASH call → how many workers fell silent while they had leased it
     Only of calls to which that happened, until they are done.
+
+A key that holds another type is renamed to ``<key>:broken:<microseconds since 1970>`` by the next
+script that runs (``lua/keys.lua``), and what its counterparts know goes on without it.
 """
 
 from __future__ import annotations
@@ -89,3 +92,23 @@ class QueueKeys(NamedTuple):
             )
         start = match["start"]
         return cls(start, queue_key, *(f"{{{start}}}:{name}" for name in cls._fields[2:]))
+
+
+TYPES = QueueKeys(
+    start="list set zset",
+    ready="zset",
+    delayed="zset",
+    scores="hash",
+    attempts="hash",
+    leased="zset",
+    leases="hash",
+    workers="zset",
+    sequence="string",
+    crawls="hash",
+    slots="hash",
+    crawl_expiry="zset",
+    intake="list",
+    reader="string",
+    losses="hash",
+)
+"""The type of each key."""

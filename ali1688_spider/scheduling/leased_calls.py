@@ -67,6 +67,7 @@ class Outcome:
         delay: Seconds until the call may be made again.
         attempts: Attempts that the call is queued with.
         children: Calls that this one led to, queued in the same step.
+        released: Whether the call is given back unmade.
     """
 
     lease: LeasedCall | RefusedCall
@@ -74,6 +75,7 @@ class Outcome:
     delay: float = 0.0
     attempts: int = 0
     children: tuple[QueueEntry, ...] = ()
+    released: bool = False
 
     def pack(self) -> PackedOutcome:
         """Return what the script takes."""
@@ -100,4 +102,4 @@ def again(
 
 def release(lease: LeasedCall | RefusedCall) -> Outcome:
     """Give the call back unmade, to its old place, as if it had not been leased."""
-    return Outcome(lease, "back", attempts=lease.attempt - 1)
+    return Outcome(lease, "back", attempts=lease.attempt - 1, released=True)

@@ -44,9 +44,6 @@ class MemoryScheduler(Scheduler):
         if self.crawler.engine.needs_backout():
             await self.crawler.signals.wait_for(signals.scheduler_empty)
 
-    def end_of_calls(self) -> None:
-        """Do nothing: Scrapy itself ends a crawl that has no more to do."""
-
     def enqueue_request(self, request: Request) -> bool:
         """Queue *request*, or keep it for as long as its ``delay`` says."""
         delay: float = getattr(request, "delay", 0)

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, get_args
 
 from ali1688_spider.exceptions import MalformedMessageError
-from ali1688_spider.gateway.calls import MAX_MESSAGE_BYTES, ApiCall
+from ali1688_spider.gateway.calls import MAX_MESSAGE_BYTES, ApiCall, Operation
 from ali1688_spider.gateway.identifiers import parse_product_id
 from ali1688_spider.scheduling.entries import QueueEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+ALL_OPERATIONS: frozenset[Operation] = frozenset(get_args(Operation))
+
+
+def check_operation(call: ApiCall, operations: AbstractSet[Operation]) -> None:
+    """Raise :class:`MalformedMessageError` when a spider that makes *operations* makes no such."""
+    if call.operation not in operations:
+        made = " and ".join(sorted(operations))
+        raise MalformedMessageError(
+            f"a {call.operation} call, of which this spider makes none: it makes {made} calls"
+        )
 
 
 def read_message(message: bytes) -> QueueEntry:

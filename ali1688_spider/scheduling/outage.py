@@ -13,10 +13,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from scrapy.utils.asyncio import run_in_thread
 
 from ali1688_spider.gateway.backoff import Backoff
-from ali1688_spider.storage.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from scrapy.statscollectors import StatsCollector
 
@@ -51,16 +50,15 @@ class Outage:
         return self.lasts or time.monotonic() - self._back_since <= seconds
 
     async def patiently(self, operation: Callable[[], _T]) -> _T:
-        """Return what *operation* returns, which talks to Redis and is run in a thread."""
-        return await self.wait_out(lambda: run_in_thread(operation))
+        """Return what *operation* returns, which talks to Redis and is run in a thread.
 
-    async def wait_out(self, operation: Callable[[], Awaitable[_T]]) -> _T:
-        """Return what *operation* returns; while Redis is away, it is done again and again."""
+        While Redis is away, it is done again and again.
+        """
         attempt = 0
         while True:
             try:
-                result = await operation()
-            except (RedisError, StoreUnavailableError) as error:
+                result = await run_in_thread(operation)
+            except RedisError as error:
                 attempt += 1
                 self._note_away(error)
                 await asyncio.sleep(SHORTEST_WAIT + self._backoff.delay(attempt))
@@ -73,7 +71,7 @@ class Outage:
         if self._away_since is not None:
             return
         self._away_since = time.monotonic()
-        if isinstance(error, RedisConnectionError | RedisTimeoutError | StoreUnavailableError):
+        if isinstance(error, RedisConnectionError | RedisTimeoutError):
             logger.warning("Redis does not answer; waiting, nothing is lost (%s)", error)
         else:
             logger.error("Redis refuses; waiting until somebody mends it (%s)", error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import time
 from itertools import islice
@@ -24,13 +25,16 @@ from ali1688_spider.scheduling.entries import (
 )
 from ali1688_spider.scheduling.held_leases import HeldLeases
 from ali1688_spider.scheduling.intake import Intake
-from ali1688_spider.scheduling.keys import QueueKeys
+from ali1688_spider.scheduling.keys import TYPES, QueueKeys
 from ali1688_spider.scheduling.leased_calls import LeasedCall, RefusedCall
+from ali1688_spider.scheduling.messages import ALL_OPERATIONS, check_operation
 from ali1688_spider.scheduling.scripts import LuaScripts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from collections.abc import Set as AbstractSet
 
+    from ali1688_spider.gateway.calls import Operation
     from ali1688_spider.scheduling.entries import QueueEntry
     from ali1688_spider.scheduling.leased_calls import Outcome
     from ali1688_spider.scheduling.scripts import RedisClient
@@ -42,6 +46,8 @@ logger = logging.getLogger(__name__)
 ENTRIES_AT_ONCE = 1000
 OUTCOMES_AT_ONCE = 200  # with their children
 MOST_LEASED_AT_ONCE = 1000
+RECOVER_SECONDS = 5.0
+"""How often a worker that leases looks for calls that would never come out of the queue."""
 SUSPECT_LOSSES = 2
 """A call with which so many workers fell silent may be the cause: a worker has one such at most."""
 
@@ -76,6 +82,7 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         serializer: scrapy-redis's ``SCHEDULER_SERIALIZER``: must not be set.
         lease_seconds: How long a worker may be silent.
         max_attempts: How often a call is leased before it is refused.
+        operations: The calls that the spider makes; others are refused.
 
     Attributes:
         keys: The keys in Redis.
@@ -93,6 +100,7 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         *,
         lease_seconds: float = 60.0,
         max_attempts: int = 5,
+        operations: AbstractSet[Operation] = ALL_OPERATIONS,
     ) -> None:
         if serializer is not None and serializer is not CallSerializer:
             raise ConfigurationError(
@@ -101,13 +109,15 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         super().__init__(server, spider, key, CallSerializer)
         self.keys = QueueKeys.of(self.key)
         self.worker = secrets.randbits(52)
-        self._scripts = LuaScripts(server, self.keys, __package__, prelude="queue")
+        self._scripts = LuaScripts(server, self.keys, __package__, prelude="queue", types=TYPES)
         self.crawls = Crawls(self._scripts)
-        self.intake = Intake(self._scripts, self.worker)
+        self.intake = Intake(self._scripts, self.worker, operations)
+        self._operations = operations
         self._lease_ms = milliseconds(lease_seconds)
         self._max_attempts = max_attempts
         self._held = HeldLeases(max(1, min(SUSPECT_LOSSES, max_attempts - 1)))
         self._has_surplus = False
+        self._recovered_at = -math.inf
         self._lock = Lock()
 
     def push(self, entries: Iterable[QueueEntry], crawl: str = "") -> int:
@@ -137,6 +147,9 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         with self._lock:
             if self._has_surplus:
                 self._give_back_surplus()
+            if time.monotonic() - self._recovered_at >= RECOVER_SECONDS:
+                self.recover()
+            was_silent = self.is_in_doubt
             now = time.monotonic()
             token, surplus, reclaimed, counts, taken = self._scripts.run(
                 "lease",
@@ -149,18 +162,20 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
                 int(not self._held.has_suspect),
             )
             lost = self._find_lost() if surplus < 0 else frozenset()
+            if lost is not None:
+                self._held.confirm(now)
             leases = [
                 self._read_lease(token.decode(), *taken[index : index + 4])
                 for index in range(0, len(taken), 4)
             ]
             self._held.add(leases)
             self._has_surplus = surplus > 0
-            self._held.confirm(now)
         return LeaseAnswer(
             tuple(lease for lease in leases if isinstance(lease, LeasedCall)),
             tuple(lease for lease in leases if isinstance(lease, RefusedCall)),
             reclaimed,
-            lost,
+            lost or frozenset(),
+            was_silent,
             QueueCounts.of(counts),
         )
 
@@ -185,9 +200,30 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         """
         now = time.monotonic()
         alive = self._scripts.run("heartbeat", self.worker, self._lease_ms)
-        if alive:
+        if alive and not self.is_in_doubt:
             self._held.confirm(now)
         return bool(alive) or not self._held
+
+    def recover(self) -> int:
+        """Bring back calls that a broken or deleted key would keep in the queue for ever.
+
+        Returns:
+            How many calls may be leased again.
+        """
+        recovered: int = self._scripts.run("recover", self._lease_ms, MOST_LEASED_AT_ONCE)
+        self._recovered_at = time.monotonic()
+        if recovered:
+            logger.warning(
+                "Brought back %d calls that the queue had lost track of: one of its Redis keys was "
+                "deleted, or somebody else wrote into it",
+                recovered,
+            )
+        return recovered
+
+    @property
+    def keys_set_aside(self) -> int:
+        """How many Redis keys of a wrong type were set aside."""
+        return self._scripts.set_aside
 
     @property
     def is_in_doubt(self) -> bool:
@@ -228,12 +264,12 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         )
         return returned
 
-    def _find_lost(self) -> frozenset[bytes]:
+    def _find_lost(self) -> frozenset[bytes] | None:
         try:
             lost = frozenset(self._scripts.run("lost_leases", *self._held.messages_and_tokens()))
         except RedisError:
             # What was just leased must not be forgotten for it; the next lease asks again.
-            return frozenset()
+            return None
         self._held.drop(lost)
         return lost
 
@@ -247,10 +283,13 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
     ) -> LeasedCall | RefusedCall:
         try:
             call = ApiCall.decode(message)
+            check_operation(call, self._operations)
         except MalformedMessageError as error:
             return RefusedCall(message, token, attempt, None, str(error))
         if attempt > self._max_attempts:
-            reason = f"tried {attempt - 1} times, and the last try ended without an answer"
+            reason = f"tried {attempt - 1} times without success"
+            if losses:
+                reason += f"; {losses} of the workers that tried fell silent"
             return RefusedCall(message, token, attempt, call, reason)
         return LeasedCall(message, token, attempt, call, priority_of(int(score)), losses)
 

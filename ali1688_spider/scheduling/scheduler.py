@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 import uuid
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from scrapy import signals
@@ -16,7 +17,7 @@ from scrapy_redis.scheduler import Scheduler
 
 import ali1688_spider
 from ali1688_spider.addon import account_of
-from ali1688_spider.closing import INCOMPLETE
+from ali1688_spider.closing import INCOMPLETE, CallReleasedError
 from ali1688_spider.diagnosis.servers import redis_warnings
 from ali1688_spider.requests import ApiRequest
 from ali1688_spider.scheduling.courier import Courier
@@ -87,6 +88,7 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
         self._closing_since: float | None = None
         self._last_work = time.monotonic()
         self._task: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
         self.queue = LeaseQueue(
             self.server,
             spider,
@@ -94,6 +96,7 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
             self.serializer,
             lease_seconds=configuration.lease_seconds,
             max_attempts=configuration.max_attempts,
+            operations=spider.operations,
         )
         self._seeding = self._make_seeding()
         self._outage = Outage(self.crawler.stats)
@@ -121,12 +124,9 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
         return not self._ended
 
     def enqueue_request(self, request: Request) -> bool:
-        """Queue a call that the crawl begins with, or another try of one that was leased."""
-        if not isinstance(request, ApiRequest):
-            raise TypeError(f"only calls of the API can be queued, not {type(request).__name__}")
-        if request.handling is None:
-            assert self._seeding is not None
-            return self._seeding.add(QueueEntry(request.call, request.priority))
+        """Queue another try of a call that was leased."""
+        if not isinstance(request, ApiRequest) or request.handling is None:
+            raise TypeError(f"only leased calls can be queued again, not {request}")
         if request.delay > 0:
             counted = request.attempt > request.handling.lease.attempt
             request.handling.postpone(request.delay, counted=counted)
@@ -153,19 +153,6 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
             handling=handling,
         )
 
-    async def room(self) -> None:
-        """Return when the queue has taken most of the calls that the crawl begins with."""
-        assert self._seeding is not None
-        while self._seeding.full:
-            self._courier.wake()
-            await asyncio.sleep(0.01)
-
-    def end_of_calls(self) -> None:
-        """Note that the crawl begins with no further calls."""
-        if self._seeding is not None:
-            self._seeding.end()
-            self._courier.wake()
-
     def __len__(self) -> int:
         return len(self._stock)
 
@@ -173,13 +160,12 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
         if not self.spider.has_source:
             return None
         digest = self.spider.source_digest or uuid.uuid4().hex
-        return Seeding(self.queue, digest if self.spider.joins_crawl else None)
+        age = time.monotonic() - ali1688_spider.STARTED
+        return Seeding(self.queue, digest if self.spider.joins_crawl else None, age)
 
     async def _open(self) -> None:
         if self._seeding is not None:
-            seeding = self._seeding
-            age = time.monotonic() - ali1688_spider.STARTED
-            crawl = await self._outage.patiently(lambda: seeding.begin(age))
+            crawl = await self._outage.patiently(self._seeding.begin)
             if crawl.cursor:
                 logger.info("Joining a crawl whose first %d calls are queued", crawl.cursor)
         await self._outage.patiently(self.queue.heartbeat)
@@ -188,6 +174,8 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
 
     def _begin(self) -> None:
         self._heartbeat.start()
+        if self._seeding is not None:
+            self._reading = asyncio.create_task(self._read_source(self._seeding))
         self._task = asyncio.create_task(self._work())
 
     async def _work(self) -> None:
@@ -196,6 +184,8 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
                 await self._courier.exchange()
                 if self._is_closing():
                     await self._leave()
+                elif self._seeding is not None and self._seeding.forgotten_from is not None:
+                    await self._read_again(self._seeding, self._seeding.forgotten_from)
                 elif await self._is_done():
                     incomplete = account_of(self.crawler).closing.is_incomplete
                     self._end(INCOMPLETE if incomplete else "finished")
@@ -203,6 +193,51 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
             # Nobody awaits this task: without this the worker would stand still for ever.
             logger.exception("The queue cannot be worked on any further")
             self._end("queue_failed")
+
+    async def _read_source(self, seeding: Seeding) -> None:
+        """Have the calls queued that the crawl begins with."""
+        try:
+            async with aclosing(self.spider.all_calls()) as calls:
+                async for call, priority in calls:
+                    while seeding.full:
+                        self._courier.wake()
+                        await asyncio.sleep(0.01)
+                    seeding.add(QueueEntry(call, priority))
+        except CallReleasedError:
+            return  # the crawl ends
+        except Exception:
+            logger.exception(
+                "What the crawl begins with cannot be read to its end: start it again when it can"
+            )
+            self._end(INCOMPLETE)
+            return
+        seeding.end()
+        self._courier.wake()
+
+    async def _read_again(self, seeding: Seeding, first: int) -> None:
+        """Queue what Redis forgot, from entry *first* on; end the crawl where that cannot be."""
+        await self._end_reading()
+        if not await run_in_thread(self.spider.can_read_again):
+            logger.error(
+                "Redis lost what the crawl begins with from entry number %d on, and it cannot be "
+                "read a second time: start the crawl again, with all of its entries",
+                first + 1,
+            )
+            self._end(INCOMPLETE)
+            return
+        logger.warning(
+            "Redis lost what the crawl begins with from entry number %d on; it is read and queued "
+            "again",
+            first + 1,
+        )
+        self.stats.inc_value("ali1688/queue/sources_read_again")
+        seeding.rewind()
+        self._reading = asyncio.create_task(self._read_source(seeding))
+
+    async def _end_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait({self._reading})
 
     def _end(self, reason: str) -> None:
         self._ended = True
@@ -238,18 +273,21 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
     async def _is_done(self) -> bool:
         if self._stock or self._stock.in_hand or self._courier.has_outcomes:
             return False
-        if self.spider.idle_seconds is not None:
-            counts = self._courier.counts
-            if counts is None or counts.calls or counts.messages:
-                self._last_work = time.monotonic()
-            return time.monotonic() - self._last_work >= self.spider.idle_seconds
-        if self._seeding is None:
-            return False
-        return await self._outage.patiently(self._seeding.check_finished)
+        seeding, idle_seconds = self._seeding, self.spider.idle_seconds
+        # Also when the worker stays: it is how one notices that Redis forgot the crawl.
+        finished = seeding is not None and await self._outage.patiently(seeding.check_finished)
+        if idle_seconds is None:
+            return finished
+        counts = self._courier.counts
+        is_queueing = seeding is not None and seeding.has_work
+        if counts is None or counts.calls or counts.messages or is_queueing:
+            self._last_work = time.monotonic()
+        return time.monotonic() - self._last_work >= idle_seconds
 
     async def _close(self) -> None:
         self._ended = True
         self._courier.wake()
+        await self._end_reading()
         try:
             async with asyncio.timeout(CLOSING_SECONDS):
                 await self._end_work()

@@ -16,14 +16,17 @@ from ali1688_spider.items import ProductAnswer
 from ali1688_spider.middlewares.errors import ErrorsMiddleware
 from ali1688_spider.requests import ApiRequest
 from ali1688_spider.responses import ApiResponse
-from ali1688_spider.scheduling.call_scheduler import CallScheduler
+from ali1688_spider.scheduling.memory_scheduler import MemoryScheduler
+from ali1688_spider.scheduling.messages import ALL_OPERATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
     from scrapy.http import Response
 
     from ali1688_spider.configuration import Configuration
+    from ali1688_spider.gateway.calls import Operation
 
 SCRAPYD_ARGUMENTS = frozenset({"_job", "_version"})
 """What Scrapyd passes along with a schedule's own arguments."""
@@ -35,6 +38,7 @@ class ApiSpider(Spider):
     Attributes:
         arguments: The names that ``-a`` may set. ``calls_file`` names a file of calls, one a line
             as the queue holds them, to make instead of the spider's own.
+        operations: The calls that it makes; the queue's others go to the failed calls.
         idle_seconds: How long a worker stays without work; None: as its spider sees fit.
         uses_cache: Whether an answer may come from the cache.
         joins_crawl: Whether workers that were started with the same calls share one crawl of them,
@@ -47,6 +51,7 @@ class ApiSpider(Spider):
     """
 
     arguments: ClassVar[frozenset[str]] = SCRAPYD_ARGUMENTS | {"idle", "calls_file"}
+    operations: ClassVar[AbstractSet[Operation]] = ALL_OPERATIONS
     uses_cache: bool = True
     joins_crawl: bool = True
     has_source: bool = True
@@ -88,17 +93,24 @@ class ApiSpider(Spider):
         return None
 
     async def start(self) -> AsyncIterator[ApiRequest]:
-        """Yield a request for each of :meth:`calls`, reading no further ahead than needed."""
-        scheduler = self.crawler.engine.scheduler
-        assert isinstance(scheduler, CallScheduler)
-        try:
-            async for call, priority in self._all_calls():
-                await scheduler.room()
-                yield self.request(call, priority=priority)
-        finally:
-            scheduler.end_of_calls()
+        """Yield a request for each call, reading no further ahead than needed.
 
-    async def _all_calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
+        With Redis there is none: the scheduler reads :meth:`all_calls` itself.
+        """
+        if account_of(self.crawler).configuration.redis_url:
+            return
+        scheduler = self.crawler.engine.scheduler
+        assert isinstance(scheduler, MemoryScheduler)
+        async for call, priority in self.all_calls():
+            await scheduler.room()
+            yield self.request(call, priority=priority)
+
+    def can_read_again(self) -> bool:
+        """Return whether :meth:`all_calls` yields the same calls once more; may block."""
+        return True
+
+    async def all_calls(self) -> AsyncGenerator[tuple[ApiCall, int]]:
+        """Yield the calls of ``calls_file``; without it, those of :meth:`calls`."""
         if self.calls_file:
             for call in _read_calls(self.calls_file):
                 yield call, 0

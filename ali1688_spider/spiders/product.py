@@ -11,14 +11,17 @@ from ali1688_spider.spiders.identifier_source import IdentifierSource
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Set as AbstractSet
 
     from ali1688_spider.configuration import Configuration
+    from ali1688_spider.gateway.calls import Operation
 
 
 class ProductSpider(ApiSpider):
     """Collects the products of ``ids`` and ``ids_file``; without either, those queued in Redis."""
 
     name = "product"
+    operations: ClassVar[AbstractSet[Operation]] = frozenset({"product"})
     arguments: ClassVar[frozenset[str]] = ApiSpider.arguments | {"ids", "ids_file"}
 
     def __init__(self, ids: str = "", ids_file: str = "", **kwargs: Any) -> None:
@@ -43,3 +46,7 @@ class ProductSpider(ApiSpider):
         """Yield a call for each product."""
         async for product_id in self.source.read(self):
             yield ApiCall.product(product_id), 0
+
+    def can_read_again(self) -> bool:
+        """Return whether the ids are still the same, and come from no pipe."""
+        return self.source.digest == self.source_digest and not self.source.is_stream

@@ -15,6 +15,7 @@ from ali1688_spider.items import ProductAnswer
 from ali1688_spider.responses import ApiResponse
 from ali1688_spider.spiders.api_spider import ApiSpider
 from ali1688_spider.spiders.search_paging import next_calls
+from ali1688_spider.spiders.shown_products import ShownProducts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -49,9 +50,8 @@ class SearchSpider(ApiSpider):
         self.query = read_arguments(own)
         self.has_source = bool(own or self.calls_file)
         if own:
-            text = json.dumps(self.query, sort_keys=True)
-            self.source_digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        self._seen: dict[Any, ApiCall] = {}
+            self.source_digest = _digest(self.query)
+        self._shown = ShownProducts()
 
     @classmethod
     def check_arguments(cls, configuration: Configuration, arguments: Mapping[str, str]) -> None:
@@ -78,6 +78,7 @@ class SearchSpider(ApiSpider):
 
     def parse_page(self, response: ApiResponse, call: ApiCall) -> Iterator[Any]:
         """Make products of the rows of a page, and calls for what comes after it."""
+        call = self._within_search(call)
         api = account_of(self.crawler).apis.search
         try:
             page = api.parse(response.payload)
@@ -102,14 +103,24 @@ class SearchSpider(ApiSpider):
             else:
                 yield ProductAnswer(fields, payload, api.name, response.fetched_at, complete=False)
 
-    def _is_first_of(self, call: ApiCall, product_id: Any) -> bool:
-        """Tell whether no other call showed the product before; a call made again shows all anew.
+    def _within_search(self, call: ApiCall) -> ApiCall:
+        """Return the call with the name of its search, which its first page begins anew."""
+        if "search_id" in call.params:
+            return call
+        search_id = _digest(_query(call))
+        if call.params.get("page") == 1:
+            self._shown.begin(search_id)
+        return ApiCall("search", {**call.params, "search_id": search_id})
 
-        It is made again when not all of its products could be stored.
+    def _is_first_of(self, call: ApiCall, product_id: Any) -> bool:
+        """Return whether no other call of the search showed the product before this one.
+
+        A call made again shows all of its products again: it is made again when not all of them
+        could be stored.
         """
         if not isinstance(product_id, int):
             return True
-        return self._seen.setdefault(product_id, call) == call
+        return self._shown.first_call(str(call.params["search_id"]), product_id, call) == call
 
     def _repeats(self, call: ApiCall, page: SearchPage) -> bool:
         """Tell whether all of a page was on other pages of the same query.
@@ -117,7 +128,8 @@ class SearchSpider(ApiSpider):
         What another query has shown says nothing: the queries that one was split into begin with
         what that one began with.
         """
-        shown_by = [self._seen.get(row.get("product_id"), call) for row in page.rows]
+        search_id = str(call.params["search_id"])
+        shown_by = [self._shown.find(search_id, row.get("product_id")) or call for row in page.rows]
         return bool(shown_by) and all(
             first != call and _query(first) == _query(call) for first in shown_by
         )
@@ -125,6 +137,11 @@ class SearchSpider(ApiSpider):
 
 def _query(call: ApiCall) -> dict[str, Value]:
     return {name: value for name, value in call.params.items() if name not in PAGE_PARAMETERS}
+
+
+def _digest(query: Mapping[str, Value]) -> str:
+    text = json.dumps(query, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def check_search(configuration: Configuration, arguments: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +70,13 @@ class FailedCallStore(Protocol):
 
         Raises:
             StoreUnavailableError: It cannot be kept.
+        """
+
+    async def keep_all(self, failed: Sequence[FailedCall]) -> None:
+        """Return when all of them are kept, as :meth:`keep` does with one.
+
+        Raises:
+            StoreUnavailableError: They cannot be kept.
         """
 
     def list(self) -> AsyncIterator[FailedCall]:

@@ -10,7 +10,7 @@ from ali1688_spider.storage.errors import StoreUnavailableError
 from ali1688_spider.storage.failed_call import FailedCall
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
     from pathlib import Path
 
 FILE_NAME = "failed_calls.jsonl"
@@ -32,9 +32,17 @@ class FileFailedCallStore:
         Raises:
             StoreUnavailableError: The file cannot be written.
         """
+        await self.keep_all([failed])
+
+    async def keep_all(self, failed: Sequence[FailedCall]) -> None:
+        """Return when all of them are in the file.
+
+        Raises:
+            StoreUnavailableError: The file cannot be written.
+        """
         try:
             with self._locked(), self._path.open("a", encoding="utf-8") as file:
-                file.write(f"{failed.to_json()}\n")
+                file.writelines(f"{call.to_json()}\n" for call in failed)
         except OSError as error:
             raise StoreUnavailableError(f"{self._path} cannot be written: {error}") from error
 

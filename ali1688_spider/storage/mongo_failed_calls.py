@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pymongo import ASCENDING
+from pymongo import ASCENDING, ReplaceOne
 
 from ali1688_spider.storage.failed_call import FailedCall
 from ali1688_spider.storage.indexes import FAILED_CALLS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from ali1688_spider.storage.connection import Database
     from ali1688_spider.storage.patience import Patience
@@ -31,10 +31,18 @@ class MongoFailedCallStore:
 
     async def keep(self, failed: FailedCall) -> None:
         """Return when *failed* is stored."""
-        document = {"params": dict(failed.params), **failed.values()}
-        await self._patience.repeat(
-            lambda: self._collection.replace_one({"_id": failed.id}, document, upsert=True)
-        )
+        await self.keep_all([failed])
+
+    async def keep_all(self, failed: Sequence[FailedCall]) -> None:
+        """Return when all of them are stored."""
+        writes = [
+            ReplaceOne(
+                {"_id": call.id}, {"params": dict(call.params), **call.values()}, upsert=True
+            )
+            for call in failed
+        ]
+        if writes:
+            await self._patience.repeat(lambda: self._collection.bulk_write(writes, ordered=False))
 
     async def list(self) -> AsyncIterator[FailedCall]:
         """Iterate over what is kept, the oldest first."""

@@ -11,7 +11,7 @@ from ali1688_spider.storage.errors import StoreUnavailableError
 from ali1688_spider.storage.failed_call import FailedCall
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from redis.asyncio import Redis
 
@@ -42,8 +42,18 @@ class RedisFailedCallStore:
         Raises:
             StoreUnavailableError: Redis does not answer.
         """
+        await self.keep_all([failed])
+
+    async def keep_all(self, failed: Sequence[FailedCall]) -> None:
+        """Return when all of them are stored.
+
+        Raises:
+            StoreUnavailableError: Redis does not answer.
+        """
+        if not failed:
+            return
         async with self._redis.pipeline() as pipeline:
-            pipeline.zadd(KEY, {failed.to_json(): failed.at.timestamp() * 1000})
+            pipeline.zadd(KEY, {call.to_json(): call.at.timestamp() * 1000 for call in failed})
             pipeline.zremrangebyrank(KEY, 0, -self._most - 1)
             try:
                 _, forgotten = await pipeline.execute()

@@ -224,6 +224,45 @@ def test_two_workers_and_one_is_killed(
     assert failed["params"] == {"product_id": watched[0]}
 
 
+@pytest.mark.parametrize("with_redis", [True, False])
+def test_what_is_unwatched_during_its_first_fetch_does_not_come_back(
+    *,
+    watch: Callable[..., Running],
+    scrapy: Scrapy,
+    gateway: Gateway,
+    ids: Ids,
+    database: Database[dict[str, Any]],
+    request: pytest.FixtureRequest,
+    with_redis: bool,
+) -> None:
+    if with_redis:
+        scrapy.settings["REDIS_URL"] = request.getfixturevalue("redis_url")
+    first, second, third = public(gateway, ids(9))[:3]
+    gateway.fail(product_id=second, faults=["slow:3"])
+    running = watch("-a", listed([first, second, third]))
+    called_often(gateway, [first, second, third], times=1)
+    command = scrapy.run("unwatch", str(second))
+    assert command.stdout == "1 products are watched no longer, 0 were not watched.\n"
+    eventually(lambda: database["products"].find_one({"_id": second}) is not None)
+    made = calls(gateway, second)
+    called_often(gateway, [first, third], times=10)
+    finished = stop(running)
+    assert calls(gateway, second) == made
+    assert "silent for too long" not in finished.stderr
+    assert watched(scrapy) == {first, third}
+
+
+def watched(scrapy: Scrapy) -> set[int]:
+    """Return the products of which an entry is kept."""
+    if url := scrapy.settings.get("REDIS_URL"):
+        with redis.Redis.from_url(url) as client:
+            return set(map(int, client.hkeys(f"{QUEUE}:watched")))
+    with sqlite3.connect(scrapy.folder / ".scrapy/ali1688/watch.sqlite") as connection:
+        return {
+            product_id for (product_id,) in connection.execute("SELECT product_id FROM watched")
+        }
+
+
 def test_a_day_without_quota_is_waited_out(
     watch: Callable[..., Running], scrapy: Scrapy, gateway: Gateway, ids: Ids
 ) -> None:

@@ -152,12 +152,64 @@ def test_malformed_messages_harm_nothing_and_are_kept_with_their_reasons(cluster
         assert reason in reasons[message[:4096].decode(errors="backslashreplace")]
 
 
+def test_thousands_of_malformed_messages_are_each_kept_once(cluster: Cluster) -> None:
+    ids = products(20)
+    cluster.produce(ids[:10])
+    cluster.produce([f"garbage {number % 2500}" for number in range(5000)])
+    cluster.produce(ids[10:])
+    worker = cluster.start("idle=1")
+    assert worker.wait() == 0
+    assert cluster.gateway.by_product == dict.fromkeys(ids, 1)
+    calls = sorted(failed["call"] for failed in cluster.failed_calls())
+    assert calls == sorted(f"garbage {number % 2500}" for number in range(5000))
+    assert worker.statistics["ali1688/messages/malformed"] == 5000
+
+
+def test_giant_messages_do_not_fill_the_memory(cluster: Cluster) -> None:
+    worker = cluster.start("idle=3")
+    eventually(lambda: worker.opened)
+    before = memory(worker)
+    for number in range(60):
+        cluster.produce([b"%02d" % number + b"x" * 2_000_000])
+    cluster.produce(products(5))
+    cluster.redis.zadd(
+        cluster.queue.keys.ready,
+        {b"%02d" % number + b"y" * 2_000_000: number for number in range(60)},
+    )
+    eventually(lambda: len(cluster.gateway.by_product) == 5)
+    eventually(lambda: len(cluster.failed_calls()) == 120)
+    assert memory(worker) < before + 30_000_000
+    assert worker.wait() == 0
+    assert cluster.done
+
+
+@pytest.mark.parametrize("place", ["message", "member"])
+def test_a_call_that_the_spider_does_not_make_costs_no_call(cluster: Cluster, place: str) -> None:
+    search = ApiCall.search(keyword="x", page=1, page_size=20)
+    if place == "message":
+        cluster.produce([search.encode()])
+    else:
+        cluster.queue.push([QueueEntry(search)])
+    cluster.produce(products(3))
+    worker = cluster.start("idle=1")
+    assert worker.wait() == 0
+    assert "Traceback" not in worker.log
+    assert cluster.gateway.calls == 3
+    (failed,) = cluster.failed_calls()
+    assert failed["call"] == search.encode()
+    expected = "a search call, of which this spider makes none: it makes product calls"
+    assert failed["error"] == expected
+
+
 def test_a_start_list_of_another_kind_harms_nothing(cluster: Cluster) -> None:
     cluster.queue.push([QueueEntry(ApiCall.product(product_id)) for product_id in products(5)])
     cluster.redis.set("product:start_urls", "610000000009")
     worker = cluster.start("idle=1")
     assert worker.wait() == 0
-    assert "The messages of producers cannot be read" in worker.log
+    assert "The Redis key product:start_urls was a string" in worker.log
+    assert worker.statistics["ali1688/queue/keys_set_aside"] == 1
+    (aside,) = cluster.redis.scan_iter("{product:start_urls}:broken:*")
+    assert cluster.redis.get(aside) == b"610000000009"
     assert len(cluster.gateway.by_product) == 5
 
 

@@ -8,12 +8,13 @@ from scrapy.http import Response
 from scrapy.utils.test import get_crawler
 from twisted.python.failure import Failure
 
+from ali1688_spider.closing import CallReleasedError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.requests import ApiRequest
 from ali1688_spider.scheduling.acknowledgement import AcknowledgementMiddleware
 from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.handling import Handling
-from ali1688_spider.scheduling.leased_calls import LeasedCall, Outcome, done, retry
+from ali1688_spider.scheduling.leased_calls import LeasedCall, Outcome, done, release, retry
 from ali1688_spider.storage.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -110,6 +111,21 @@ async def test_a_call_whose_item_failed_is_tried_again(
     (outcome,) = outcomes
     assert outcome == retry(LEASE, outcome.delay, counted=attempts == 1)
     assert outcome.attempts == attempts
+
+
+@pytest.mark.parametrize("signal", [signals.item_error, signals.spider_error])
+async def test_that_the_crawl_ends_is_no_try(
+    middleware: AcknowledgementMiddleware,
+    response: Response,
+    outcomes: list[Outcome],
+    crawler: Crawler,
+    *,
+    signal: object,
+) -> None:
+    await run(middleware, response, "one")
+    failure = failure_of(CallReleasedError("the crawl ends"))
+    crawler.signals.send_catch_log(signal, item="one", response=response, failure=failure)
+    assert outcomes == [release(LEASE)]
 
 
 @pytest.mark.usefixtures("middleware")

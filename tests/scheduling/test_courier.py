@@ -19,11 +19,11 @@ from ali1688_spider.scheduling.stock import Stock
 from ali1688_spider.storage.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from scrapy.statscollectors import StatsCollector
 
-    from ali1688_spider.scheduling.intake import MalformedMessage
+    from ali1688_spider.scheduling.intake import MalformedMessage, MessageBatch
     from ali1688_spider.scheduling.leased_calls import RefusedCall
     from ali1688_spider.scheduling.queue import LeaseQueue
     from tests.scheduling.conftest import Clock
@@ -37,13 +37,13 @@ class Recorder:
         self.malformed: list[MalformedMessage] = []
         self.away = 0
 
-    async def record_refused(self, refused: RefusedCall) -> None:
+    async def record_refused(self, refused: Sequence[RefusedCall]) -> None:
         self._check()
-        self.refused.append(refused)
+        self.refused += refused
 
-    async def record_malformed(self, malformed: MalformedMessage) -> None:
+    async def record_malformed(self, batch: MessageBatch) -> None:
         self._check()
-        self.malformed.append(malformed)
+        self.malformed += batch.malformed
 
     def _check(self) -> None:
         if self.away:
@@ -89,6 +89,7 @@ def make_courier(
             seeding=seeding,
             on_delivery=lambda: deliveries.append(len(stock)),
             repeat_in=lambda _: repeat_in,
+            backoff=Backoff(base=0.001, cap=0.001),
         )
 
     return make
@@ -103,6 +104,10 @@ def push(queue: LeaseQueue, *product_ids: int) -> None:
     queue.push(QueueEntry(ApiCall.product(number)) for number in product_ids)
 
 
+def be_silent(queue: LeaseQueue) -> None:
+    queue._held._confirmed_at -= 60
+
+
 def take(stock: Stock) -> LeasedCall:
     entry = stock.take()
     assert isinstance(entry, LeasedCall)
@@ -110,8 +115,11 @@ def take(stock: Stock) -> LeasedCall:
 
 
 async def exchange(courier: Courier) -> None:
+    """Exchange, and wait until what cannot be made is recorded."""
     courier.wake()
     await courier.exchange()
+    if courier._recording is not None:
+        await courier._recording
 
 
 async def test_it_keeps_the_stock_filled(
@@ -176,6 +184,7 @@ async def test_outcomes_of_lost_leases_change_nothing(
     push(queue, 1, 2, 3)
     await exchange(courier)
     in_hand = take(stock)
+    be_silent(queue)
     clock.leases_run_out()
     assert [leased.attempt for leased in make_queue().lease(9).calls] == [2, 2, 2]
 
@@ -255,7 +264,7 @@ async def test_calls_that_were_tried_too_often_are_kept_and_done_with(
     await exchange(courier)
     assert [(refused.message, refused.attempt) for refused in recorder.refused] == [(b"1", 2)]
     assert queue.counts().leased == 1
-    await courier.exchange()
+    await exchange(courier)
     counts = queue.counts()
     assert (counts.calls, counts.delayed) == ((0, 0) if repeat_in is None else (1, 1))
 
@@ -266,6 +275,7 @@ async def test_messages_are_read_and_the_malformed_ones_kept(
     queue.server.lpush(queue.keys.start, "1", "nonsense", "1", "2")
     recorder.away = 2
     await exchange(courier)
+    assert stats.get_value("ali1688/failed_calls/unavailable") == 2
     assert [int(take(stock).message) for _ in range(2)] == [1, 2]
     assert [malformed.message for malformed in recorder.malformed] == [b"nonsense"]
     assert stats.get_value("ali1688/messages/read") == 4
@@ -273,14 +283,75 @@ async def test_messages_are_read_and_the_malformed_ones_kept(
     assert queue.counts().messages == 0
 
 
-async def test_what_is_no_list_of_messages_is_left_alone(
-    courier: Courier, queue: LeaseQueue, stock: Stock, caplog: pytest.LogCaptureFixture
+async def test_what_is_no_list_of_messages_is_set_aside(
+    courier: Courier, queue: LeaseQueue, stock: Stock, stats: StatsCollector
 ) -> None:
     push(queue, 1)
     queue.server.set(queue.keys.start, "1")
     await exchange(courier)
     assert len(stock) == 1
-    assert "The messages of producers cannot be read" in caplog.text
+    assert stats.get_value("ali1688/queue/keys_set_aside") == 1
+    queue.server.lpush(queue.keys.start, "2")
+    await exchange(courier)
+    await exchange(courier)
+    assert len(stock) == 2
+
+
+async def test_while_failures_cannot_be_recorded_the_rest_goes_on(
+    courier: Courier, queue: LeaseQueue, recorder: Recorder, stock: Stock
+) -> None:
+    """They stay in Redis: a worker that is killed meanwhile leaves them to the next one."""
+    recorder.away = 1_000_000
+    queue.server.lpush(queue.keys.start, "nonsense", "1")
+    queue.server.zadd(queue.keys.ready, {"refuse": 0})
+    courier.wake()
+    await courier.exchange()
+    courier.settle(done(take(stock)))
+    push(queue, 2)
+    await courier.exchange()
+    assert take(stock).message == b"2"
+    counts = queue.counts()
+    assert (counts.messages, counts.leased) == (1, 2)
+    recorder.away = 0
+    await exchange(courier)
+    await exchange(courier)
+    assert [refused.message for refused in recorder.refused] == [b"refuse"]
+    assert [malformed.message for malformed in recorder.malformed] == [b"nonsense"]
+    counts = queue.counts()
+    assert (counts.messages, counts.leased) == (0, 1)
+
+
+async def test_a_defect_of_the_recorder_is_not_swallowed(
+    courier: Courier, queue: LeaseQueue, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(recorder, "record_refused", fail)
+    queue.server.zadd(queue.keys.ready, {"refuse": 0})
+    with pytest.raises(ZeroDivisionError):
+        await exchange(courier)
+    with pytest.raises(ZeroDivisionError):
+        await exchange(courier)
+
+
+async def test_a_call_that_was_taken_out_of_the_queue_says_nothing_of_silence(
+    courier: Courier,
+    *,
+    queue: LeaseQueue,
+    stock: Stock,
+    stats: StatsCollector,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    push(queue, 1, 2)
+    await exchange(courier)
+    queue.server.zrem(queue.keys.leased, "1")
+    queue.server.hdel(queue.keys.leases, "1")
+    await exchange(courier)
+    assert [take(stock).message] == [b"2"]
+    assert stats.get_value("ali1688/leases/withdrawn") == 1
+    assert stats.get_value("ali1688/leases/lost") is None
+    assert "silent" not in caplog.text
 
 
 async def test_it_queues_what_the_crawl_begins_with(
@@ -288,7 +359,7 @@ async def test_it_queues_what_the_crawl_begins_with(
 ) -> None:
     seeding = Seeding(queue, "a")
     courier = make_courier(seeding)
-    seeding.begin(0.0)
+    seeding.begin()
     seeding.add(QueueEntry(ApiCall.product(5)))
     await exchange(courier)
     assert take(stock).message == b"5"
@@ -306,5 +377,5 @@ async def test_before_it_ends_it_only_tells_outcomes_and_gives_back(
     counts = queue.counts()
     assert (counts.ready, counts.leased) == (6, 2)
     await courier.give_back_all()
-    assert stats.get_value("ali1688/leases/released") == 2
+    assert stats.get_value("ali1688/leases/released") == 3
     assert [leased.attempt for leased in queue.lease(9).calls] == [1] * 8

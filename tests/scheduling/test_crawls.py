@@ -241,15 +241,55 @@ def test_a_crawl_beyond_the_slots_waits_for_the_whole_queue(
     assert queue.crawls.begin("one more", JUST_STARTED) == Crawl("new", 0)
 
 
-def test_a_crawl_ends_although_its_calls_were_deleted(
+def test_a_crawl_whose_calls_were_deleted_has_to_be_begun_again(
     queue: LeaseQueue, client: redis.Redis
 ) -> None:
     queue.crawls.begin("a", A_SECOND)
     seed_all(queue, "a", 1, 2)
     client.delete(queue.keys.ready)
 
+    assert queue.crawls.progress("a") is None
+    assert queue.crawls.begin("a", A_SECOND) == Crawl("new", 0)
+    seed_all(queue, "a", 1, 2)
+    assert do_all(queue) == [1, 2]
     assert queue.crawls.progress("a") == CrawlProgress(complete=True, pending=0)
-    assert queue.crawls.begin("a", A_SECOND) == Crawl("finished", 2)
+
+
+def test_an_earlier_crawl_of_the_same_source_is_another(
+    queue: LeaseQueue, client: redis.Redis
+) -> None:
+    """Redis may come back with what it held before the present crawl began."""
+    queue.crawls.begin("a", A_SECOND)
+    seed_all(queue, "a", 1)
+    assert do_all(queue) == [1]
+    pass_a_moment(client)
+
+    assert queue.crawls.progress("a", A_SECOND) == CrawlProgress(complete=True, pending=0)
+    assert queue.crawls.progress("a", JUST_STARTED) is None
+
+
+def test_a_crawl_whose_slot_was_deleted_is_still_counted(
+    queue: LeaseQueue, client: redis.Redis
+) -> None:
+    queue.crawls.begin("a", A_SECOND)
+    seed_all(queue, "a", 1, 2)
+    client.delete(queue.keys.slots)
+    queue.settle([done(queue.lease(1).calls[0])])
+
+    assert queue.crawls.progress("a") == CrawlProgress(complete=True, pending=1)
+    assert client.hlen(queue.keys.slots) == 1
+
+
+def test_slots_that_name_no_crawl_are_free_once_nothing_is_queued(
+    queue: LeaseQueue, client: redis.Redis
+) -> None:
+    client.hset(queue.keys.slots, mapping={str(slot): "nobody" for slot in range(1, 256)})
+    queue.push(products(1))
+    assert queue.crawls.begin("a", A_SECOND) == Crawl("new", 0)
+    assert client.hlen(queue.keys.slots) == 255
+    assert do_all(queue) == [1]
+    assert queue.crawls.begin("b", A_SECOND) == Crawl("new", 0)
+    assert client.hvals(queue.keys.slots) in (["b"], [b"b"])
 
 
 def test_the_record_of_a_crawl_is_small(queue: LeaseQueue, client: redis.Redis) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from twisted.python.failure import Failure
 
 from ali1688_spider.closing import CallReleasedError
 from ali1688_spider.gateway.calls import ApiCall
@@ -17,10 +16,6 @@ from ali1688_spider.scheduling.leased_calls import (
 )
 
 LEASE = LeasedCall(b"7", "token", 3, ApiCall.product(7))
-
-
-def failure_of(error: Exception) -> Failure:
-    return Failure(error)  # type: ignore[no-untyped-call]  # Twisted has no types here
 
 
 @pytest.fixture
@@ -70,7 +65,7 @@ def test_a_call_is_settled_once(handling: Handling, outcomes: list[Outcome]) -> 
     handling.end_output()
     handling.end_item()
     handling.acknowledge()
-    handling.failed(failure_of(ValueError()))
+    handling.failed(ValueError())
     assert outcomes == [retry(LEASE, 5)]
 
 
@@ -90,8 +85,7 @@ def test_without_a_delay_it_backs_off(handling: Handling, outcomes: list[Outcome
 def test_an_unexpected_error_is_another_try_later(
     handling: Handling, outcomes: list[Outcome]
 ) -> None:
-    failure = failure_of(ValueError())
-    assert handling.failed(failure) is failure
+    handling.failed(ValueError())
     assert outcomes[0].action == "back"
     assert outcomes[0].attempts == 3
 
@@ -99,5 +93,5 @@ def test_an_unexpected_error_is_another_try_later(
 def test_a_released_call_goes_back_as_if_it_had_not_been_leased(
     handling: Handling, outcomes: list[Outcome]
 ) -> None:
-    handling.failed(failure_of(CallReleasedError()))
+    handling.failed(CallReleasedError())
     assert outcomes == [release(LEASE)]

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-from redis.exceptions import ResponseError
-
+from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.intake import MalformedMessage
 
 if TYPE_CHECKING:
@@ -61,12 +60,56 @@ def test_a_sorted_set_gives_the_highest_score_first(queue: LeaseQueue, client: r
     assert queue.counts().messages == 3
 
 
-def test_another_kind_of_key_is_an_error(queue: LeaseQueue, client: redis.Redis) -> None:
-    client.set(queue.keys.start, "1")
+def test_messages_that_are_too_long_are_not_handed_over(
+    queue: LeaseQueue, client: redis.Redis
+) -> None:
+    client.lpush(queue.keys.start, *[b"%d" % number + b"x" * 600_000 for number in range(5)], "7")
 
-    with pytest.raises(ResponseError, match="product:start_urls is a string and has to be a list"):
-        queue.intake.take()
+    batch = take(queue)
+    assert [len(message.message) for message in batch.malformed] == [4096, 4096]
+    assert [message.message[:2] for message in batch.malformed] == [b"0x", b"1x"]
+    expected = "longer than 4096 bytes: it has 600,001, the first are kept"
+    assert {message.reason for message in batch.malformed} == {expected}
+    assert queue.counts().messages == 6
+
+    queue.intake.settle(batch)
+    queue.intake.settle(take(queue))
+    batch = take(queue)
+    assert (ids(batch), len(batch.malformed)) == ([7], 1)
+
+
+def test_calls_are_queued_before_the_malformed_messages_are_recorded(
+    make_queue: MakeQueue, queue: LeaseQueue, client: redis.Redis
+) -> None:
+    client.lpush(queue.keys.start, "1", "nonsense", "2", "more")
+
+    added, rest = queue.intake.queue_calls(take(queue))
+    assert added == 2
+    assert leased_ids(queue) == [1, 2]
+    assert queue.counts().messages == 2
+    client.delete(queue.keys.reader)
+    assert take(make_queue()) == rest
+    assert [message.message for message in rest.malformed] == [b"nonsense", b"more"]
+    assert queue.intake.settle(rest) == 0
     assert queue.counts().messages == 0
+
+
+def test_a_call_that_the_spider_does_not_make_is_malformed(
+    make_queue: MakeQueue, client: redis.Redis
+) -> None:
+    queue = make_queue(operations={"product"})
+    search = ApiCall.search(keyword="x", page=1, page_size=20)
+    client.lpush(queue.keys.start, search.encode(), "7")
+
+    batch = take(queue)
+    assert ids(batch) == [7]
+    (malformed,) = batch.malformed
+    expected = "a search call, of which this spider makes none: it makes product calls"
+    assert (malformed.message, malformed.reason) == (search.encode().encode(), expected)
+
+    queue.push([QueueEntry(search)])
+    (refused,) = queue.lease(9).refused
+    assert (refused.call, refused.reason) == (None, expected)
 
 
 def test_malformed_messages_wait_until_they_are_recorded(

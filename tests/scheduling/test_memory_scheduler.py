@@ -12,7 +12,6 @@ from ali1688_spider import settings as defaults
 from ali1688_spider.addon import Ali1688Addon
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.requests import ApiRequest
-from ali1688_spider.scheduling.call_scheduler import CallScheduler
 from ali1688_spider.scheduling.memory_scheduler import MemoryScheduler
 
 if TYPE_CHECKING:
@@ -74,10 +73,6 @@ async def scheduler() -> AsyncIterator[MemoryScheduler]:
     scheduler.close("finished")
 
 
-async def test_it_is_what_spiders_expect(scheduler: MemoryScheduler) -> None:
-    assert isinstance(scheduler, CallScheduler)
-
-
 async def test_a_request_without_delay_is_queued(scheduler: MemoryScheduler) -> None:
     request = request_for(1)
     assert scheduler.enqueue_request(request)
@@ -116,4 +111,3 @@ async def test_start_requests_wait_while_the_engine_is_busy(scheduler: MemorySch
     assert scheduler.crawler is not None
     scheduler.crawler.signals.send_catch_log(signals.scheduler_empty)
     await asyncio.wait_for(waiting, 5)
-    scheduler.end_of_calls()

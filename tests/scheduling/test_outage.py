@@ -10,7 +10,6 @@ from scrapy.utils.test import get_crawler
 
 from ali1688_spider.gateway.backoff import Backoff
 from ali1688_spider.scheduling.outage import Outage
-from ali1688_spider.storage.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from scrapy.statscollectors import StatsCollector
@@ -28,9 +27,6 @@ class Server:
         if self.errors:
             raise self.errors.pop(0)
         return "answer"
-
-    async def answer_async(self) -> str:
-        return self.answer()
 
 
 @pytest.fixture
@@ -72,11 +68,6 @@ async def test_what_a_person_has_to_mend_is_an_error(
     assert await outage.patiently(server.answer) == "answer"
     expected = "Redis refuses; waiting until somebody mends it (command not allowed)"
     assert (LOGGER, logging.ERROR, expected) in caplog.record_tuples
-
-
-async def test_it_waits_for_what_is_kept_in_redis_too(outage: Outage) -> None:
-    server = Server(StoreUnavailableError("Redis does not answer"))
-    assert await outage.wait_out(server.answer_async) == "answer"
 
 
 async def test_other_errors_are_none_of_its_business(outage: Outage) -> None:

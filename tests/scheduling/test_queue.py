@@ -319,7 +319,8 @@ def test_a_call_that_kills_its_workers_is_refused(make_queue: MakeQueue, clock: 
         assert (refused.message, refused.call) == (b"1", ApiCall.product(1))
         assert refused.attempt == attempt
         assert refused.reason == (
-            f"tried {attempt - 1} times, and the last try ended without an answer"
+            f"tried {attempt - 1} times without success; "
+            f"{attempt - 1} of the workers that tried fell silent"
         )
         clock.leases_run_out()
         queue = make_queue(max_attempts=2)
@@ -538,4 +539,6 @@ def test_a_heartbeat_that_came_too_late_leaves_the_doubt(queue: LeaseQueue, cloc
     queue.heartbeat()
     assert queue.is_in_doubt
     queue.heartbeat()
+    assert queue.is_in_doubt
+    queue.lease(0)
     assert not queue.is_in_doubt

@@ -16,7 +16,6 @@ from scrapy_redis.scheduler import Scheduler
 
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.requests import ApiRequest
-from ali1688_spider.scheduling.call_scheduler import CallScheduler
 from ali1688_spider.scheduling.scheduler import RedisScheduler
 from ali1688_spider.spiders.product import ProductSpider
 
@@ -101,7 +100,6 @@ def produce(scheduler: RedisScheduler, *product_ids: int) -> None:
 async def test_it_is_scrapy_redis_s_scheduler_and_what_spiders_expect(open_scheduler: Open) -> None:
     scheduler = await open_scheduler()
     assert isinstance(scheduler, Scheduler)
-    assert isinstance(scheduler, CallScheduler)
     assert scheduler.persist
     assert scheduler.has_pending_requests()
 
@@ -150,11 +148,6 @@ async def test_no_more_are_in_hand_than_requests_may_run(open_scheduler: Open) -
 
 async def test_what_the_crawl_begins_with_is_queued_and_then_it_ends(open_scheduler: Open) -> None:
     scheduler = await open_scheduler(ids="7,8")
-    for product_id in (7, 8):
-        request = scheduler.spider.request(ApiCall.product(product_id))
-        await scheduler.room()
-        assert scheduler.enqueue_request(request)
-    scheduler.end_of_calls()
     for _ in range(2):
         request = await until(scheduler.next_request)
         assert scheduler.has_pending_requests()
@@ -197,7 +190,7 @@ async def test_the_stock_is_given_back_as_soon_as_the_crawl_closes(open_schedule
 
 async def test_only_calls_can_be_queued(open_scheduler: Open) -> None:
     scheduler = await open_scheduler()
-    with pytest.raises(TypeError, match="only calls of the API can be queued, not Request"):
+    with pytest.raises(TypeError, match="only leased calls can be queued again, not <GET"):
         scheduler.enqueue_request(Request("https://gw.api.1688.com"))
 
 

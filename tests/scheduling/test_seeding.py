@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ali1688_spider.exceptions import Ali1688Error
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.scheduling import seeding as module
 from ali1688_spider.scheduling.crawls import Crawl
@@ -33,7 +32,7 @@ def queued(queue: LeaseQueue) -> list[int]:
 
 
 def test_the_source_is_queued_in_order_and_ends(seeding: Seeding, queue: LeaseQueue) -> None:
-    assert seeding.begin(0.0) == Crawl("new", 0)
+    assert seeding.begin() == Crawl("new", 0)
     assert not seeding.has_work
     assert add(seeding, 1, 3) == [True] * 3
     assert seeding.has_work
@@ -53,7 +52,7 @@ def test_the_source_is_queued_in_order_and_ends(seeding: Seeding, queue: LeaseQu
 
 
 def test_a_source_without_entries_is_done(seeding: Seeding) -> None:
-    seeding.begin(0.0)
+    seeding.begin()
     seeding.end()
     seeding.flush()
     assert seeding.check_finished()
@@ -61,7 +60,7 @@ def test_a_source_without_entries_is_done(seeding: Seeding) -> None:
 
 def test_it_is_full_while_many_wait(seeding: Seeding, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_WAITING", 3)
-    seeding.begin(0.0)
+    seeding.begin()
     add(seeding, 1, 2)
     assert not seeding.full
     add(seeding, 3, 3)
@@ -72,8 +71,8 @@ def test_it_is_full_while_many_wait(seeding: Seeding, monkeypatch: pytest.Monkey
 
 def test_workers_with_the_same_source_share_it(seeding: Seeding, queue: LeaseQueue) -> None:
     other = Seeding(queue, DIGEST)
-    seeding.begin(0.0)
-    other.begin(0.0)
+    seeding.begin()
+    other.begin()
     add(seeding, 1, 4)
     add(other, 1, 2)
     seeding.flush()
@@ -94,13 +93,13 @@ def test_workers_with_the_same_source_share_it(seeding: Seeding, queue: LeaseQue
 def test_a_worker_that_comes_later_reads_over_what_is_queued(
     seeding: Seeding, queue: LeaseQueue
 ) -> None:
-    seeding.begin(0.0)
+    seeding.begin()
     add(seeding, 1, 3)
     seeding.flush()
     queue.settle(map(done, queue.lease(9).calls))
 
     resumed = Seeding(queue, DIGEST)
-    assert resumed.begin(0.0) == Crawl("running", 3)
+    assert resumed.begin() == Crawl("running", 3)
     assert add(resumed, 1, 4) == [False, False, False, True]
     resumed.flush()
     assert queued(queue) == [4]
@@ -109,18 +108,18 @@ def test_a_worker_that_comes_later_reads_over_what_is_queued(
 def test_a_crawl_that_others_finished_meanwhile_is_finished(
     seeding: Seeding, queue: LeaseQueue
 ) -> None:
-    seeding.begin(0.0)
+    seeding.begin()
     seeding.end()
     seeding.flush()
-    late = Seeding(queue, DIGEST)
-    assert late.begin(3600.0) == Crawl("finished", 0)
+    late = Seeding(queue, DIGEST, process_age=3600.0)
+    assert late.begin() == Crawl("finished", 0)
     assert late.check_finished()
 
 
 def test_what_redis_lost_is_queued_again(
     seeding: Seeding, queue: LeaseQueue, caplog: pytest.LogCaptureFixture
 ) -> None:
-    seeding.begin(0.0)
+    seeding.begin()
     add(seeding, 1, 2)
     seeding.flush()
     before = {key: queue.server.dump(key) for key in queue.keys if queue.server.exists(key)}
@@ -143,7 +142,7 @@ def test_what_redis_lost_is_queued_again(
 def test_a_crawl_that_redis_forgot_is_begun_again(
     seeding: Seeding, queue: LeaseQueue, *, ended: bool
 ) -> None:
-    seeding.begin(0.0)
+    seeding.begin()
     add(seeding, 1, 2)
     seeding.flush()
     queue.server.flushall()
@@ -158,7 +157,7 @@ def test_a_crawl_that_redis_forgot_is_begun_again(
 def test_a_crawl_that_redis_forgot_before_anything_was_queued_is_begun_again(
     seeding: Seeding, queue: LeaseQueue
 ) -> None:
-    seeding.begin(0.0)
+    seeding.begin()
     queue.server.flushall()
     add(seeding, 1, 2)
     seeding.end()
@@ -168,23 +167,120 @@ def test_a_crawl_that_redis_forgot_before_anything_was_queued_is_begun_again(
     assert not seeding.check_finished()
 
 
-def test_more_than_is_remembered_cannot_be_queued_again(
-    queue: LeaseQueue, monkeypatch: pytest.MonkeyPatch
+def finish(seeding: Seeding, queue: LeaseQueue) -> list[int]:
+    """Do what is queued until the crawl is finished; return the calls that were made."""
+    made: list[int] = []
+    for _ in range(10):
+        seeding.flush()
+        calls = queue.lease(100).calls
+        queue.settle(map(done, calls))
+        made += [int(call.message) for call in calls]
+        if seeding.check_finished():
+            return made
+    raise AssertionError("it does not finish")
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_more_than_is_remembered_has_to_be_read_again(
+    queue: LeaseQueue, monkeypatch: pytest.MonkeyPatch, *, ended: bool
 ) -> None:
     monkeypatch.setattr(module, "REMEMBERED", 2)
     seeding = Seeding(queue, DIGEST)
-    seeding.begin(0.0)
+    seeding.begin()
     add(seeding, 1, 3)
     seeding.flush()
     queue.server.flushall()
     add(seeding, 4, 4)
-    with pytest.raises(Ali1688Error, match="lost the crawl's entries from number 1 on"):
-        seeding.flush()
+    if ended:
+        seeding.end()
+    seeding.flush()
+    assert seeding.forgotten_from == 0
+    assert not seeding.check_finished()
+
+    seeding.rewind()
+    assert seeding.forgotten_from is None
+    assert add(seeding, 1, 4) == [True] * 4
+    seeding.end()
+    assert finish(seeding, queue) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("keys", ["all", "crawls", "ready"])
+def test_what_redis_forgets_after_the_source_was_complete_is_queued_again(
+    seeding: Seeding, queue: LeaseQueue, keys: str
+) -> None:
+    seeding.begin()
+    add(seeding, 1, 4)
+    seeding.end()
+    seeding.flush()
+    queue.settle([done(queue.lease(1).calls[0])])
+    if keys == "all":
+        queue.server.flushall()
+    else:
+        queue.server.delete(getattr(queue.keys, keys))
+
+    queue.settle(map(done, queue.lease(100).calls))
+    assert not seeding.check_finished()
+    assert finish(seeding, queue) == [1, 2, 3, 4]
+
+
+def test_a_worker_that_joined_has_the_source_read_again(
+    seeding: Seeding, queue: LeaseQueue
+) -> None:
+    seeding.begin()
+    add(seeding, 1, 3)
+    seeding.flush()
+    joined = Seeding(queue, DIGEST)
+    joined.begin()
+    add(joined, 1, 3)
+    joined.end()
+    joined.flush()
+    queue.server.flushall()
+
+    assert not joined.check_finished()
+    assert joined.forgotten_from == 0
+    joined.rewind()
+    add(joined, 1, 3)
+    joined.end()
+    assert finish(joined, queue) == [1, 2, 3]
+
+
+def test_a_worker_goes_on_where_another_that_began_again_has_died(
+    seeding: Seeding, queue: LeaseQueue
+) -> None:
+    seeding.begin()
+    add(seeding, 1, 4)
+    seeding.end()
+    seeding.flush()
+    queue.server.flushall()
+    other = Seeding(queue, DIGEST)
+    other.begin()
+    add(other, 1, 2)
+    other.flush()
+
+    assert not seeding.check_finished()
+    assert finish(seeding, queue) == [1, 2, 3, 4]
+
+
+def test_a_crawl_that_another_worker_has_begun_again_and_done_is_finished(
+    seeding: Seeding, queue: LeaseQueue
+) -> None:
+    seeding.begin()
+    add(seeding, 1, 2)
+    seeding.end()
+    seeding.flush()
+    queue.server.flushall()
+    other = Seeding(queue, DIGEST)
+    other.begin()
+    add(other, 1, 2)
+    other.end()
+    assert finish(other, queue) == [1, 2]
+
+    assert seeding.check_finished()
 
 
 def test_calls_that_belong_to_no_crawl_are_queued_as_they_are(queue: LeaseQueue) -> None:
     seeding = Seeding(queue, None)
-    assert seeding.begin(0.0) == Crawl("new", 0)
+    assert seeding.begin() == Crawl("new", 0)
     add(seeding, 1, 3)
     seeding.end()
     seeding.flush()

@@ -75,6 +75,27 @@ def test_a_call_that_is_made_again_shows_all_anew(spider: SearchSpider) -> None:
     assert answer(spider, first, range(1, 51), 95) == shown
 
 
+def test_a_search_shows_what_an_earlier_one_has_shown(spider: SearchSpider) -> None:
+    first = ApiCall.search(keyword="x", page=1, page_size=50)
+    ids, (second,) = answer(spider, first, range(1, 51), 95)
+    assert answer(spider, second, range(46, 96), 95)[0] == list(range(51, 96))
+
+    other = ApiCall.search(keyword="y", page=1, page_size=50)
+    assert answer(spider, other, range(1, 51), 50)[0] == ids
+    assert answer(spider, first, range(1, 51), 95) == (ids, [second])
+    assert answer(spider, second, range(46, 96), 95)[0] == list(range(51, 96))
+
+
+def test_two_searches_at_the_same_time_do_not_mix(spider: SearchSpider) -> None:
+    pages = {}
+    for keyword in ("x", "y"):
+        first = ApiCall.search(keyword=keyword, page=1, page_size=50)
+        ids, (pages[keyword],) = answer(spider, first, range(1, 51), 95)
+        assert len(ids) == 50
+    for second in pages.values():
+        assert answer(spider, second, range(46, 96), 95)[0] == list(range(51, 96))
+
+
 def test_with_details_each_product_is_called(spider: SearchSpider) -> None:
     first = ApiCall.search(keyword="x", page=1, page_size=50, details=1)
     ids, calls = answer(spider, first, [7, 8], 2)

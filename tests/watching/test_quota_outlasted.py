@@ -22,6 +22,9 @@ class Days:
     def __init__(self, days: int) -> None:
         self.days = days
 
+    day = 20_000
+    is_paused = False
+
     async def slot(self) -> float:
         if self.days:
             self.days -= 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -53,7 +54,8 @@ def leased(queue: LeaseQueue, most: int = 9) -> dict[int, LeasedCall]:
     return {int(call.message): call for call in queue.lease(most).calls}
 
 
-def test_the_first_fetch_adds(store: RedisWatchStore) -> None:
+def test_the_first_fetch_adds(store: RedisWatchStore, queue: LeaseQueue) -> None:
+    queue.push([entry(1), entry(2)])
     assert store.load([1, 2]) == ["", ""]
     store.save([first_fetch(1), first_fetch(2)])
     assert store.load([1, 2]) == [TEXT, TEXT]
@@ -64,7 +66,10 @@ def test_the_first_fetch_adds(store: RedisWatchStore) -> None:
     assert store.sample(9) in ([FETCHED, AGAIN], [AGAIN, FETCHED])
 
 
-def test_of_two_workers_one_counts(store: RedisWatchStore, client: redis.Redis) -> None:
+def test_of_two_workers_one_counts(
+    store: RedisWatchStore, client: redis.Redis, queue: LeaseQueue
+) -> None:
+    queue.push([entry(1)])
     store.save([first_fetch(1)])
     for worker in (store, RedisWatchStore(client)):
         worker.save([second_fetch(1)])
@@ -92,10 +97,10 @@ def test_entries_that_cannot_be_read_are_begun_anew(
 def test_products_leave_hashes_and_queue_wherever_they_are(
     store: RedisWatchStore, queue: LeaseQueue, client: redis.Redis
 ) -> None:
-    store.save([first_fetch(number) for number in (1, 2, 3)])
     queue.push([entry(1), entry(4)])
     calls = leased(queue)
     queue.push([entry(2, delay=60), entry(3), entry(5, delay=60), entry(6)])
+    store.save([first_fetch(number) for number in (1, 2, 3)])
 
     assert store.remove([1, 2, 3, 5, 7]) == 4
 
@@ -111,6 +116,56 @@ def test_products_leave_hashes_and_queue_wherever_they_are(
         kept: Any = client.hkeys(f"{{watch:start_urls}}:{name}")
         assert {int(each) for each in kept} <= {4, 6}
     assert set(leased(queue)) == {6}
+
+
+def test_a_product_that_is_unwatched_during_its_first_fetch_is_not_saved(
+    store: RedisWatchStore, queue: LeaseQueue
+) -> None:
+    queue.push([entry(1), entry(2)])
+    calls = leased(queue)
+    assert store.remove([1]) == 1
+    store.save([first_fetch(1), first_fetch(2)])
+    queue.settle([again(calls[1], 0), again(calls[2], 0)])
+    assert store.load([1, 2]) == ["", TEXT]
+    assert_sums(store.totals(), Totals.of([FETCHED]))
+    assert set(leased(queue)) == {2}
+
+    store.save([second_fetch(2)])
+    assert store.remove([2]) == 1
+    store.save([second_fetch(2)])
+    assert store.load([2]) == [""]
+    assert_sums(store.totals(), Totals(0))
+
+
+@pytest.mark.parametrize("text", [b"nonsense", b"\xff\xfe[", b"inf", b"nan", b"", b"1e999"])
+def test_sums_and_entries_of_a_wrong_form_count_as_absent(
+    store: RedisWatchStore, queue: LeaseQueue, client: redis.Redis, text: bytes
+) -> None:
+    queue.push([entry(1), entry(2), entry(3)])
+    store.save([first_fetch(3)])
+    client.hset("{watch:start_urls}:watch_sums", "rates", text)  # type: ignore[arg-type]
+    client.hset("{watch:start_urls}:watched", "1", text)  # type: ignore[arg-type]
+    assert store.totals().sums["rates"] == 0.0
+
+    old = store.load([1])[0]
+    store.save([replace(first_fetch(1), old=old), first_fetch(2)])
+
+    assert store.load([1, 2, 3]) == [TEXT, TEXT, TEXT]
+    assert store.totals().sums["scheduled"] == 3.0
+    client.hset("{watch:start_urls}:watched", "1", text)  # type: ignore[arg-type]
+    assert store.remove([1, 2, 3]) == 3
+
+
+@pytest.mark.parametrize("key", ["watched", "watch_sums", "delayed", "leases"])
+def test_a_key_of_another_type_is_set_aside(
+    store: RedisWatchStore, queue: LeaseQueue, client: redis.Redis, key: str
+) -> None:
+    queue.push([entry(1)])
+    client.set(f"{{watch:start_urls}}:{key}", "x")
+    store.save([first_fetch(1)])
+    store.resume(60)
+    assert store.load([1]) == [TEXT]
+    assert len(list(client.scan_iter(f"*{key}:broken:*"))) == 1
 
 
 def test_no_product_is_due_later_than_the_longest_interval(

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
+from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.items import REMOVED, Product
+from ali1688_spider.scheduling.entries import QueueEntry
+from ali1688_spider.scheduling.keys import QUEUE_KEY
+from ali1688_spider.scheduling.producers import QueueName
+from ali1688_spider.scheduling.queue import LeaseQueue
 from ali1688_spider.watching.redis_store import RedisWatchStore
 from ali1688_spider.watching.schedule import Outcome
 from ali1688_spider.watching.sqlite_store import SqliteWatchStore
@@ -38,6 +43,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         local.close()
     else:
         with redis.Redis.from_url(request.getfixturevalue("redis_url")) as client:
+            queue = LeaseQueue(client, QueueName("watch"), QUEUE_KEY)
+            queue.push(QueueEntry(ApiCall.product(number)) for number in range(1, 21))
             yield RedisWatchStore(client)
 
 
@@ -96,7 +103,7 @@ async def test_an_entry_of_nonsense_takes_no_other_along(store: Store) -> None:
 
 def spoil(store: Store, product_id: int) -> None:
     if isinstance(store, RedisWatchStore):
-        store._client.hset(store._entries, str(product_id), "nonsense")
+        store._scripts._server.hset("{watch:start_urls}:watched", str(product_id), "nonsense")
     else:
         query = "UPDATE watched SET entry = 'nonsense' WHERE product_id = ?"
         with store._connection as connection:

@@ -8,14 +8,19 @@ local worker, limit = ARGV[1], tonumber(ARGV[3])
 local at_once = limit + 100 -- bounds what one script promotes, reclaims or passes over
 local now = now_ms()
 
+local PAGE = 50
+local MOST_BYTES = 2 ^ 20 -- of what is leased at once; an entry beyond it comes alone
+
 local function reclaim()
   local reclaimed = 0
   for _, gone in ipairs(redis.call('ZRANGEBYSCORE', WORKERS, '-inf', now, 'LIMIT', 0, 10)) do
     local room = at_once - reclaimed
-    local members = redis.call('ZRANGEBYSCORE', LEASED, gone, gone, 'LIMIT', 0, room)
+    -- The name of what is no worker may be no number.
+    local members = redis.pcall('ZRANGEBYSCORE', LEASED, gone, gone, 'LIMIT', 0, room)
     for _, member in ipairs(members) do
+      local lost = count_of(redis.call('HGET', LOSSES, member))
       return_lease(member, true, now)
-      redis.call('HINCRBY', LOSSES, member, 1)
+      redis.call('HSET', LOSSES, member, lost + 1)
     end
     if #members < room then
       redis.call('ZREM', WORKERS, gone)
@@ -30,10 +35,10 @@ local function promote()
   if #members == 0 then
     return
   end
-  local sequence = redis.call('INCRBY', SEQUENCE, #members) - #members
+  local sequence = draw_sequence(#members)
   local ready = {}
   for i, score in ipairs(redis.call('HMGET', SCORES, unpack(members))) do
-    score = tonumber(score)
+    score = read_score(score) or 0
     if not has_sequence(score) then
       score = score + ((sequence + i) % SEQUENCES) * POSITION
     end
@@ -46,48 +51,53 @@ end
 
 -- A call with which several workers fell silent may have killed them: it goes to one worker at a
 -- time, few at once, so that it does not take the same innocent ones with it until they are given up.
-local function pop_ready()
+local function choose()
   local suspect, suspects = tonumber(ARGV[6]), tonumber(ARGV[7])
-  local members, scores, losses, passed = {}, {}, {}, {}
+  local members, scores, losses = {}, {}, {}
+  local start, bytes, passed = 0, 0, 0
   local any_lost = redis.call('EXISTS', LOSSES) == 1
-  while #members < limit and #passed < 2 * at_once do
-    local popped = redis.call('ZPOPMIN', READY, limit - #members)
-    if #popped == 0 then
+  while #members < limit and bytes < MOST_BYTES and passed < at_once do
+    local page = redis.call('ZRANGE', READY, start, start + PAGE - 1, 'WITHSCORES')
+    if #page == 0 then
       break
     end
-    for i = 1, #popped, 2 do
-      local lost = any_lost and tonumber(redis.call('HGET', LOSSES, popped[i]) or 0) or 0
+    for i = 1, #page, 2 do
+      if #members == limit or bytes >= MOST_BYTES then
+        break
+      end
+      local lost = any_lost and count_of(redis.call('HGET', LOSSES, page[i])) or 0
       if lost >= suspect and suspects == 0 then
-        passed[#passed + 1], passed[#passed + 2] = popped[i + 1], popped[i]
+        passed = passed + 1
       else
         suspects = suspects - (lost >= suspect and 1 or 0)
-        members[#members + 1] = popped[i]
-        scores[#scores + 1], losses[#losses + 1] = popped[i + 1], lost
+        members[#members + 1] = page[i]
+        scores[#scores + 1], losses[#losses + 1] = page[i + 1], lost
+        bytes = bytes + #page[i]
       end
     end
-  end
-  if #passed > 0 then
-    redis.call('ZADD', READY, unpack(passed))
+    start = start + PAGE
   end
   return members, scores, losses
 end
 
 local function take(token)
-  local members, scores, losses = pop_ready()
+  local members, scores, losses = choose()
   if #members == 0 then
     return {}
   end
   local leased, leases, answer = {}, {}, {}
   for i, attempts in ipairs(redis.call('HMGET', ATTEMPTS, unpack(members))) do
-    local member, attempt, score = members[i], (attempts or 0) + 1, scores[i]
+    local member, attempt = members[i], count_of(attempts) + 1
+    local score = digits(read_ready_score(scores[i]) or new_score())
     leased[2 * i - 1], leased[2 * i] = worker, member
     leases[2 * i - 1], leases[2 * i] = member, lease_record(token, attempt, score)
     answer[4 * i - 3], answer[4 * i - 2] = member, attempt
     answer[4 * i - 1], answer[4 * i] = score, losses[i]
   end
-  redis.call('HDEL', ATTEMPTS, unpack(members))
   redis.call('ZADD', LEASED, unpack(leased))
   redis.call('HSET', LEASES, unpack(leases))
+  redis.call('ZREM', READY, unpack(members))
+  redis.call('HDEL', ATTEMPTS, unpack(members))
   return answer
 end
 

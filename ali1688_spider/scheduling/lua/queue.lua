@@ -25,6 +25,22 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
+-- Anybody may have written into these keys: what is not of the right form counts as absent.
+
+local LARGEST = 2 ^ 53
+local MOST_ATTEMPTS = 10 ^ 9
+
+local function whole(value, least, most)
+  local number = tonumber(value)
+  if number and number >= least and number <= most and number == math.floor(number) then
+    return number
+  end
+end
+
+local function count_of(value)
+  return whole(value, 0, MOST_ATTEMPTS) or 0
+end
+
 local function score_of(priority, sequence, slot)
   return -priority * PRIORITY + (sequence % SEQUENCES) * POSITION + slot
 end
@@ -41,6 +57,31 @@ local function without_sequence(score)
   return math.floor(score / PRIORITY) * PRIORITY + slot_of(score)
 end
 
+local function read_score(value)
+  return whole(value, -LARGEST, LARGEST)
+end
+
+-- A score of a call that is ready; one without sequence is none of ours, and its slot means nothing.
+local function read_ready_score(value)
+  local score = read_score(value)
+  return score and has_sequence(score) and score or nil
+end
+
+local function last_sequence()
+  return whole(redis.call('GET', SEQUENCE), 0, LARGEST - 2 ^ 32) or 0
+end
+
+-- Draw sequence numbers; return the one before the first.
+local function draw_sequence(count)
+  local last = last_sequence()
+  redis.call('SET', SEQUENCE, digits(last + count))
+  return last
+end
+
+local function new_score()
+  return score_of(0, draw_sequence(1) + 1, 0)
+end
+
 -- Crawls: a record is JSON {slot, cursor, complete, pending, finished_at, remember} with times in ms.
 
 local owed = {} -- slot -> how many calls more, or fewer, its crawl waits for
@@ -49,9 +90,27 @@ local function owe(slot, count)
   owed[slot] = (owed[slot] or 0) + count
 end
 
+local function is_whole(value, least)
+  return type(value) == 'number' and whole(value, least, LARGEST) ~= nil
+end
+
+local function is_crawl(crawl)
+  return type(crawl) == 'table' and is_whole(crawl.slot, 0) and crawl.slot < POSITION
+    and is_whole(crawl.cursor, 0) and is_whole(crawl.pending, 0) and is_whole(crawl.remember, 0)
+    and type(crawl.complete) == 'boolean'
+    and (crawl.finished_at == nil or is_whole(crawl.finished_at, 0))
+end
+
 local function read_crawl(digest)
-  local record = redis.call('HGET', CRAWLS, digest)
-  return record and cjson.decode(record)
+  local readable, crawl = pcall(cjson.decode, redis.call('HGET', CRAWLS, digest) or '')
+  if not readable or not is_crawl(crawl) then
+    return nil
+  end
+  local holder = crawl.slot > 0 and redis.call('HGET', SLOTS, crawl.slot)
+  if holder and holder ~= digest then
+    return nil -- what is counted under the slot is another crawl's
+  end
+  return crawl
 end
 
 local function write_crawl(digest, crawl, now)
@@ -59,20 +118,43 @@ local function write_crawl(digest, crawl, now)
     redis.call('HDEL', SLOTS, crawl.slot)
     crawl.slot = 0
     crawl.finished_at = now
+  elseif crawl.slot > 0 then
+    redis.call('HSETNX', SLOTS, crawl.slot, digest)
   end
   redis.call('HSET', CRAWLS, digest, cjson.encode(crawl))
   redis.call('ZADD', CRAWL_EXPIRY, digits(now + crawl.remember), digest)
 end
 
-local function pay_crawls(now)
-  for slot, count in pairs(owed) do
-    local digest = slot > 0 and count ~= 0 and redis.call('HGET', SLOTS, slot)
-    local crawl = digest and read_crawl(digest)
-    if crawl then
-      crawl.pending = math.max(0, crawl.pending + count)
-      write_crawl(digest, crawl, now)
+local function forget_crawl(digest)
+  redis.call('HDEL', CRAWLS, digest)
+  redis.call('ZREM', CRAWL_EXPIRY, digest)
+end
+
+-- The crawl that runs under a slot; somebody may have deleted what names it.
+local function crawl_of(slot)
+  local named = redis.call('HGET', SLOTS, slot)
+  for _, digest in ipairs(named and { named } or redis.call('HKEYS', CRAWLS)) do
+    local crawl = read_crawl(digest)
+    if crawl and crawl.slot == slot then
+      return digest, crawl
     end
   end
+end
+
+local function pay_crawls(now)
+  for slot, count in pairs(owed) do
+    if slot > 0 and count ~= 0 then
+      local digest, crawl = crawl_of(slot)
+      if crawl then
+        crawl.pending = math.max(0, crawl.pending + count)
+        write_crawl(digest, crawl, now)
+      end
+    end
+  end
+end
+
+local function queued_calls()
+  return redis.call('ZCARD', READY) + redis.call('ZCARD', DELAYED) + redis.call('ZCARD', LEASED)
 end
 
 -- Leases: a record is "token attempt score".
@@ -81,9 +163,13 @@ local function lease_record(token, attempt, score)
   return token .. ' ' .. attempt .. ' ' .. score
 end
 
+-- Returns token, attempt and score; nil when there is no readable record.
 local function read_lease(record)
   local token, attempt, score = string.match(record or '', '^(%S+) (%S+) (%S+)$')
-  return token, tonumber(attempt), tonumber(score)
+  attempt, score = whole(attempt, 0, MOST_ATTEMPTS), read_score(score)
+  if attempt and score then
+    return token, attempt, score
+  end
 end
 
 local function drop_lease(member)
@@ -107,12 +193,17 @@ end
 -- Put a leased call back to its old place.
 local function return_lease(member, counted, now)
   local _, attempt, score = read_lease(redis.call('HGET', LEASES, member))
+  attempt, score = attempt or 1, score or new_score()
   drop_lease(member)
   enqueue(member, score, counted and attempt or attempt - 1, 0, now)
 end
 
 -- The score of a call that is known and wanted again: the higher priority and the later crawl win.
 local function merged(old, new)
+  if not old then
+    owe(slot_of(new), 1)
+    return new
+  end
   local old_slot, slot = slot_of(old), slot_of(new)
   if slot == 0 then
     slot = old_slot
@@ -126,16 +217,18 @@ end
 
 local function merge_leased(member, record, score)
   local token, attempt, old = read_lease(record)
-  redis.call('HSET', LEASES, member, lease_record(token, attempt, digits(merged(old, score))))
+  if token then
+    redis.call('HSET', LEASES, member, lease_record(token, attempt, digits(merged(old, score))))
+  end
 end
 
 local function merge_delayed(member, score)
-  local old = tonumber(redis.call('HGET', SCORES, member))
+  local old = read_score(redis.call('HGET', SCORES, member))
   redis.call('HSET', SCORES, member, digits(merged(old, score)))
 end
 
 local function merge_ready(member, score)
-  local old = tonumber(redis.call('ZSCORE', READY, member))
+  local old = read_ready_score(redis.call('ZSCORE', READY, member))
   local new = merged(old, score)
   if new ~= old then
     redis.call('ZADD', READY, digits(new), member)
@@ -160,7 +253,7 @@ end
 local function push_some(members, by_member, slot, now)
   local leases = redis.call('HMGET', LEASES, unpack(members))
   local due = redis.call('ZMSCORE', DELAYED, unpack(members))
-  local sequence = redis.call('INCRBY', SEQUENCE, #members) - #members
+  local sequence = draw_sequence(#members)
   local added = 0
   for i, member in ipairs(members) do
     local entry = by_member[member]
@@ -194,6 +287,8 @@ local function push(entries, slot, now)
   return added
 end
 
+local FAR = 10 * 365 * 86400000 -- ms; nobody means so late a time
+
 -- {messages of producers, ready, delayed, leased, ms until the next delayed one is due or -1}
 local function counts(now)
   local lengths = { list = 'LLEN', set = 'SCARD', zset = 'ZCARD' }
@@ -206,6 +301,6 @@ local function counts(now)
     redis.call('ZCARD', READY),
     redis.call('ZCARD', DELAYED),
     redis.call('ZCARD', LEASED),
-    next_due and math.max(0, next_due - now) or -1,
+    next_due and math.min(math.max(0, next_due - now), FAR) or -1,
   }
 end

@@ -18,7 +18,7 @@ local function settle(member, score, action, delay, attempts)
   if action == 'anew' then
     score = without_sequence(score)
     if delay == 0 then
-      score = score + (redis.call('INCR', SEQUENCE) % SEQUENCES) * POSITION
+      score = score + ((draw_sequence(1) + 1) % SEQUENCES) * POSITION
     end
   end
   enqueue(member, score, attempts, delay, now)

@@ -1,11 +1,11 @@
--- Let calls be due in some time at the latest. KEYS: the queue's delayed calls.
+-- Let calls be due in some time at the latest.
 -- ARGV: time in ms, how many calls at most. Returns how many were due later.
 
 local time = redis.call('TIME')
 local latest = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[1]
 local due = string.format('%.0f', latest)
-local calls = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. due, '+inf', 'LIMIT', 0, ARGV[2])
+local calls = redis.call('ZRANGEBYSCORE', DELAYED, '(' .. due, '+inf', 'LIMIT', 0, ARGV[2])
 for _, call in ipairs(calls) do
-  redis.call('ZADD', KEYS[1], due, call)
+  redis.call('ZADD', DELAYED, due, call)
 end
 return #calls
