@@ -179,7 +179,7 @@ def test_giant_messages_do_not_fill_the_memory(cluster: Cluster) -> None:
     eventually(lambda: len(cluster.gateway.by_product) == 5)
     eventually(lambda: len(cluster.failed_calls()) == 120)
     assert memory(worker) < before + 30_000_000
-    assert worker.wait() == 0
+    assert worker.wait() == 1  # entries of the queue were given up
     assert cluster.done
 
 
@@ -192,7 +192,7 @@ def test_a_call_that_the_spider_does_not_make_costs_no_call(cluster: Cluster, pl
         cluster.queue.push([QueueEntry(search)])
     cluster.produce(products(3))
     worker = cluster.start("idle=1")
-    assert worker.wait() == 0
+    assert worker.wait() == (0 if place == "message" else 1)  # a message wants no call
     assert "Traceback" not in worker.log
     assert cluster.gateway.calls == 3
     (failed,) = cluster.failed_calls()
