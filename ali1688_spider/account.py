@@ -121,7 +121,10 @@ class Account:
     def failed_calls(self) -> FailedCallStore:
         """Where calls are kept that were given up."""
         return failed_call_store(
-            self.configuration, closing=lambda: self.closing.begun, folder=data_folder()
+            self.configuration,
+            self.redis if self.configuration.redis_url else None,
+            closing=lambda: self.closing.begun,
+            folder=data_folder(),
         )
 
     async def close(self) -> None:

@@ -86,7 +86,7 @@ def start_redis(folder: Path, *, port: int | None = None, arguments: Sequence[st
     return server
 
 
-def start_mongo(folder: Path, *, port: int | None = None) -> Server:
+def start_mongo(folder: Path, *, port: int | None = None, arguments: Sequence[str] = ()) -> Server:
     """Start a server that speaks MongoDB's wire protocol.
 
     Raises:
@@ -100,6 +100,7 @@ def start_mongo(folder: Path, *, port: int | None = None) -> Server:
         )
     port = port or free_port()
     command = [program, "--host", HOST, "--port", str(port), "--storage-path", str(folder / "data")]
+    command += arguments
     server = _start("MongoDB", command, folder, f"mongodb://{HOST}:{port}/")
     client: pymongo.MongoClient[dict[str, object]] = pymongo.MongoClient(
         server.url, serverSelectionTimeoutMS=200, directConnection=True

@@ -8,6 +8,8 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from ali1688_spider.private_files import make_private_database
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -19,10 +21,10 @@ CREATE INDEX IF NOT EXISTS answers_expires ON answers (expires);
 
 
 class DiskAnswerStore:
-    """A SQLite file; crawls that run at the same time may share it."""
+    """A SQLite file of the user's alone; crawls that run at the same time may share it."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_database(path)
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(
             path, timeout=30, isolation_level=None, check_same_thread=False

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 from scrapy.settings import SETTINGS_PRIORITIES
+from scrapy_redis import connection
 
 from ali1688_spider.account import data_folder
 from ali1688_spider.configuration import Configuration
@@ -28,17 +30,21 @@ from ali1688_spider.storage.failed_calls import failed_call_store
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable
 
     from ali1688_spider.storage.failed_call import FailedCall, FailedCallStore
 
 ACTIONS = ("list", "retry")
+LISTED = 100
+AT_ONCE = 5000
+"""Calls that are queued, or made by one crawl, before they are listed no longer."""
 
 
 class Command(ProjectCommand):
     """Lists the failed calls, or makes them again.
 
-    With Redis they go back to the queue of their spider; without, they are made here and now.
+    With Redis they go back to the queue of their spider; without, they are made here and now. They
+    are taken in portions, each of which is listed no longer once it is queued, or made.
     """
 
     def syntax(self) -> str:
@@ -50,7 +56,13 @@ class Command(ProjectCommand):
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
         parser.add_argument("--spider", default="", help="only the calls of this spider")
-        parser.add_argument("--limit", type=int, default=0, help="only so many, the oldest first")
+        parser.add_argument(
+            "--limit",
+            type=int,
+            default=None,
+            metavar="N",
+            help=f"only so many, the oldest first (default: list shows {LISTED}, retry takes all)",
+        )
         parser.add_argument(
             "-o", "--output", default="", help="a feed for the products of calls made here and now"
         )
@@ -59,7 +71,10 @@ class Command(ProjectCommand):
         assert self.settings is not None
         if len(args) != 1 or args[0] not in ACTIONS:
             raise ConfigurationError(f"say what to do: {' or '.join(ACTIONS)}")
+        if opts.limit is not None and opts.limit < 1:
+            raise ConfigurationError("--limit is below 1: say how many calls at most")
         configuration = Configuration.from_settings(self.settings)
+        self._retried = self._left = 0
         try:
             asyncio.run(self._execute(configuration, args[0], opts))
         except StoreUnavailableError as error:
@@ -68,64 +83,95 @@ class Command(ProjectCommand):
             raise ConfigurationError(explain(error)) from None
         except RedisError as error:
             raise ConfigurationError(f"Redis does not answer ({error}): check REDIS_URL") from None
+        finally:
+            if self._retried:
+                verb = "queued" if configuration.redis_url else "made"
+                print(f"{self._retried:,} calls {verb} again.")
 
     async def _execute(
         self, configuration: Configuration, action: str, opts: argparse.Namespace
     ) -> None:
-        store = failed_call_store(configuration, closing=lambda: True, folder=data_folder())
+        redis = connection.from_settings(self.settings) if configuration.redis_url else None
+        store = failed_call_store(configuration, redis, closing=lambda: True, folder=data_folder())
         try:
-            failed = [
-                call async for call in store.list() if not opts.spider or call.spider == opts.spider
-            ]
-            chosen = failed[: opts.limit or None]
             if action == "list":
-                _show(chosen, len(failed))
+                await _list(store, opts.spider, opts.limit or LISTED)
             else:
-                await self._retry(configuration, store, chosen, opts.output)
+                await self._retry(configuration, store, opts)
+            if store.unreadable:
+                print(f"{store.unreadable:,} entries cannot be read; they are left as they are.")
         finally:
             await store.close()
+            if redis is not None:
+                redis.close()
 
     async def _retry(
+        self, configuration: Configuration, store: FailedCallStore, opts: argparse.Namespace
+    ) -> None:
+        if not (configuration.redis_url or configuration.mongo_uri or opts.output):
+            raise ConfigurationError(
+                "say where the products go: -o FILE, such as -o products.jsonl, or set MONGO_URI"
+            )
+        portions: dict[str, list[FailedCall]] = defaultdict(list)
+        # What fails again while it is made here is for the next time.
+        until = None if configuration.redis_url else datetime.now(UTC)
+        async for failed in self._chosen(store, opts, until):
+            portion = portions[failed.spider]
+            portion.append(failed)
+            if len(portion) == AT_ONCE:
+                await self._retry_portion(configuration, store, portion, opts.output)
+                portion.clear()
+        for portion in filter(None, portions.values()):
+            await self._retry_portion(configuration, store, portion, opts.output)
+        if not self._retried:
+            print("There is no call to try again.")
+        if self._left:
+            print(f"{self._left:,} are messages that ask for no call; they stay listed.")
+
+    async def _chosen(
+        self, store: FailedCallStore, opts: argparse.Namespace, until: datetime | None
+    ) -> AsyncIterator[FailedCall]:
+        """Iterate over the calls that are to be tried again, and count what is no call."""
+        chosen = 0
+        async for failed in store.list():
+            if chosen == opts.limit or (until is not None and failed.at > until):
+                return
+            if opts.spider and failed.spider != opts.spider:
+                continue
+            if _decoded(failed) is None:
+                self._left += 1
+            else:
+                chosen += 1
+                yield failed
+
+    async def _retry_portion(
         self,
         configuration: Configuration,
         store: FailedCallStore,
         failed: list[FailedCall],
         output: str,
     ) -> None:
-        if not (configuration.redis_url or configuration.mongo_uri or output):
-            raise ConfigurationError(
-                "say where the products go: -o FILE, such as -o products.jsonl, or set MONGO_URI"
-            )
-        by_spider: dict[str, list[FailedCall]] = defaultdict(list)
-        for call in failed:
-            if _decoded(call) is not None:
-                by_spider[call.spider].append(call)
-        retried = 0
-        for spider, calls in by_spider.items():
-            if configuration.redis_url:
-                self._queue(spider, calls)
-            else:
-                self._make(spider, calls, output)
-            await store.remove(calls)
-            retried += len(calls)
-        verb = "queued" if configuration.redis_url else "made"
-        print(f"{retried:,} calls {verb} again.")
-        if left := len(failed) - retried:
-            print(f"{left:,} are messages that ask for no call; they stay listed.")
+        """Queue or make the calls of one spider, then forget that they failed."""
+        if configuration.redis_url:
+            await asyncio.to_thread(self._queue, failed)
+        else:
+            await asyncio.to_thread(self._make, failed, output)
+        await store.remove(failed)
+        self._retried += len(failed)
 
-    def _queue(self, spider: str, failed: list[FailedCall]) -> None:
+    def _queue(self, failed: list[FailedCall]) -> None:
         assert self.settings is not None
         calls = [call for call in map(_decoded, failed) if call is not None]
-        open_queue(self.settings, spider).push(QueueEntry(call) for call in calls)
+        open_queue(self.settings, failed[0].spider).push(QueueEntry(call) for call in calls)
 
-    def _make(self, spider: str, failed: list[FailedCall], output: str) -> None:
+    def _make(self, failed: list[FailedCall], output: str) -> None:
         """Make the calls in a crawl of their own; what fails again is listed again."""
         assert self.settings is not None
         with tempfile.TemporaryDirectory() as folder:
             calls_file = Path(folder, "calls")
             calls = dict.fromkeys(call.call for call in failed)  # one may have failed repeatedly
             calls_file.write_text("".join(f"{call}\n" for call in calls), encoding="utf-8")
-            command = [sys.executable, "-m", "scrapy", "crawl", spider]
+            command = [sys.executable, "-m", "scrapy", "crawl", failed[0].spider]
             command += ["-a", f"calls_file={calls_file}"]
             if output:
                 command += ["-o", output]
@@ -145,10 +191,24 @@ def _decoded(failed: FailedCall) -> ApiCall | None:
         return None
 
 
-def _show(failed: Iterable[FailedCall], total: int) -> None:
+async def _list(store: FailedCallStore, spider: str, limit: int) -> None:
+    shown: list[FailedCall] = []
+    total = 0
+    async for failed in store.list():
+        if not spider or failed.spider == spider:
+            total += 1
+            if len(shown) < limit:
+                shown.append(failed)
     if not total:
         print("No call was given up.")
         return
+    _show(shown, total)
+    if len(shown) < total:
+        print(f"These are the oldest {len(shown):,}; --limit N shows more.")
+    print("Try them again with: scrapy failed retry")
+
+
+def _show(failed: Iterable[FailedCall], total: int) -> None:
     table = Table(title=f"{total:,} calls were given up")
     for column in ("at (UTC)", "spider", "call", "tries", "error"):
         table.add_column(column, overflow="fold")
@@ -156,4 +216,3 @@ def _show(failed: Iterable[FailedCall], total: int) -> None:
         at = call.at.strftime("%Y-%m-%d %H:%M:%S")
         table.add_row(at, call.spider, call.call[:200], str(call.attempts), call.error)
     Console(markup=False, highlight=False).print(table)
-    print("Try them again with: scrapy failed retry")

@@ -1,31 +1,50 @@
-"""What can go wrong between the project and its database, and which of it passes by waiting."""
+"""What can go wrong between the project and its database, and what it asks for.
+
+A document is refused for errors that are known to be the document's own. All others wait, however
+unknown they are: a good document must not be lost because a disk is full.
+"""
 
 from __future__ import annotations
 
+import logging
+
+from bson.errors import BSONError
 from pymongo.errors import (
     BulkWriteError,
     ConfigurationError,
     ConnectionFailure,
     ExecutionTimeout,
+    InvalidName,
+    InvalidOperation,
     OperationFailure,
-    WriteConcernError,
+    PyMongoError,
 )
 
 from ali1688_spider.exceptions import Ali1688Error
 
 DUPLICATE_KEY = 11000
+_INTERNAL_ERROR = 1
 _UNAUTHORIZED = 13
 _AUTHENTICATION_FAILED = 18
 _ATLAS_ERROR = 8000
+_OUT_OF_DISK_SPACE = 14031
 
 # https://www.mongodb.com/docs/manual/reference/error-codes/
+_DOCUMENT_CODES = {
+    121,  # a validator of the user's refuses it
+    *(DUPLICATE_KEY, 11001, 12582),  # a unique index of the user's does
+    *(171, 16755, 17261, 17262, 17280),  # another index of the user's cannot hold it
+    *(10334, 17419, 17420),  # larger than 16 MiB
+    *(15, 22),  # nested too deeply, no BSON
+    *(52, 53, 54, 55, 56, 57),  # a name or a value that no field can have
+    66,  # a field that must not change, such as a shard key of the user's
+}
 _PASSING_CODES = {
     *(6, 7, 89, 9001),  # host unreachable or not found, network time-out, socket
     *(91, 189, 10107, 11600, 11602, 13435, 13436),  # shutting down, or no longer the primary
-    *(50, 112, 134, 202, 262),  # took too long, met another write, no resources
-    *(_UNAUTHORIZED, _AUTHENTICATION_FAILED, 391, _ATLAS_ERROR),  # for the operator to mend
-    14031,  # disk full: likewise
+    *(24, 46, 50, 64, 112, 134, 202, 262),  # took too long, met another write, no resources
 }
+_DEFECTS = (InvalidName, InvalidOperation)
 
 _CREDENTIALS = "MongoDB refuses the user name or the password: correct them in MONGO_URI"
 _INDEX_CONFLICT = (
@@ -33,6 +52,8 @@ _INDEX_CONFLICT = (
     "options: drop it and start again"
 )
 _ADVICE = {
+    _INTERNAL_ERROR: "MongoDB fails within itself: its log and its disk say more",
+    _OUT_OF_DISK_SPACE: "MongoDB's disk is full: make room on it",
     _AUTHENTICATION_FAILED: _CREDENTIALS,
     _ATLAS_ERROR: _CREDENTIALS,
     _UNAUTHORIZED: (
@@ -51,20 +72,42 @@ class DocumentRefusedError(Ali1688Error):
     """One document cannot be stored, however often it is tried; the text says why."""
 
 
+def is_document_code(code: int | None) -> bool:
+    """Whether the server's error *code* is one of the document, which will never be taken."""
+    return code in _DOCUMENT_CODES
+
+
 def is_outage(error: Exception) -> bool:
-    """Tell whether the same operation may succeed later, with the same documents."""
+    """Whether the same operation, with the same documents, may succeed later.
+
+    All errors of the database are outages, except those of a document and those of this program.
+    """
     match error:
-        case StoreUnavailableError() | ConnectionFailure() | ExecutionTimeout():
+        case StoreUnavailableError():
             return True
         case BulkWriteError(details=details):
             failures = details.get("writeErrors", ())
-            passing = any(failure["code"] in _PASSING_CODES for failure in failures)
-            return passing or bool(details.get("writeConcernErrors"))
-        case WriteConcernError():
-            return True
+            own = failures and all(is_document_code(failure["code"]) for failure in failures)
+            return not own or bool(details.get("writeConcernErrors"))
         case OperationFailure(code=code):
-            return code in _PASSING_CODES or error.has_error_label("RetryableWriteError")
-    return False
+            return not is_document_code(code)
+    return isinstance(error, PyMongoError) and not isinstance(error, (BSONError, *_DEFECTS))
+
+
+def severity(error: Exception) -> int:
+    """Return the level at which an outage is logged: ERROR when a person has to end it."""
+    match error:
+        case StoreUnavailableError() | ConnectionFailure() | ExecutionTimeout():
+            return logging.WARNING
+        case BulkWriteError(details=details):
+            failures = (*details.get("writeErrors", ()), *details.get("writeConcernErrors", ()))
+            codes = {failure.get("code") for failure in failures}
+            others = {code for code in codes if not is_document_code(code)}
+            return logging.WARNING if others <= _PASSING_CODES else logging.ERROR
+        case OperationFailure(code=code):
+            passes = code in _PASSING_CODES or error.has_error_label("RetryableWriteError")
+            return logging.WARNING if passes else logging.ERROR
+    return logging.ERROR
 
 
 def only_duplicates(error: BulkWriteError) -> bool:
@@ -82,9 +125,18 @@ def explain(error: Exception) -> str:
         return "MONGO_URI does not lead to a server: correct its host name and its options"
     if isinstance(error, ConnectionFailure):
         return f"MongoDB does not answer ({_reason(error)}): start it, or correct MONGO_URI"
-    code = error.code if isinstance(error, OperationFailure) else None
-    advice = _ADVICE.get(code or 0, "MongoDB refuses an operation")
-    return f"{advice} ({_reason(error)})"
+    code, reason = _code_and_reason(error)
+    return f"{_ADVICE.get(code or 0, 'MongoDB refuses an operation')} ({reason})"
+
+
+def _code_and_reason(error: Exception) -> tuple[int | None, str]:
+    """Return what is to be said of *error*; of a bulk write, of its first failure that waits."""
+    if isinstance(error, BulkWriteError):
+        failures = error.details.get("writeErrors", ())
+        waiting = [failure for failure in failures if not is_document_code(failure["code"])]
+        for failure in (*waiting, *error.details.get("writeConcernErrors", ()), *failures):
+            return failure.get("code"), str(failure.get("errmsg", ""))[:300]
+    return error.code if isinstance(error, OperationFailure) else None, _reason(error)
 
 
 def _reason(error: Exception) -> str:

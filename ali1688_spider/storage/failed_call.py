@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +57,39 @@ class FailedCall:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> FailedCall:
-        """Return the failed call that :meth:`to_json` made the line of."""
-        values = json.loads(text)
-        return cls(**{**values, "at": datetime.fromisoformat(values["at"])})
+        """Return the failed call that :meth:`to_json` made the line of.
+
+        Raises:
+            ValueError: The line is torn, or something else.
+        """
+        try:
+            values = json.loads(text)
+            return cls.from_values({**values, "at": datetime.fromisoformat(values["at"])})
+        except (TypeError, KeyError, RecursionError) as error:
+            raise ValueError(f"not a failed call: {error!r}") from error
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> FailedCall:
+        """Return the failed call that :meth:`values` are of.
+
+        Raises:
+            ValueError: They are of something else.
+        """
+        try:
+            return cls(**values)
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"not a failed call: {error!r}") from error
 
 
 class FailedCallStore(Protocol):
-    """Where failed calls are kept. Made and closed within one event loop."""
+    """Where failed calls are kept. Made and closed within one event loop.
+
+    Attributes:
+        unreadable: How many entries the last :meth:`list` left out, because they are no failed
+            calls: a line that a crash has torn, or what another program wrote. They stay.
+    """
+
+    unreadable: int
 
     async def keep(self, failed: FailedCall) -> None:
         """Return when *failed* is kept; the same one kept twice is there once.
@@ -73,17 +99,21 @@ class FailedCallStore(Protocol):
         """
 
     async def keep_all(self, failed: Sequence[FailedCall]) -> None:
-        """Return when all of them are kept, as :meth:`keep` does with one.
+        """Return when all of *failed* are kept, in one round trip; as :meth:`keep`.
 
         Raises:
-            StoreUnavailableError: They cannot be kept.
+            StoreUnavailableError: They cannot be kept; some may be. Keeping them again does no
+                harm.
         """
 
     def list(self) -> AsyncIterator[FailedCall]:
-        """Iterate over what is kept, the oldest first."""
+        """Iterate over what is kept, the oldest first, with some thousand at once in memory.
 
-    async def remove(self, failed: Iterable[FailedCall]) -> None:
+        What the iteration has passed may be removed meanwhile.
+        """
+
+    async def remove(self, failed: Sequence[FailedCall]) -> None:
         """Forget these."""
 
     async def close(self) -> None:
-        """Give back what the store holds open."""
+        """Release what the store holds open."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from redis.asyncio import Redis
+from typing import TYPE_CHECKING, Any
 
 from ali1688_spider.storage.connection import connect
 from ali1688_spider.storage.file_failed_calls import FileFailedCallStore
@@ -19,13 +17,12 @@ if TYPE_CHECKING:
     from ali1688_spider.configuration import Configuration
     from ali1688_spider.storage.failed_call import FailedCallStore
 
-REDIS_SECONDS = 5.0
-"""So long Redis may take to answer."""
 FOLDER = Path(".scrapy/ali1688")
 
 
 def failed_call_store(
     configuration: Configuration,
+    redis: Any = None,
     *,
     closing: Callable[[], bool] = lambda: False,
     folder: Path = FOLDER,
@@ -33,7 +30,8 @@ def failed_call_store(
     """Return the store in MongoDB, without it in Redis, without both in a file.
 
     Args:
-        configuration: Its ``mongo_uri`` and ``redis_url`` decide.
+        configuration: Its ``mongo_uri`` decides.
+        redis: The blocking client of ``REDIS_URL``, which stays open; None without Redis.
         closing: Tells whether the crawl wants to end, and no longer wait for the database.
         folder: Where the file lies.
 
@@ -43,11 +41,6 @@ def failed_call_store(
     if configuration.mongo_uri:
         database = connect(configuration.mongo_uri, configuration.mongo_database)
         return MongoFailedCallStore(database, Patience(closing=closing))
-    if configuration.redis_url:
-        redis = Redis.from_url(
-            configuration.redis_url,
-            socket_timeout=REDIS_SECONDS,
-            socket_connect_timeout=REDIS_SECONDS,
-        )
+    if redis is not None:
         return RedisFailedCallStore(redis)
     return FileFailedCallStore(folder)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from pymongo import ASCENDING, ReplaceOne
+from pymongo.errors import BulkWriteError
 
+from ali1688_spider.storage.errors import only_duplicates
 from ali1688_spider.storage.failed_call import FailedCall
 from ali1688_spider.storage.indexes import FAILED_CALLS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from ali1688_spider.storage.connection import Database
     from ali1688_spider.storage.patience import Patience
+
+_PAGE = 1000
+_BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class MongoFailedCallStore:
@@ -25,6 +31,7 @@ class MongoFailedCallStore:
     """
 
     def __init__(self, database: Database, patience: Patience) -> None:
+        self.unreadable = 0
         self._database = database
         self._collection = database[FAILED_CALLS]
         self._patience = patience
@@ -34,26 +41,53 @@ class MongoFailedCallStore:
         await self.keep_all([failed])
 
     async def keep_all(self, failed: Sequence[FailedCall]) -> None:
-        """Return when all of them are stored."""
-        writes = [
-            ReplaceOne(
-                {"_id": call.id}, {"params": dict(call.params), **call.values()}, upsert=True
-            )
-            for call in failed
-        ]
-        if writes:
-            await self._patience.repeat(lambda: self._collection.bulk_write(writes, ordered=False))
+        """Return when all of *failed* are stored, by one bulk write."""
+        if failed:
+            await self._patience.repeat(lambda: self._upsert(failed))
 
     async def list(self) -> AsyncIterator[FailedCall]:
-        """Iterate over what is kept, the oldest first."""
-        async for document in self._collection.find(sort=[("at", ASCENDING)]):
-            del document["_id"]
-            yield FailedCall(**document)
+        """Iterate over what is kept, the oldest first.
 
-    async def remove(self, failed: Iterable[FailedCall]) -> None:
+        A page is a query of its own, so that what is done with the calls may take hours: a cursor
+        of the server's would have ended.
+        """
+        self.unreadable = 0
+        last_at, passed = _BEGINNING, list[Any]()
+        while page := await self._page(last_at, passed):
+            for document in page:
+                if document["at"] != last_at:
+                    last_at, passed = document["at"], []
+                passed.append(document.pop("_id"))
+                try:
+                    failed = FailedCall.from_values(document)
+                except ValueError:
+                    self.unreadable += 1
+                else:
+                    yield failed
+
+    async def remove(self, failed: Sequence[FailedCall]) -> None:
         """Forget these."""
-        await self._collection.delete_many({"_id": {"$in": [call.id for call in failed]}})
+        ids = [call.id for call in failed]
+        for start in range(0, len(ids), _PAGE):
+            await self._collection.delete_many({"_id": {"$in": ids[start : start + _PAGE]}})
 
     async def close(self) -> None:
         """Close the connections."""
         await self._database.client.close()
+
+    async def _page(self, last_at: datetime, passed: Sequence[Any]) -> Sequence[dict[str, Any]]:
+        """Return the next ones after those that have *passed*, the last of them at *last_at*."""
+        query = {"at": {"$gte": last_at}, "_id": {"$nin": passed}}
+        found = self._collection.find(query, sort=[("at", ASCENDING)], limit=_PAGE)
+        return await found.to_list()
+
+    async def _upsert(self, failed: Sequence[FailedCall]) -> None:
+        documents = {call.id: {**call.values(), "params": dict(call.params)} for call in failed}
+        upserts = [
+            ReplaceOne({"_id": id_}, document, upsert=True) for id_, document in documents.items()
+        ]
+        try:
+            await self._collection.bulk_write(upserts, ordered=False)
+        except BulkWriteError as error:
+            if not only_duplicates(error):  # of the same call, which somebody keeps meanwhile
+                raise

@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
 from ali1688_spider.gateway.backoff import Backoff
-from ali1688_spider.storage.errors import StoreUnavailableError, explain, is_outage
+from ali1688_spider.storage.errors import StoreUnavailableError, explain, is_outage, severity
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -26,7 +26,7 @@ class Patience:
     """Repeats operations until the database answers; many may wait at the same time.
 
     The waits grow with full jitter, so that the workers of a cluster do not come back all at once.
-    One warning says that the database went, one line that it is back.
+    One line says that the database went, an ERROR when a person has to act; one that it is back.
 
     Args:
         closing: Tells whether the program wants to end. From then on operations are repeated for
@@ -49,6 +49,7 @@ class Patience:
         self._backoff = backoff or Backoff(base=0.1, cap=5.0)
         self._give_up_after = give_up_after
         self._away_since: float | None = None
+        self._logged = logging.NOTSET
         self._deadline: float | None = None
 
     async def repeat(self, operation: Callable[[], Awaitable[_Result]]) -> _Result:
@@ -90,15 +91,18 @@ class Patience:
         if self._deadline is None:
             self._deadline = now + self._give_up_after
         if now >= self._deadline:
-            raise StoreUnavailableError("the database stayed away while the crawl was closing")
+            raise StoreUnavailableError("MongoDB stayed away while the crawl was closing")
 
     def _note_away(self, error: Exception) -> None:
         if self._away_since is None:
             self._away_since = time.monotonic()
-            logger.warning("Storing waits; nothing is lost. %s", explain(error))
+        level = severity(error)
+        if level > self._logged:
+            self._logged = level
+            logger.log(level, "Storing waits; nothing is lost. %s", explain(error))
 
     def _note_back(self) -> None:
         if self._away_since is not None:
             seconds = time.monotonic() - self._away_since
-            self._away_since = None
+            self._away_since, self._logged = None, logging.NOTSET
             logger.info("Storing goes on after %.1f seconds.", seconds)

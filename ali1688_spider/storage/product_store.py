@@ -16,7 +16,12 @@ from bson.errors import BSONError
 from pymongo import InsertOne, WriteConcern
 from pymongo.errors import BulkWriteError, PyMongoError
 
-from ali1688_spider.storage.errors import DUPLICATE_KEY, DocumentRefusedError, is_outage
+from ali1688_spider.storage.errors import (
+    DUPLICATE_KEY,
+    DocumentRefusedError,
+    is_document_code,
+    is_outage,
+)
 from ali1688_spider.storage.outbox import PRODUCTS, Outbox
 from ali1688_spider.storage.write import READ, Step, Write, next_step
 
@@ -80,11 +85,18 @@ class ProductStore:
         steps = list(_next_steps(writes, stored))
         done = [step for step in steps if step.operation is None]
         to_write = [step for step in steps if step.operation is not None]
-        done += await _write(self._products, [step for step in to_write if not step.only_seen])
-        done += await _write(self._seen, [step for step in to_write if step.only_seen])
+        applied, outage = await _write(
+            self._products, [step for step in to_write if not step.only_seen]
+        )
+        seen, outage_of_seen = await _write(
+            self._seen, [step for step in to_write if step.only_seen]
+        )
+        done += applied + seen
         await self._outbox.publish([step.pending for step in done if step.pending.documents])
         for step in done:
             step.write.settled = True
+        if waiting := outage or outage_of_seen:
+            raise waiting
 
     async def _read(self, product_ids: list[int]) -> dict[int, Mapping[str, Any]]:
         whole = len(product_ids) + 1  # more than there can be, so that one answer holds all
@@ -92,28 +104,44 @@ class ProductStore:
         return {document["_id"]: document for document in await found.to_list()}
 
 
-async def _write(products: Collection, steps: list[Step]) -> list[Step]:
-    """Write; return the steps that are known to have applied."""
+async def _write(
+    products: Collection, steps: list[Step]
+) -> tuple[list[Step], BulkWriteError | None]:
+    """Write; return the steps that are known to have applied, and why others have to wait."""
     if not steps:
-        return []
+        return [], None
     # The driver's types know no raw documents beside dicts.
     operations: list[Any] = [step.operation for step in steps if step.operation is not None]
-    failures: dict[int, Mapping[str, Any]] = {}
     try:
         result = await products.bulk_write(operations, ordered=False)
-        matched = result.matched_count
     except BulkWriteError as error:
-        if is_outage(error):
+        if error.details.get("writeConcernErrors"):  # what applied is not safe yet
             raise
         failures = {failure["index"]: failure for failure in error.details["writeErrors"]}
-        matched = error.details["nMatched"]
-    for index, failure in failures.items():
-        if not _lost_race(failure):
-            reason = f"MongoDB refuses it: {failure.get('errmsg')}"
-            steps[index].write.refuse(DocumentRefusedError(reason))
+        applied = _applied(steps, error.details["nMatched"], failures)
+        waiting = _refuse_or_wait(steps, failures)
+        return applied, error if waiting else None
+    return _applied(steps, result.matched_count, {}), None
+
+
+def _applied(steps: list[Step], matched: int, failures: Mapping[int, Any]) -> list[Step]:
     tried = [step for index, step in enumerate(steps) if index not in failures]
     inserted = [step for step in tried if isinstance(step.operation, InsertOne)]
     return tried if matched == len(tried) - len(inserted) else inserted
+
+
+def _refuse_or_wait(steps: list[Step], failures: Mapping[int, Mapping[str, Any]]) -> bool:
+    """Refuse the documents whose own the failure is; return whether others have to wait."""
+    waiting = False
+    for index, failure in failures.items():
+        if _lost_race(failure):
+            continue
+        if is_document_code(failure["code"]):
+            reason = f"MongoDB refuses it: {failure.get('errmsg')}"
+            steps[index].write.refuse(DocumentRefusedError(reason))
+        else:
+            waiting = True
+    return waiting
 
 
 def _oldest_of_each_product(writes: Iterable[Write]) -> list[Write]:

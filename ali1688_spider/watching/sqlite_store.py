@@ -7,6 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from ali1688_spider.private_files import make_private_database
 from ali1688_spider.watching.store import Entry
 from ali1688_spider.watching.totals import Totals, differences
 
@@ -39,7 +40,7 @@ class SqliteWatchStore:
     """A SQLite file; it also knows when each product is due."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_database(path)
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
         # Nothing is lost when the process is killed; when the machine dies, the last moments, and a

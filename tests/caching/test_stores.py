@@ -76,3 +76,15 @@ def test_the_key_of_a_call() -> None:
     ]
     assert len({key, *others}) == 5
     assert key.isalnum()
+
+
+def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "ali1688"
+    folder.mkdir(mode=0o755)
+    for name in ("cache.sqlite", "cache.sqlite-wal", "cache.sqlite-shm"):
+        (folder / name).touch(mode=0o644)
+    with closing(DiskAnswerStore(folder / "cache.sqlite")) as store:
+        store.put_many({"a": b"1"}, HOUR)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert modes == dict.fromkeys(("cache.sqlite", "cache.sqlite-wal", "cache.sqlite-shm"), 0o600)
+    assert folder.stat().st_mode & 0o777 == 0o700

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).parents[2]
 COUNT = 400
+BATCH = 500
+APP_NAME = "ali1688-spider"
 
 
 class Crawl:
@@ -39,6 +41,16 @@ class Crawl:
             env={**os.environ, "PYTHONPATH": str(PROJECT)},
         )
 
+    def read_until(self, text: str) -> str:
+        """Return what the log says up to the line with *text*."""
+        assert self.process.stderr is not None
+        log = ""
+        while text not in log:
+            line = self.process.stderr.readline()
+            assert line, log
+            log += line
+        return log
+
     def end(self) -> tuple[dict[str, Any], str]:
         """Return the statistics and the log."""
         output, log = self.process.communicate(timeout=60)
@@ -52,7 +64,8 @@ def mongo(tmp_path: Path) -> Iterator[Callable[[], Server]]:
     servers: list[Server] = []
 
     def start() -> Server:
-        servers.append(start_mongo(tmp_path / "mongo", port=port))
+        folder = tmp_path / "mongo"
+        servers.append(start_mongo(folder, port=port, arguments=["--enable-test-commands"]))
         return servers[-1]
 
     yield start
@@ -84,6 +97,36 @@ def test_a_database_killed_in_mid_crawl_loses_nothing(mongo: Callable[[], Server
     assert log.count("Storing waits; nothing is lost. MongoDB does not answer") <= 1
 
 
+@pytest.mark.parametrize(
+    ("code", "explanation"),
+    [
+        (1, "MongoDB fails within itself: its log and its disk say more"),
+        (14031, "MongoDB's disk is full: make room on it"),
+        (987654, "MongoDB refuses an operation"),
+    ],
+)
+def test_a_database_that_takes_nothing_for_a_while_loses_nothing(
+    mongo: Callable[[], Server], code: int, explanation: str
+) -> None:
+    server = mongo()
+    crawl = Crawl(server.url)
+    wait_for_products(server, COUNT // 8)
+    with pymongo.MongoClient[dict[str, Any]](server.url) as client:
+        fail = {"failCommands": ["insert", "update"], "errorCode": code, "appName": APP_NAME}
+        client.admin.command("configureFailPoint", "failCommand", mode="alwaysOn", data=fail)
+        stored = products(server)
+        waited_for = crawl.read_until("ERROR: Storing waits; nothing is lost.")
+        assert products(server) <= stored + BATCH
+        client.admin.command("configureFailPoint", "failCommand", mode="off")
+    stats, log = crawl.end()
+    assert products(server) == COUNT
+    assert stats["ali1688/items/stored"] == COUNT
+    assert stats["ali1688/storage/waits"] >= 1
+    assert stats["finish_reason"] == "finished"
+    assert "Traceback" not in waited_for + log
+    assert (waited_for + log).count(f"Storing waits; nothing is lost. {explanation} (") == 1
+
+
 def test_a_crawl_that_has_to_end_meanwhile_gives_up(mongo: Callable[[], Server]) -> None:
     server = mongo()
     crawl = Crawl(server.url)
@@ -94,7 +137,7 @@ def test_a_crawl_that_has_to_end_meanwhile_gives_up(mongo: Callable[[], Server])
     assert stats["finish_reason"] == "shutdown"
     assert log.count("Storing waits; nothing is lost. MongoDB does not answer") == 1
     server = mongo()
-    lost = log.count("StoreUnavailableError: the database stayed away while the crawl was closing")
+    lost = log.count("StoreUnavailableError: MongoDB stayed away while the crawl was closing")
     assert lost >= 1
     assert products(server) == stats["item_scraped_count"]
 

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
-from redis.asyncio import Redis
+from redis import Redis
 from scrapy.settings import Settings
 
 from ali1688_spider.configuration import Configuration
@@ -16,7 +16,9 @@ from ali1688_spider.storage.errors import StoreUnavailableError
 from ali1688_spider.storage.failed_call import FailedCall
 from ali1688_spider.storage.failed_calls import failed_call_store
 from ali1688_spider.storage.file_failed_calls import FileFailedCallStore
-from ali1688_spider.storage.redis_failed_calls import RedisFailedCallStore
+from ali1688_spider.storage.mongo_failed_calls import MongoFailedCallStore
+from ali1688_spider.storage.redis_failed_calls import KEY, RedisFailedCallStore
+from tests.full_disk import largest_file
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -49,18 +51,20 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     settings = Settings({"ALI1688_APP_KEY": "1000000", "ALI1688_APP_SECRET": "test123"})
     settings.setmodule("ali1688_spider.settings", priority="default")
     configuration = replace(Configuration.from_settings(settings), mongo_uri="", redis_url="")
+    redis = None
     if request.param == "redis":
-        redis_url = request.getfixturevalue("redis_url")
-        configuration = replace(configuration, redis_url=redis_url)
+        redis = Redis.from_url(request.getfixturevalue("redis_url"))
     if request.param == "mongo":
         configuration = replace(
             configuration,
             mongo_uri=request.getfixturevalue("mongo_uri"),
             mongo_database=request.getfixturevalue("mongo_database"),
         )
-    store = failed_call_store(configuration, folder=tmp_path / "ali1688")
+    store = failed_call_store(configuration, redis, folder=tmp_path / "ali1688")
     yield store
     await store.close()
+    if redis is not None:
+        redis.close()
 
 
 async def kept(store: FailedCallStore) -> list[FailedCall]:
@@ -88,25 +92,74 @@ async def test_keeping_at_the_same_time(store: FailedCallStore) -> None:
     assert sorted(int(failed.call) for failed in await kept(store)) == list(range(10))
 
 
-def replace_call(failed: FailedCall, call: str) -> FailedCall:
-    return FailedCall(**{**failed.values(), "call": call})
+async def test_keeping_many_at_once(store: FailedCallStore) -> None:
+    await store.keep_all([])
+    assert await kept(store) == []
+    calls = [replace_call(FAILED, str(number)) for number in range(300)]
+    await store.keep_all([*calls, *calls[:10]])
+    await store.keep_all(calls[-10:])
+    assert sorted(int(failed.call) for failed in await kept(store)) == list(range(300))
+
+
+async def test_removing_while_they_are_listed(store: FailedCallStore) -> None:
+    # Some thousand at the same millisecond, as a worker keeps what is malformed.
+    calls = [
+        replace_call(FAILED, str(number), at=FAILED.at + timedelta(seconds=max(0, number - 1300)))
+        for number in range(2300)
+    ]
+    await store.keep_all(calls)
+    seen: list[FailedCall] = []
+    async for failed in store.list():
+        seen.append(failed)
+        if len(seen) % 100 == 0:
+            await store.remove(seen[-50:])
+    assert sorted(int(failed.call) for failed in seen) == list(range(2300))
+    assert len(await kept(store)) == 1150
+
+
+def replace_call(failed: FailedCall, call: str, **values: Any) -> FailedCall:
+    return FailedCall(**{**failed.values(), "call": call, **values})
+
+
+async def test_what_cannot_be_read_is_counted_and_stays(store: FailedCallStore) -> None:
+    await store.keep_all([FAILED, MALFORMED])
+    texts = [b"\xff\x00", b"[]", b'{"at": "2026-11-23T12:00:00"}', b'{"at": 1}', b"[" * 99_999]
+    match store:
+        case FileFailedCallStore():
+            half = FAILED.to_json().encode()[:70]  # a crash in the midst of writing
+            store._path.write_bytes(b"\n".join([store._path.read_bytes(), *texts, half]))
+        case RedisFailedCallStore():
+            store._redis.zadd(KEY, {text: float(number) for number, text in enumerate(texts)})
+        case MongoFailedCallStore():
+            at = FAILED.at
+            await store._collection.insert_many(
+                [{"at": at}, {**FAILED.values(), "spam": 1}, {**FAILED.values(), "call": 7}]
+            )
+    another = replace_call(FAILED, "another", at=MALFORMED.at + timedelta(seconds=1))
+    await store.keep(another)
+    assert await kept(store) == [FAILED, MALFORMED, another]
+    unreadable = store.unreadable
+    assert unreadable >= 3
+    await store.remove([FAILED, another])
+    assert await kept(store) == [MALFORMED]
+    assert store.unreadable == unreadable
 
 
 async def test_redis_forgets_the_oldest(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    store = RedisFailedCallStore(Redis.from_url(redis_url), most=1)
-    await store.keep(FAILED)
-    assert caplog.messages == []
-    await store.keep(MALFORMED)
-    assert await kept(store) == [MALFORMED]
+    with Redis.from_url(redis_url) as redis:
+        store = RedisFailedCallStore(redis, most=1)
+        await store.keep(FAILED)
+        assert caplog.messages == []
+        await store.keep(MALFORMED)
+        assert await kept(store) == [MALFORMED]
     assert caplog.messages == ["More than 1 calls have failed; the oldest is forgotten"]
-    await store.close()
 
 
 async def test_redis_away() -> None:
-    store = RedisFailedCallStore(Redis.from_url(f"redis://127.0.0.1:{free_port()}"))
-    with pytest.raises(StoreUnavailableError, match=r"^Redis does not answer"):
-        await store.keep(FAILED)
-    await store.close()
+    with Redis.from_url(f"redis://127.0.0.1:{free_port()}") as redis:
+        store = RedisFailedCallStore(redis)
+        with pytest.raises(StoreUnavailableError, match=r"^Redis does not answer"):
+            await store.keep(FAILED)
 
 
 async def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
@@ -114,3 +167,34 @@ async def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     store = FileFailedCallStore(tmp_path / "in_the_way")
     with pytest.raises(StoreUnavailableError, match="cannot be written"):
         await store.keep(FAILED)
+
+
+async def test_a_full_disk_tears_no_line(tmp_path: Path) -> None:
+    store = FileFailedCallStore(tmp_path)
+    await store.keep(FAILED)
+    with largest_file(len(FAILED.to_json()) + 100):
+        with pytest.raises(StoreUnavailableError, match="cannot be written"):
+            await store.keep(MALFORMED)
+        with pytest.raises(StoreUnavailableError, match="cannot be written"):
+            await store.keep_all([FAILED] * 100)
+    assert await kept(store) == [FAILED]
+    assert store.unreadable == 0
+
+
+async def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "ali1688"
+    folder.mkdir(mode=0o755)
+    file = folder / "failed_calls.jsonl"
+    file.touch(mode=0o644)
+    store = FileFailedCallStore(folder)
+    for change in (store.keep_all, store.remove):
+        await change([FAILED])
+        assert {path.name: mode(path) for path in folder.iterdir()} == {
+            "failed_calls.jsonl": 0o600,
+            "failed_calls.lock": 0o600,
+        }
+    assert mode(folder) == 0o700
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777

@@ -6,7 +6,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import bson
+import pytest
 from bson import Decimal128
+from pymongo import InsertOne
+from pymongo.errors import BulkWriteError
 
 from ali1688_spider.storage.change import Change
 from ali1688_spider.storage.outbox import Outbox
@@ -179,6 +182,71 @@ async def test_a_document_that_the_server_refuses_is_refused_alone(database: Dat
     assert "validation" in str(refused.refusal)
     stocks = {product["_id"]: product["stock"] async for product in database["products"].find()}
     assert stocks == {1: 2, 3: 3}
+
+
+class FullDisk:
+    """A collection on whose disk the products with these ids find no room, the first times."""
+
+    def __init__(self, collection: Any, ids: set[int], times: int) -> None:
+        self._collection = collection
+        self._ids = ids
+        self._times = times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._collection, name)
+
+    async def bulk_write(self, operations: list[Any], *, ordered: bool) -> Any:
+        if not self._times:
+            return await self._collection.bulk_write(operations, ordered=ordered)
+        self._times -= 1
+        refused = [i for i, each in enumerate(operations) if self._id(each) in self._ids]
+        done = [each for i, each in enumerate(operations) if i not in refused]
+        details: dict[str, Any] = {"nMatched": 0, "writeConcernErrors": [], "writeErrors": []}
+        try:
+            if done:
+                result = await self._collection.bulk_write(done, ordered=ordered)
+                details["nMatched"] = result.matched_count
+        except BulkWriteError as error:
+            details |= error.details
+            for failure in details["writeErrors"]:
+                failure["index"] = operations.index(done[failure["index"]])
+        details["writeErrors"] += [
+            {"index": index, "code": 14031, "errmsg": "No space left on device"}
+            for index in refused
+        ]
+        raise BulkWriteError(details)
+
+    def _id(self, operation: Any) -> int:
+        if isinstance(operation, InsertOne):
+            document: Any = operation._doc
+            return int(document["_id"])
+        return int(operation._filter["_id"])
+
+
+async def test_what_finds_no_room_waits_and_the_others_of_its_batch_do_not(
+    database: Database,
+) -> None:
+    await database.create_collection("products", validator={"stock": {"$type": "int"}})
+    await store(database, observation(1, 0, stock=1), observation(4, 0, stock=1))
+    products = ProductStore(database, Outbox(database))
+    full: Any = FullDisk(products._products, {2, 4}, times=2)
+    products._products = full
+    writes = [
+        Write(observation(1, 60, stock=2)),
+        Write(observation(2, 60, stock=2)),
+        Write(observation(3, 60, stock="many")),
+        Write(observation(4, 60, stock=2)),
+    ]
+    for _ in range(2):
+        with pytest.raises(BulkWriteError):
+            await products.store(writes)
+        assert [write.settled for write in writes] == [True, False, True, False]
+        assert "validation" in str(writes[2].refusal)
+        assert await database["product_changes"].count_documents({}) == 1
+    await products.store(writes)
+    assert [write.outcome for write in writes if not write.refusal] == ["changed", "new", "changed"]
+    assert await database["product_changes"].count_documents({}) == 2
+    assert await database["products"].count_documents({"stock": 2}) == 3
 
 
 async def test_a_conflict_of_a_users_own_unique_index_is_refused(database: Database) -> None:

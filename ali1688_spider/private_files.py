@@ -1,0 +1,71 @@
+"""Files and folders that nobody but their owner can read."""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+_SIDE_FILES = ("", "-wal", "-shm", "-journal")
+
+
+def make_private(folder: Path) -> None:
+    """Make *folder* and those above it; give it mode 700, also when it was there already.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _close_to_others(folder)
+
+
+@contextmanager
+def open_private(path: Path) -> Iterator[int]:
+    """Open a file for reading and writing with mode 600, also when it was there already.
+
+    Yields:
+        Its descriptor.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        _close_to_others(path)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def make_private_database(path: Path) -> None:
+    """Give a SQLite file, and what SQLite keeps beside it, mode 600; its folder mode 700.
+
+    Files that SQLite makes beside it later get the mode of the file itself.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    make_private(path.parent)
+    # Not opened here: closing it would end the locks of other connections of this process.
+    path.touch(mode=0o600)
+    for suffix in _SIDE_FILES:
+        side_file = path.with_name(path.name + suffix)
+        if side_file.exists():
+            _close_to_others(side_file)
+
+
+def _close_to_others(path: Path) -> None:
+    mode = path.stat().st_mode
+    if not mode & 0o077:
+        return
+    try:
+        path.chmod(mode & 0o700)
+    except PermissionError:
+        logger.warning("Others can read %s, which belongs to another user", path)

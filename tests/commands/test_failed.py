@@ -1,0 +1,134 @@
+"""``scrapy failed`` with more calls than it takes at once."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from redis import Redis
+from scrapy.cmdline import execute
+from scrapy.settings import Settings
+
+from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.scheduling.keys import QUEUE_KEY
+from ali1688_spider.scheduling.producers import QueueName
+from ali1688_spider.scheduling.queue import LeaseQueue
+from ali1688_spider.storage.failed_call import FailedCall
+from ali1688_spider.storage.redis_failed_calls import RedisFailedCallStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+FIRST = 610_000_000_001
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def failed(redis_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+    """Runs the command in a folder of its own, five calls at once, and returns its exit code."""
+    monkeypatch.setenv("SCRAPY_SETTINGS_MODULE", "ali1688_spider.settings")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ali1688_spider.commands.failed.AT_ONCE", 5)
+
+    def run(*arguments: str) -> int:
+        settings = Settings({"COMMANDS_MODULE": "ali1688_spider.commands.failed"})
+        given = {"REDIS_URL": redis_url, "ALI1688_APP_KEY": "1", "ALI1688_APP_SECRET": "x"}
+        options = [part for name in given for part in ("-s", f"{name}={given[name]}")]
+        with pytest.raises(SystemExit) as stopped:
+            execute(["scrapy", "failed", *options, *arguments], settings)
+        assert isinstance(stopped.value.code, int)
+        return stopped.value.code
+
+    return run
+
+
+def fail(redis: Redis, spider: str, numbers: range, **values: str) -> None:
+    calls = [
+        FailedCall(
+            spider=spider,
+            call=values.get("call", ApiCall.product(FIRST + number).encode()),
+            api=values.get("api", "alibaba.product.get"),
+            params={"product_id": FIRST + number},
+            error="isp.remote-service-timeout",
+            attempts=5,
+            at=NOON + timedelta(seconds=number),
+        )
+        for number in numbers
+    ]
+    asyncio.run(RedisFailedCallStore(redis).keep_all(calls))
+
+
+def queued(redis: Redis, spider: str) -> int:
+    return LeaseQueue(redis, QueueName(spider), QUEUE_KEY).counts().ready
+
+
+def test_the_oldest_are_shown_and_all_are_counted(
+    failed: Callable[..., int], redis: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail(redis, "product", range(250))
+    redis.zadd("ali1688:failed_calls", {"half a li": 1})
+    assert failed("list", "--limit", "3") == 0
+    out = capsys.readouterr().out
+    assert "250 calls were given up" in out
+    assert [str(FIRST + number) in out for number in range(5)] == [True] * 3 + [False] * 2
+    assert "These are the oldest 3; --limit N shows more." in out
+    assert out.endswith("1 entries cannot be read; they are left as they are.\n")
+    assert failed("list") == 0
+    assert "These are the oldest 100; --limit N shows more." in capsys.readouterr().out
+    assert failed("list", "--limit", "0") == 1
+    assert capsys.readouterr().err == "Error: --limit is below 1: say how many calls at most.\n"
+
+
+def test_all_are_queued_in_portions(
+    failed: Callable[..., int], redis: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail(redis, "product", range(23))
+    fail(redis, "search", range(23, 30))
+    fail(redis, "product", range(30, 32), call="spam", api="")
+    redis.zadd("ali1688:failed_calls", {"half a li": 1})
+    assert failed("retry") == 0
+    assert capsys.readouterr().out == (
+        "2 are messages that ask for no call; they stay listed.\n"
+        "1 entries cannot be read; they are left as they are.\n"
+        "30 calls queued again.\n"
+    )
+    assert (queued(redis, "product"), queued(redis, "search")) == (23, 7)
+    assert redis.zcard("ali1688:failed_calls") == 3
+    assert failed("retry") == 0
+    assert capsys.readouterr().out.startswith("There is no call to try again.\n")
+
+
+def test_what_is_queued_before_an_interruption_is_listed_no_longer(
+    failed: Callable[..., int], redis: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail(redis, "product", range(12))
+    fail(redis, "search", range(12, 24))
+    redis.set("{search:start_urls}:requests", "of another type")
+    assert failed("retry") == 1
+    out, error = capsys.readouterr()
+    assert out == "10 calls queued again.\n"
+    assert error.startswith("Error: Redis does not answer (")
+    assert queued(redis, "product") == 10
+    redis.delete("{search:start_urls}:requests")
+    assert failed("retry") == 0
+    assert capsys.readouterr().out == "14 calls queued again.\n"
+    assert (queued(redis, "product"), queued(redis, "search")) == (12, 12)
+    assert redis.zcard("ali1688:failed_calls") == 0
+
+
+def test_only_so_many(failed: Callable[..., int], redis: Redis) -> None:
+    fail(redis, "product", range(3), call="spam", api="")
+    fail(redis, "search", range(3, 6))
+    fail(redis, "product", range(6, 20))
+    assert failed("retry", "--spider", "product", "--limit", "7") == 0
+    assert (queued(redis, "product"), queued(redis, "search")) == (7, 0)
+    assert redis.zcard("ali1688:failed_calls") == 13
