@@ -143,6 +143,7 @@ EXTENSIONS = {
     "ali1688_spider.extensions.progress.Progress": 0,
     "ali1688_spider.extensions.crawl_record.CrawlRecord": 0,
     "ali1688_spider.extensions.freshness.Freshness": 0,
+    "ali1688_spider.extensions.stats_file.StatsFile": 0,
 }
 
 # Feeds

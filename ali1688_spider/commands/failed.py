@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from scrapy.settings import SETTINGS_PRIORITIES
 from scrapy_redis import connection
 
 from ali1688_spider.account import data_folder
+from ali1688_spider.closing import INCOMPLETE
 from ali1688_spider.configuration import Configuration
 from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
 from ali1688_spider.gateway.calls import ApiCall
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from ali1688_spider.storage.failed_call import FailedCall, FailedCallStore
 
 ACTIONS = ("list", "retry")
+WORK_DONE = ("finished", INCOMPLETE)
 LISTED = 100
 AT_ONCE = 5000
 """Calls that are queued, or made by one crawl, before they are listed no longer."""
@@ -172,14 +175,24 @@ class Command(ProjectCommand):
             calls = dict.fromkeys(call.call for call in failed)  # one may have failed repeatedly
             calls_file.write_text("".join(f"{call}\n" for call in calls), encoding="utf-8")
             command = [sys.executable, "-m", "scrapy", "crawl", failed[0].spider]
+            stats_file = Path(folder, "stats")
             command += ["-a", f"calls_file={calls_file}"]
+            command += ["-s", f"ALI1688_STATS_FILE={stats_file}"]
             if output:
                 command += ["-o", output]
             for name, setting in self.settings.attributes.items():
                 if setting.priority >= SETTINGS_PRIORITIES["cmdline"]:
                     command += ["-s", f"{name}={setting.value}"]
-            if subprocess.run(command, check=False).returncode:  # noqa: S603  # our own program
+            subprocess.run(command, check=False)  # noqa: S603  # our own program
+            if _close_reason(stats_file) not in WORK_DONE:
                 raise ConfigurationError("the crawl ended early, see above; the calls stay listed")
+
+
+def _close_reason(stats_file: Path) -> str:
+    """Return why a crawl ended; empty when it did not even begin."""
+    if not stats_file.exists():
+        return ""
+    return str(json.loads(stats_file.read_text(encoding="utf-8"))["finish_reason"])
 
 
 def _decoded(failed: FailedCall) -> ApiCall | None:
