@@ -6,17 +6,16 @@ it with XREAD, or share the work in a consumer group with XREADGROUP and XACK.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError, TimeoutError  # noqa: A004  # Redis's own
 
 from ali1688_spider.storage.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from redis.asyncio import Redis
 
     from ali1688_spider.storage.change import Change
 
@@ -29,13 +28,15 @@ _CHANGES_PER_CALL = 200
 
 # A change that comes again, after a crash in mid-delivery, is found among the remembered ids. They
 # reach back as far as the stream does, so a change is in the stream once as long as it is in it.
+# It is remembered last: if the stream refuses it, it comes again.
 _ADD_NEW = """
 local now = redis.call('TIME')
 local moment = now[1] * 1000000 + now[2]
 local length = tonumber(ARGV[1])
 for i = 2, #ARGV, 2 do
-    if redis.call('ZADD', KEYS[2], 'NX', moment + i, ARGV[i]) == 1 then
+    if not redis.call('ZSCORE', KEYS[2], ARGV[i]) then
         redis.call('XADD', KEYS[1], 'MAXLEN', '~', length, '*', 'change', ARGV[i + 1])
+        redis.call('ZADD', KEYS[2], moment + i, ARGV[i])
     end
 end
 redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -length - 1)
@@ -46,11 +47,11 @@ class RedisStream:
     """Appends changes to the stream ``ali1688:changes``, each one once.
 
     Args:
-        redis: The client; whoever made it closes it.
+        redis: A blocking client, as scrapy-redis makes it; who made it closes it.
         length: About how many entries the stream keeps; the oldest go first.
     """
 
-    def __init__(self, redis: Redis, *, length: int = LENGTH) -> None:
+    def __init__(self, redis: Any, *, length: int = LENGTH) -> None:
         self._add_new = redis.register_script(_ADD_NEW)
         self._length = length
 
@@ -58,17 +59,22 @@ class RedisStream:
         """Append those of *changes* that are not in the stream yet.
 
         Raises:
-            StoreUnavailableError: Redis does not answer.
+            StoreUnavailableError: Redis does not take them.
         """
         for start in range(0, len(changes), _CHANGES_PER_CALL):
             arguments: list[str | int] = [self._length]
             for change in changes[start : start + _CHANGES_PER_CALL]:
                 arguments += [change.id, _to_json(change)]
             try:
-                await self._add_new(keys=[STREAM, REMEMBERED], args=arguments)
+                await asyncio.to_thread(self._add_new, keys=[STREAM, REMEMBERED], args=arguments)
+            except (ConnectionError, TimeoutError) as error:
+                raise StoreUnavailableError(
+                    f"Redis does not answer ({error}): start it, or correct REDIS_URL"
+                ) from error
             except RedisError as error:
                 raise StoreUnavailableError(
-                    f"Redis takes no changes ({error}): start it, or correct REDIS_URL"
+                    f"Redis refuses the key {STREAM} or {REMEMBERED} ({error}): see to them",
+                    refused=True,
                 ) from error
 
 

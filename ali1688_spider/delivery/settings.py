@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from yarl import URL
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.storage.change import FIELDS, Field
 
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
+
+_OF_ADDRESSES = set("0123456789.")
+_NOT_IN_HOSTS = set("%, \0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +47,8 @@ class DeliverySettings:
         secret = str(settings.get("ALI1688_WEBHOOK_SECRET") or "")
         if url and not _is_url(url):
             raise ConfigurationError(
-                "ALI1688_WEBHOOK_URL is no such address: begin it with https://, or leave it empty"
+                "ALI1688_WEBHOOK_URL is not an address that can be reached: "
+                "begin it with https:// and a host name, or leave it empty"
             )
         if url and not secret:
             raise ConfigurationError(
@@ -59,9 +66,14 @@ class DeliverySettings:
 def _is_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        host = URL(text).raw_host or ""
+        host.encode("idna")  # as the resolver will: a label may be empty, or too long
+        if set(host) <= _OF_ADDRESSES:
+            ip_address(host)
     except ValueError:
         return False
+    is_name = not set(host) & _NOT_IN_HOSTS
+    return parts.scheme in {"http", "https"} and bool(host) and is_name and parts.port != 0
 
 
 def _fields(text: str) -> tuple[Field, ...]:

@@ -7,9 +7,11 @@ import contextlib
 import json
 import logging
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import aiohttp
+from pymongo.errors import PyMongoError
 
 from ali1688_spider.delivery.signature import (
     DELIVERY_HEADER,
@@ -18,20 +20,20 @@ from ali1688_spider.delivery.signature import (
     signature,
 )
 from ali1688_spider.gateway.backoff import Backoff
-from ali1688_spider.storage.errors import StoreUnavailableError
+from ali1688_spider.storage.errors import explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ali1688_spider.delivery.webhook_outbox import Delivery, WebhookOutbox
     from ali1688_spider.storage.change import Change
-    from ali1688_spider.storage.patience import Patience
 
 logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 10.0
 CLOSE_SECONDS = 10.0
 POLL_SECONDS = 15.0
+SHORTEST_WAIT = 0.001
 
 
 class Webhook:
@@ -39,13 +41,15 @@ class Webhook:
 
     The crawl only lets changes wait in the outbox; a task of its own sends them, one delivery at a
     time. What does not answer 2xx is tried again, for as long as it takes, in later crawls too. A
-    delivery whose answer was lost comes again, so a receiver remembers the ids of changes.
+    delivery whose answer was lost comes again, so a receiver remembers the ids of changes. A change
+    never comes before an older one of the same product has arrived.
+
+    The proxy of the environment (``https_proxy``, ``no_proxy``) is used.
 
     Args:
         url: Where the changes go.
         secret: Signs the deliveries.
         outbox: Where changes wait.
-        patience: Waits for the database when it is away.
         count: Called with ``delivered`` or ``failed`` and how many changes, for statistics.
         backoff: How long to wait after a failure.
         close_seconds: How long :meth:`close` goes on sending.
@@ -56,7 +60,6 @@ class Webhook:
         url: str,
         secret: str,
         outbox: WebhookOutbox,
-        patience: Patience,
         *,
         count: Callable[[str, int], object] = lambda _name, _number: None,
         backoff: Backoff | None = None,
@@ -65,23 +68,29 @@ class Webhook:
         self._url = url
         self._secret = secret
         self._outbox = outbox
-        self._patience = patience
         self._count = count
         self._backoff = backoff or Backoff(base=1.0, cap=600.0)
         self._close_seconds = close_seconds
         self._new = asyncio.Event()
         self._closing = asyncio.Event()
         self._failures = 0
+        self._preparing = asyncio.Lock()
+        self._has_indexes = False
+        self._arrived: Delivery | None = None
         self._sender: asyncio.Task[None] | None = None
 
     async def deliver(self, changes: Sequence[Change]) -> None:
-        """Let *changes* wait for being sent."""
+        """Let *changes* wait for being sent.
+
+        Raises:
+            PyMongoError: They cannot wait in the outbox.
+        """
+        await self._prepare()
         await self._outbox.add(changes)
         self._new.set()
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Begin to send what waits, that of earlier crawls too."""
-        await self._outbox.ensure_indexes()
         self._sender = asyncio.create_task(self._send_all())
 
     async def close(self) -> None:
@@ -92,37 +101,66 @@ class Webhook:
         self._new.set()
         await asyncio.wait({self._sender}, timeout=self._close_seconds)
         self._sender.cancel()
-        with contextlib.suppress(asyncio.CancelledError, StoreUnavailableError):
+        with contextlib.suppress(asyncio.CancelledError):
             await self._sender
 
     async def _send_all(self) -> None:
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
+        async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
             while not (self._closing.is_set() and self._failures):
                 self._new.clear()
-                delivery = await self._patience.repeat(self._outbox.claim)
-                if delivery is not None:
-                    await self._send(session, delivery)
-                elif self._closing.is_set():
-                    return
-                else:
-                    await _wait(self._new, POLL_SECONDS)
+                try:
+                    seconds = await self._send_next(session)
+                # Whatever it is, what comes later has to be sent all the same.
+                except Exception as error:  # noqa: BLE001
+                    await self._note_failure(_reason(error))
+                    continue
+                if seconds > 0:
+                    if self._closing.is_set():
+                        return
+                    await _wait(self._new, seconds)
 
-    async def _send(self, session: aiohttp.ClientSession, delivery: Delivery) -> None:
+    async def _send_next(self, session: aiohttp.ClientSession) -> float:
+        """Send what is due first; return in how many seconds there may be more."""
+        await self._prepare()
+        if self._arrived is not None:  # it could not be noted yet
+            await self._settle(self._arrived)
+        delivery = await self._outbox.claim()
+        if delivery is None:
+            due_at = await self._outbox.next_due()
+            left = POLL_SECONDS if due_at is None else (due_at - datetime.now(UTC)).total_seconds()
+            return min(max(left, SHORTEST_WAIT), POLL_SECONDS)
         problem = await self._post(session, delivery)
         if problem is None:
-            await self._patience.repeat(lambda: self._outbox.settle(delivery))
-            self._count("delivered", len(delivery.changes))
-            if self._failures:
-                logger.info("The webhook takes changes again.")
-            self._failures = 0
-            return
+            await self._settle(delivery)
+        else:
+            self._count("failed", len(delivery.changes))
+            due_in = self._backoff.delay(delivery.attempts + 1)
+            await self._outbox.postpone(delivery, due_in)
+            await self._note_failure(problem)
+        return 0.0
+
+    async def _prepare(self) -> None:
+        async with self._preparing:
+            if not self._has_indexes:
+                await self._outbox.ensure_indexes()
+                self._has_indexes = True
+
+    async def _settle(self, delivery: Delivery) -> None:
+        """Note that *delivery* has arrived."""
+        self._arrived = delivery
+        await self._outbox.settle(delivery)
+        self._arrived = None
+        self._count("delivered", len(delivery.changes))
+        if self._failures:
+            logger.info("The webhook takes changes again.")
+        self._failures = 0
+
+    async def _note_failure(self, problem: str) -> None:
+        """Say it once, and wait."""
         if not self._failures:
             logger.warning("The webhook takes no changes, they wait and are kept: %s", problem)
         self._failures += 1
-        self._count("failed", len(delivery.changes))
-        due_in = self._backoff.delay(delivery.attempts + 1)
-        await self._patience.repeat(lambda: self._outbox.postpone(delivery, due_in))
         await _wait(self._closing, self._backoff.delay(self._failures))
 
     async def _post(self, session: aiohttp.ClientSession, delivery: Delivery) -> str | None:
@@ -141,8 +179,13 @@ class Webhook:
                 self._url, data=body, headers=headers, allow_redirects=False
             ) as answer:
                 return None if 200 <= answer.status < 300 else f"it answers {answer.status}"
-        except (aiohttp.ClientError, TimeoutError) as error:
+        # Also what is raised for an address that cannot be one: it is as good as no answer.
+        except Exception as error:  # noqa: BLE001
             return f"it does not answer ({type(error).__name__})"
+
+
+def _reason(error: Exception) -> str:
+    return explain(error) if isinstance(error, PyMongoError) else repr(error)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pymongo import ASCENDING
+from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from ali1688_spider.storage.change import Change
@@ -15,7 +15,7 @@ from ali1688_spider.storage.errors import only_duplicates
 from ali1688_spider.storage.indexes import SECONDS_PER_DAY, ensure_expiry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ali1688_spider.storage.connection import Database
 
@@ -46,7 +46,8 @@ class WebhookOutbox:
     """The changes in ``webhook_outbox``, with ``state`` ``waiting`` or ``delivered``.
 
     Several workers may send from it. A claim runs out, so that what a crashed worker had claimed
-    goes to another.
+    goes to another. Of each product only the oldest changes are ever claimed: what is newer waits
+    until they are delivered.
 
     Args:
         database: Holds them.
@@ -60,11 +61,21 @@ class WebhookOutbox:
     async def ensure_indexes(self) -> None:
         """Create the indexes that are missing."""
         await self._collection.create_index([("state", ASCENDING), ("due_at", ASCENDING)])
+        await self._collection.create_index(
+            [("state", ASCENDING), ("change.at", ASCENDING), ("due_at", ASCENDING)]
+        )
+        await self._collection.create_index(
+            [("change.product_id", ASCENDING), ("state", ASCENDING)]
+        )
         await self._collection.create_index("delivery", sparse=True)
         await ensure_expiry(self._collection, "delivered_at", KEPT_DAYS * SECONDS_PER_DAY)
 
     async def add(self, changes: Sequence[Change]) -> None:
-        """Let *changes* wait, save those that wait or were delivered already."""
+        """Let *changes* wait, except those that wait or were delivered already.
+
+        Raises:
+            PyMongoError: They cannot.
+        """
         now = datetime.now(UTC)
         documents = [
             {
@@ -83,34 +94,103 @@ class WebhookOutbox:
                 raise
 
     async def claim(self) -> Delivery | None:
-        """Claim the changes that are due first; return None when none is."""
+        """Claim the oldest changes that are due; return None when none is."""
+        while ids := await self._oldest_due():
+            name = uuid.uuid4().hex
+            documents = await self._take(ids, name)
+            held_back = await self._hold_back(documents, name)
+            taken = [document for document in documents if document["_id"] not in held_back]
+            if taken:
+                changes = [Change.from_document(document["change"]) for document in taken]
+                attempts = max(document["attempts"] for document in taken)
+                return Delivery(name, sorted(changes, key=lambda change: change.at), attempts)
+        return None
+
+    async def next_due(self) -> datetime | None:
+        """Return when the next change is due (UTC); None when none waits."""
+        waiting = {"state": "waiting"}
+        first = await self._collection.find_one(
+            waiting, {"due_at": 1}, sort=[("due_at", ASCENDING)]
+        )
+        return None if first is None else first["due_at"]
+
+    async def _oldest_due(self) -> list[str]:
+        due = {"state": "waiting", "due_at": {"$lte": datetime.now(UTC)}}
+        found = self._collection.find(due, {"_id": 1}).sort("change.at").limit(LARGEST_DELIVERY)
+        return [document["_id"] for document in await found.to_list()]
+
+    async def _take(self, ids: Sequence[str], name: str) -> list[dict[str, Any]]:
+        """Claim those that no other worker has claimed meanwhile; return them."""
         now = datetime.now(UTC)
-        due = {"state": "waiting", "due_at": {"$lte": now}}
-        found = self._collection.find(due, {"_id": 1}).sort("due_at").limit(LARGEST_DELIVERY)
-        ids = [document["_id"] for document in await found.to_list()]
-        if not ids:
-            return None
-        name = uuid.uuid4().hex
+        due = {"_id": {"$in": ids}, "state": "waiting", "due_at": {"$lte": now}}
         claim = {"delivery": name, "due_at": now + self._claim}
-        await self._collection.update_many({"_id": {"$in": ids}, **due}, {"$set": claim})
-        documents = await self._collection.find({"delivery": name}).to_list()
-        if not documents:  # another worker was quicker
-            return await self.claim()
-        changes = [Change.from_document(document["change"]) for document in documents]
-        attempts = max(document["attempts"] for document in documents)
-        return Delivery(name, sorted(changes, key=lambda change: change.at), attempts)
+        await self._collection.update_many(due, {"$set": claim})
+        return await self._collection.find({"delivery": name}).to_list()
+
+    async def _hold_back(self, documents: Sequence[Mapping[str, Any]], name: str) -> set[str]:
+        """Give back what would overtake an older change of its product; return its ids.
+
+        It is due again when the older one is, or as soon as that is delivered.
+        """
+        oldest = await self._oldest_elsewhere(documents, name)
+        held_back = {}
+        for document in documents:
+            older = oldest.get(document["change"]["product_id"])
+            if older is not None and older["at"] < document["change"]["at"]:
+                held_back[document["_id"]] = older["due_at"]
+        updates = [
+            UpdateOne({"_id": id_, "delivery": name}, _release(due_at))
+            for id_, due_at in held_back.items()
+        ]
+        if updates:
+            await self._collection.bulk_write(updates, ordered=False)
+        return set(held_back)
+
+    async def _oldest_elsewhere(
+        self, documents: Sequence[Mapping[str, Any]], name: str
+    ) -> dict[int, Mapping[str, Any]]:
+        """Return, by product, what waits longest among the changes that are not claimed here."""
+        products = {document["change"]["product_id"] for document in documents}
+        elsewhere = {
+            "change.product_id": {"$in": list(products)},
+            "state": "waiting",
+            "delivery": {"$ne": name},
+        }
+        oldest = {
+            "_id": "$change.product_id",
+            "at": {"$first": "$change.at"},
+            "due_at": {"$first": "$due_at"},
+        }
+        found = await self._collection.aggregate(
+            [{"$match": elsewhere}, {"$sort": {"change.at": ASCENDING}}, {"$group": oldest}]
+        )
+        return {each["_id"]: each for each in await found.to_list()}
 
     async def settle(self, delivery: Delivery) -> None:
-        """Note that *delivery* has arrived."""
-        arrived = {"state": "delivered", "delivered_at": datetime.now(UTC)}
+        """Note that *delivery* has arrived; newer changes of its products are due."""
+        now = datetime.now(UTC)
+        arrived = {"state": "delivered", "delivered_at": now}
         await self._collection.update_many(
             {"delivery": delivery.id}, {"$set": arrived, "$unset": {"delivery": "", "due_at": ""}}
+        )
+        products = {change.product_id for change in delivery.changes}
+        await self._collection.update_many(
+            {
+                "change.product_id": {"$in": list(products)},
+                "state": "waiting",
+                "delivery": {"$exists": False},
+            },
+            {"$set": {"due_at": now}},
         )
 
     async def postpone(self, delivery: Delivery, seconds: float) -> None:
         """Let the changes of *delivery* be due again in *seconds*."""
         due_at = datetime.now(UTC) + timedelta(seconds=seconds)
         await self._collection.update_many(
-            {"delivery": delivery.id},
-            {"$set": {"due_at": due_at}, "$unset": {"delivery": ""}, "$inc": {"attempts": 1}},
+            {"delivery": delivery.id}, {**_release(due_at), "$inc": {"attempts": 1}}
         )
+
+
+def _release(due_at: datetime) -> dict[str, Any]:
+    """Return the update that ends a claim."""
+    return {"$set": {"due_at": due_at}, "$unset": {"delivery": ""}}

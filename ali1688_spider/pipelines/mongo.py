@@ -9,6 +9,7 @@ import bson
 from pymongo.errors import PyMongoError
 from scrapy.exceptions import CloseSpider, DropItem, NotConfigured
 
+from ali1688_spider.addon import account_of
 from ali1688_spider.batching import BatchWriter
 from ali1688_spider.closing import Closing
 from ali1688_spider.delivery.channels import Channels
@@ -55,7 +56,8 @@ class MongoPipeline:
     Statistics, under ``ali1688/``: ``items/stored`` are all that the database has; of them
     ``items/new``, ``items/changed`` and ``items/unchanged``. ``items/outdated`` came later than a
     newer answer. ``items/rejected`` were refused. ``storage/waits`` counts the waits for the
-    database, ``webhook/delivered`` and ``webhook/failed`` the changes that were sent.
+    database, ``webhook/delivered`` and ``webhook/failed`` the changes that were sent,
+    ``changes/kept`` those that a channel did not take and that stay on their products meanwhile.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class MongoPipeline:
         database: str,
         *,
         history_days: float,
-        redis_url: str,
+        redis: Any,
         delivery: DeliverySettings,
         stats: StatsCollector,
         closing: Callable[[], bool],
@@ -76,14 +78,10 @@ class MongoPipeline:
         self._patience = Patience(
             closing=closing, waited=lambda: stats.inc_value("ali1688/storage/waits")
         )
-        self._channels = Channels(
-            delivery,
-            redis_url,
-            self._patience,
-            count=lambda name, number: stats.inc_value(f"ali1688/webhook/{name}", number),
-        )
+        self._channels = Channels(delivery, redis, count=self._add_to)
         self._batches = BatchWriter[Observation, Write](self._write, gather_seconds=GATHER_SECONDS)
         self._database: Database | None = None
+        self._outbox: Outbox | None = None
         self._products: ProductStore
         self._rejections: MongoRejectionStore
 
@@ -103,14 +101,14 @@ class MongoPipeline:
             settings["MONGO_URI"],
             settings.get("MONGO_DATABASE") or "ali1688",
             history_days=settings.getfloat("ALI1688_HISTORY_DAYS"),
-            redis_url=settings.get("REDIS_URL") or "",
+            redis=account_of(crawler).redis if settings.get("REDIS_URL") else None,
             delivery=DeliverySettings.from_settings(settings),
             stats=crawler.stats,
             closing=lambda: closing.begun,
         )
 
     async def open_spider(self) -> None:
-        """Connect, create indexes, and bring out changes that an earlier crawl could not.
+        """Connect, create indexes, and begin to bring out changes that an earlier crawl could not.
 
         Raises:
             CloseSpider: Nothing can be stored; an ERROR in the log says why and what to do.
@@ -119,14 +117,18 @@ class MongoPipeline:
             self._database = connect(self._uri, self._database_name)
             await greet(self._database)
             await ensure_indexes(self._database, self._history_days)
-            await self._channels.open(self._database)
-            outbox = Outbox(self._database, [self._channels])
-            await self._patience.repeat(outbox.recover)
         except (ConfigurationError, StoreUnavailableError, PyMongoError) as error:
             explanation = explain(error) if isinstance(error, PyMongoError) else str(error)
             logger.error("Nothing can be stored: %s", explanation)  # noqa: TRY400  # no traceback
             raise CloseSpider("database_unavailable") from None
-        self._products = ProductStore(self._database, outbox)
+        self._outbox = Outbox(
+            self._database,
+            self._channels.open(self._database),
+            patience=self._patience,
+            kept=lambda number: self._add_to("changes/kept", number),
+        )
+        self._outbox.start()
+        self._products = ProductStore(self._database, self._outbox)
         self._rejections = MongoRejectionStore(self._database, self._patience)
 
     async def process_item(self, item: Any) -> Any:
@@ -147,8 +149,10 @@ class MongoPipeline:
         return item
 
     async def close_spider(self) -> None:
-        """Write what is left, and close the connections."""
+        """Write what is left, bring out what changed, and close the connections."""
         await self._batches.close()
+        if self._outbox is not None:
+            await self._outbox.close()
         await self._channels.close()
         if self._database is not None:
             await self._database.client.close()
@@ -157,6 +161,9 @@ class MongoPipeline:
         writes = [Write(observation) for observation in batch]
         await self._patience.repeat(lambda: self._products.store(writes))
         return [write.refusal or write for write in writes]
+
+    def _add_to(self, name: str, number: int) -> None:
+        self._stats.inc_value(f"ali1688/{name}", number)
 
     def _count(self, write: Write) -> None:
         self._stats.inc_value(f"ali1688/items/{write.outcome}")

@@ -7,6 +7,7 @@ unknown they are: a good document must not be lost because a disk is full.
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING, Any
 
 from bson.errors import BSONError
 from pymongo.errors import (
@@ -21,6 +22,9 @@ from pymongo.errors import (
 )
 
 from ali1688_spider.exceptions import Ali1688Error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DUPLICATE_KEY = 11000
 _INTERNAL_ERROR = 1
@@ -65,7 +69,15 @@ _ADVICE = {
 
 
 class StoreUnavailableError(Ali1688Error):
-    """The database, or who is told of its changes, does not answer; the text says what to do."""
+    """A server does not take what is to be stored or passed on; the text says what to do.
+
+    Attributes:
+        refused: It answers and refuses, so that a person has to act.
+    """
+
+    def __init__(self, text: str, *, refused: bool = False) -> None:
+        super().__init__(text)
+        self.refused = refused
 
 
 class DocumentRefusedError(Ali1688Error):
@@ -97,7 +109,9 @@ def is_outage(error: Exception) -> bool:
 def severity(error: Exception) -> int:
     """Return the level at which an outage is logged: ERROR when a person has to end it."""
     match error:
-        case StoreUnavailableError() | ConnectionFailure() | ExecutionTimeout():
+        case StoreUnavailableError(refused=refused):
+            return logging.ERROR if refused else logging.WARNING
+        case ConnectionFailure() | ExecutionTimeout():
             return logging.WARNING
         case BulkWriteError(details=details):
             failures = (*details.get("writeErrors", ()), *details.get("writeConcernErrors", ()))
@@ -110,11 +124,15 @@ def severity(error: Exception) -> int:
     return logging.ERROR
 
 
+def is_there_already(failure: Mapping[str, Any]) -> bool:
+    """Whether what failed in a bulk write is a document whose ``_id`` is there already."""
+    return failure["code"] == DUPLICATE_KEY and "_id" in failure.get("keyPattern", {"_id": 1})
+
+
 def only_duplicates(error: BulkWriteError) -> bool:
-    """Tell whether all that an insertion met were documents that are there already."""
+    """Whether all that an insertion met were documents that are there already."""
     failures = error.details.get("writeErrors", ())
-    all_duplicates = all(failure["code"] == DUPLICATE_KEY for failure in failures)
-    return all_duplicates and not error.details.get("writeConcernErrors")
+    return all(map(is_there_already, failures)) and not error.details.get("writeConcernErrors")
 
 
 def explain(error: Exception) -> str:

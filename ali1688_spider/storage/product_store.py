@@ -17,10 +17,10 @@ from pymongo import InsertOne, WriteConcern
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from ali1688_spider.storage.errors import (
-    DUPLICATE_KEY,
     DocumentRefusedError,
     is_document_code,
     is_outage,
+    is_there_already,
 )
 from ali1688_spider.storage.outbox import PRODUCTS, Outbox
 from ali1688_spider.storage.write import READ, Step, Write, next_step
@@ -38,7 +38,7 @@ class ProductStore:
 
     Args:
         database: Holds them.
-        outbox: Brings the changes out.
+        outbox: Records the changes and brings them out; storing does not wait for the latter.
     """
 
     def __init__(self, database: Database, outbox: Outbox) -> None:
@@ -55,7 +55,6 @@ class ProductStore:
 
         Raises:
             PyMongoError: The database is away; see :func:`~.errors.is_outage`.
-            StoreUnavailableError: A listener is.
         """
         try:
             await self._store(writes)
@@ -134,7 +133,7 @@ def _refuse_or_wait(steps: list[Step], failures: Mapping[int, Mapping[str, Any]]
     """Refuse the documents whose own the failure is; return whether others have to wait."""
     waiting = False
     for index, failure in failures.items():
-        if _lost_race(failure):
+        if is_there_already(failure):  # another worker has inserted the product meanwhile
             continue
         if is_document_code(failure["code"]):
             reason = f"MongoDB refuses it: {failure.get('errmsg')}"
@@ -159,9 +158,3 @@ def _next_steps(writes: Iterable[Write], stored: Mapping[int, Mapping[str, Any]]
         except Exception as error:  # noqa: BLE001
             reason = f"the stored product cannot be compared with it: {error!r}"
             write.refuse(DocumentRefusedError(reason))
-
-
-def _lost_race(failure: Mapping[str, Any]) -> bool:
-    """Tell whether another worker has inserted the product meanwhile."""
-    by_id = "_id" in failure.get("keyPattern", {"_id": 1})
-    return failure["code"] == DUPLICATE_KEY and by_id

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from scrapy.cmdline import execute
 from scrapy.settings import Settings
 
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.scheduling.keys import QUEUE_KEY
-from ali1688_spider.scheduling.producers import QueueName
+from ali1688_spider.scheduling.producers import QueueName, open_queue
 from ali1688_spider.scheduling.queue import LeaseQueue
 from ali1688_spider.storage.failed_call import FailedCall
 from ali1688_spider.storage.redis_failed_calls import RedisFailedCallStore
@@ -21,6 +22,8 @@ from ali1688_spider.storage.redis_failed_calls import RedisFailedCallStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from scrapy.settings import BaseSettings
 
 FIRST = 610_000_000_001
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -108,17 +111,26 @@ def test_all_are_queued_in_portions(
 
 
 def test_what_is_queued_before_an_interruption_is_listed_no_longer(
-    failed: Callable[..., int], redis: Redis, capsys: pytest.CaptureFixture[str]
+    failed: Callable[..., int],
+    redis: Redis,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fail(redis, "product", range(12))
     fail(redis, "search", range(12, 24))
-    redis.set("{search:start_urls}:requests", "of another type")
-    assert failed("retry") == 1
+
+    def interrupted(settings: BaseSettings, spider: str) -> LeaseQueue:
+        if spider == "search":
+            raise RedisConnectionError("interrupted")
+        return open_queue(settings, spider)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ali1688_spider.commands.failed.open_queue", interrupted)
+        assert failed("retry") == 1
     out, error = capsys.readouterr()
     assert out == "10 calls queued again.\n"
     assert error.startswith("Error: Redis does not answer (")
     assert queued(redis, "product") == 10
-    redis.delete("{search:start_urls}:requests")
     assert failed("retry") == 0
     assert capsys.readouterr().out == "14 calls queued again.\n"
     assert (queued(redis, "product"), queued(redis, "search")) == (12, 12)

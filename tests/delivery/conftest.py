@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 import pytest_asyncio
-from redis.asyncio import Redis
+from redis import Redis
 
 from ali1688_spider.storage.connection import connect
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from ali1688_spider.storage.connection import Database
 
@@ -22,7 +23,7 @@ async def database(mongo_uri: str, mongo_database: str) -> AsyncIterator[Databas
     await database.client.close()
 
 
-@pytest_asyncio.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    async with Redis.from_url(redis_url, decode_responses=True) as client:
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url, decode_responses=True) as client:
         yield client

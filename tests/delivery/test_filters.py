@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ali1688_spider.delivery.filters import FilteredListener
+from ali1688_spider.delivery.filters import FilteredChannel
 from tests.delivery.observed import price_change
 
 if TYPE_CHECKING:
@@ -12,18 +12,19 @@ if TYPE_CHECKING:
     from ali1688_spider.storage.change import Change
 
 
-class Listener:
+class Receiver:
     def __init__(self) -> None:
         self.told: list[list[int]] = []
 
-    async def deliver(self, changes: Sequence[Change]) -> None:
+    async def deliver(self, changes: Sequence[Change]) -> bool:
         self.told.append([change.product_id for change in changes])
+        return False
 
 
 async def test_by_field_and_percentage() -> None:
-    listener = Listener()
-    filtered = FilteredListener(listener, fields=["price", "status"], min_percent=5)
-    await filtered.deliver(
+    receiver = Receiver()
+    filtered = FilteredChannel(receiver, fields=["price", "status"], min_percent=5)
+    taken = await filtered.deliver(
         [
             price_change(1, percent=-4.99),
             price_change(2, percent=-5.0),
@@ -33,5 +34,6 @@ async def test_by_field_and_percentage() -> None:
             replace(price_change(6), field="status", old="published", new="removed", percent=None),
         ]
     )
-    await filtered.deliver([price_change(7, percent=1.0)])
-    assert listener.told == [[2, 3, 4, 6]]
+    assert not taken
+    assert await filtered.deliver([price_change(7, percent=1.0)])
+    assert receiver.told == [[2, 3, 4, 6]]

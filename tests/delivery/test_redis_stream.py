@@ -5,7 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from redis.asyncio import Redis
+from redis import Redis
 
 from ali1688_spider.delivery.redis_stream import REMEMBERED, STREAM, RedisStream
 from ali1688_spider.servers import free_port
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from ali1688_spider.storage.change import Change
 
 
-async def entries(redis: Redis) -> list[Any]:
-    found: Any = await redis.xrange(STREAM)
+def entries(redis: Redis) -> list[Any]:
+    found: Any = redis.xrange(STREAM)
     return [json.loads(fields["change"]) for _, fields in found]
 
 
 async def test_a_change_is_an_entry(redis: Redis) -> None:
     await RedisStream(redis).deliver([price_change(7)])
-    assert await entries(redis) == [
+    assert entries(redis) == [
         {
             "id": "7::price:0",
             "product_id": 7,
@@ -44,20 +44,33 @@ async def test_each_change_is_there_once_however_often_it_comes(redis: Redis) ->
         stream.deliver(changes), stream.deliver(changes[100:]), stream.deliver(changes)
     )
     await stream.deliver(changes[:5])
-    assert sorted(entry["product_id"] for entry in await entries(redis)) == list(range(450))
+    assert sorted(entry["product_id"] for entry in entries(redis)) == list(range(450))
 
 
 async def test_the_stream_and_its_memory_are_trimmed(redis: Redis) -> None:
     stream = RedisStream(redis, length=100)
     for number in range(0, 1000, 50):
         await stream.deliver([price_change(number + i) for i in range(50)])
-    assert 100 <= await redis.xlen(STREAM) <= 250
-    assert await redis.zcard(REMEMBERED) == 100
-    assert [entry["product_id"] for entry in await entries(redis)][-1] == 999
-    assert await redis.zrange(REMEMBERED, -1, -1) == ["999::price:0"]
+    assert 100 <= redis.xlen(STREAM) <= 250
+    assert redis.zcard(REMEMBERED) == 100
+    assert [entry["product_id"] for entry in entries(redis)][-1] == 999
+    assert redis.zrange(REMEMBERED, -1, -1) == ["999::price:0"]
+
+
+@pytest.mark.parametrize("key", [STREAM, REMEMBERED])
+async def test_a_key_of_another_type_loses_nothing(redis: Redis, key: str) -> None:
+    stream = RedisStream(redis)
+    redis.set(key, "of another program's")
+    with pytest.raises(StoreUnavailableError, match=r"^Redis refuses the key .* see to them$"):
+        await stream.deliver([price_change(1), price_change(2)])
+    redis.delete(key)
+    await stream.deliver([price_change(1), price_change(2)])
+    assert [entry["product_id"] for entry in entries(redis)] == [1, 2]
 
 
 async def test_redis_away() -> None:
-    async with Redis.from_url(f"redis://127.0.0.1:{free_port()}") as redis:
-        with pytest.raises(StoreUnavailableError, match=r"^Redis takes no changes"):
-            await RedisStream(redis).deliver([price_change(1)])
+    with (
+        Redis.from_url(f"redis://127.0.0.1:{free_port()}") as redis,
+        pytest.raises(StoreUnavailableError, match=r"^Redis does not answer .*start it, or "),
+    ):
+        await RedisStream(redis).deliver([price_change(1)])

@@ -38,6 +38,13 @@ def test_all_is_set() -> None:
         ("ALI1688_WEBHOOK_URL", "example.com/hook", "begin it with https://"),
         ("ALI1688_WEBHOOK_URL", "http://[", "begin it with https://"),
         ("ALI1688_WEBHOOK_URL", "https://", "begin it with https://"),
+        ("ALI1688_WEBHOOK_URL", "http://a..b/", "begin it with https://"),
+        ("ALI1688_WEBHOOK_URL", "http://.example/", "begin it with https://"),
+        ("ALI1688_WEBHOOK_URL", f"http://{'a' * 64}.example/", "begin it with https://"),
+        ("ALI1688_WEBHOOK_URL", "http://exa mple.com/", "begin it with https://"),
+        ("ALI1688_WEBHOOK_URL", "http://1.2.3.4.5/", "begin it with https://"),
+        ("ALI1688_WEBHOOK_URL", "http://a:b@/hook", "begin it with https://"),
+        ("ALI1688_WEBHOOK_URL", "http://example.com:99999/", "begin it with https://"),
         ("ALI1688_CHANGE_FIELDS", "price,colour", "use price, stock, status, name"),
         ("ALI1688_CHANGE_MIN_PERCENT", "-1", "set it to a number of per cent"),
         ("ALI1688_CHANGE_MIN_PERCENT", "five", "set it to a number of per cent"),
@@ -46,6 +53,22 @@ def test_all_is_set() -> None:
 def test_a_wrong_value(name: str, value: str, way_out: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"^{name}.*{way_out}"):
         DeliverySettings.from_settings(Settings({name: value, "ALI1688_WEBHOOK_SECRET": "x"}))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost:8080/hook",
+        "https://user:s3cret@example.com./hook?a=b",
+        "http://[::1]:8080/",
+        "http://127.0.0.1/",
+        "https://bücher.example/",
+        "http://my_service/",
+    ],
+)
+def test_an_address_that_may_be_reached(url: str) -> None:
+    settings = Settings({"ALI1688_WEBHOOK_URL": url, "ALI1688_WEBHOOK_SECRET": "x"})
+    assert DeliverySettings.from_settings(settings).webhook_url == url
 
 
 def test_a_webhook_needs_a_secret() -> None:

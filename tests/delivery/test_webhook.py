@@ -3,23 +3,25 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import random
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from pymongo.errors import PyMongoError
 
 from ali1688_spider.delivery.signature import signature
 from ali1688_spider.delivery.webhook import Webhook
 from ali1688_spider.delivery.webhook_outbox import WEBHOOK_OUTBOX, WebhookOutbox
 from ali1688_spider.gateway.backoff import Backoff
-from ali1688_spider.storage.patience import Patience
-from tests.delivery.observed import price_change
+from tests.delivery.observed import NOON, price_change
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    import pytest
+    from collections.abc import AsyncIterator, Callable
 
     from ali1688_spider.storage.connection import Database
 
@@ -31,6 +33,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.statuses: list[int] = []
+        self.refuses: Callable[[], bool] = lambda: False
         self.posts = 0
         self.accepted: list[dict[str, Any]] = []
         self.deliveries: set[str] = set()
@@ -43,6 +46,8 @@ class Receiver:
         assert request.headers["X-Ali1688-Signature"] == signature(SECRET, timestamp, body)
         assert request.headers["Content-Type"] == "application/json"
         self.posts += 1
+        if self.refuses():
+            return web.Response(status=503)
         if self.statuses:
             return web.Response(status=self.statuses.pop(0), headers={"Location": "/other"})
         self.deliveries.add(request.headers["X-Ali1688-Delivery"])
@@ -77,7 +82,6 @@ def webhook(database: Database, url: str, counts: Counts, **options: Any) -> Web
         url,
         SECRET,
         WebhookOutbox(database),
-        Patience(),
         count=counts.add,
         backoff=Backoff(base=1e-3, cap=1e-3),
         **options,
@@ -94,7 +98,7 @@ async def states(database: Database) -> dict[str, int]:
 async def test_changes_arrive_signed_and_once(database: Database, receiver: Receiver) -> None:
     counts = Counts()
     hook = webhook(database, receiver.url, counts)
-    await hook.start()
+    hook.start()
     changes = [price_change(number) for number in range(250)]
     await hook.deliver(changes)
     await hook.deliver(changes[:30])
@@ -115,7 +119,7 @@ async def test_a_receiver_that_fails_first(
     receiver.statuses = [500, 302, 400]
     counts = Counts()
     hook = webhook(database, receiver.url, counts)
-    await hook.start()
+    hook.start()
     await hook.deliver([price_change(1), price_change(2)])
     await receiver.has(2)
     await hook.close()
@@ -132,14 +136,14 @@ async def test_what_is_undelivered_waits_for_the_next_crawl(
 ) -> None:
     counts = Counts()
     hook = webhook(database, f"http://127.0.0.1:{unused_tcp_port}/?token=s3cret", counts)
-    await hook.start()
+    hook.start()
     await hook.deliver([price_change(1)])
     await hook.close()
     assert counts["failed"] >= 1
     assert await states(database) == {"waiting": 1}
 
     hook = webhook(database, receiver.url, counts)
-    await hook.start()
+    hook.start()
     await receiver.has(1)
     await hook.close()
     assert await states(database) == {"delivered": 1}
@@ -147,7 +151,7 @@ async def test_what_is_undelivered_waits_for_the_next_crawl(
 
 async def test_closing_sends_what_waits(database: Database, receiver: Receiver) -> None:
     hook = webhook(database, receiver.url, Counts())
-    await hook.start()
+    hook.start()
     await hook.deliver([price_change(number) for number in range(300)])
     await hook.close()
     assert len(receiver.accepted) == 300
@@ -167,7 +171,7 @@ async def test_closing_does_not_wait_for_a_receiver_that_hangs(
     app.router.add_post("/", hang)
     async with TestServer(app) as server:
         hook = webhook(database, str(server.make_url("/")), Counts(), close_seconds=0.01)
-        await hook.start()
+        hook.start()
         await hook.deliver([price_change(1)])
         await entered.wait()
         await hook.close()
@@ -203,3 +207,132 @@ async def test_claims_at_once_share_the_changes(database: Database) -> None:
     claims = await asyncio.gather(*(outbox.claim() for outbox in outboxes))
     claimed = [change.id for claim in claims if claim for change in claim.changes]
     assert len(claimed) == len(set(claimed))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://a..b/", f"http://{'a' * 70}.example/", "http://1.2.3.4.5/", "ftp://example.com/"],
+)
+async def test_an_address_that_cannot_be_one_is_a_failure_as_any(
+    database: Database, caplog: pytest.LogCaptureFixture, url: str
+) -> None:
+    failed = asyncio.Event()
+    counts = Counts()
+    hook = webhook(database, url, counts)
+    hook._count = lambda name, number: (
+        counts.add(name, number),
+        counts["failed"] > 1 and failed.set(),
+    )
+    hook.start()
+    await hook.deliver([price_change(1)])
+    await failed.wait()
+    await hook.close()
+    assert await states(database) == {"waiting": 1}
+    [message] = caplog.messages
+    assert message.startswith("The webhook takes no changes, they wait and are kept: it does not ")
+    assert url not in message
+
+
+async def test_an_outbox_that_cannot_be_used_does_not_end_the_sender(
+    database: Database, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    await database[WEBHOOK_OUTBOX].create_index("delivery", unique=True)
+    hook = webhook(database, receiver.url, Counts())
+    hook.start()
+    while not caplog.messages:
+        with pytest.raises(PyMongoError):
+            await hook.deliver([price_change(1)])
+    await database[WEBHOOK_OUTBOX].drop_indexes()
+    await hook.deliver([price_change(1)])
+    await receiver.has(1)
+    await hook.close()
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("The webhook takes no changes, they wait and are kept: ")
+
+
+async def test_changes_of_a_product_never_overtake_each_other(
+    database: Database, receiver: Receiver
+) -> None:
+    """Two senders, and a receiver that fails now and then, and differently for each."""
+    generator = random.Random(7)
+    receiver.refuses = lambda: generator.random() < 0.4
+    hooks = [webhook(database, receiver.url, Counts()) for _ in range(2)]
+    for hook in hooks:
+        hook.start()
+    expected = {
+        product: [f"{product}-{number:02}" for number in range(12)] for product in range(30)
+    }
+    for number in range(12):
+        changes = [
+            replace(
+                price_change(product),
+                id=f"{product}-{number:02}",
+                at=NOON + timedelta(seconds=number, milliseconds=product),
+            )
+            for product in range(30)
+        ]
+        generator.shuffle(changes)
+        await hooks[number % 2].deliver(changes)
+        await receiver.has(generator.randrange(len(receiver.accepted), 30 * number + 10))
+    await receiver.has(360)
+    for hook in hooks:
+        await hook.close()
+    arrived: dict[int, list[str]] = {}
+    for change in receiver.accepted:
+        of_product = arrived.setdefault(change["product_id"], [])
+        if change["id"] not in of_product:
+            of_product.append(change["id"])
+    assert arrived == expected
+    assert await states(database) == {"delivered": 360}
+
+
+async def test_what_is_newer_waits_for_what_is_claimed_or_postponed(database: Database) -> None:
+    first, second = WebhookOutbox(database), WebhookOutbox(database)
+    old = price_change(1)
+    await first.add([old])
+    claimed = await first.claim()
+    assert claimed is not None
+    new = replace(old, id="new", at=old.at + timedelta(seconds=1))
+    other = price_change(2)
+    await second.add([new, other])
+    others = await second.claim()
+    assert others is not None
+    assert [change.id for change in others.changes] == [other.id]
+    assert await second.claim() is None
+    await first.postpone(claimed, 3600)
+    assert await second.claim() is None
+
+    late = await database[WEBHOOK_OUTBOX].update_many({}, {"$set": {"due_at": NOON}})
+    assert late.modified_count == 3
+    both = await second.claim()
+    assert both is not None
+    assert [change.id for change in both.changes if change.product_id == 1] == [old.id, "new"]
+    newest = replace(old, id="newest", at=old.at + timedelta(seconds=2))
+    await first.add([newest])
+    assert await first.claim() is None
+    await second.settle(both)
+    last = await first.claim()
+    assert last is not None
+    assert [change.id for change in last.changes] == ["newest"]
+
+
+async def test_the_proxy_of_the_environment_is_used(
+    database: Database, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = web.Application()
+    app.router.add_post("/{path:.*}", receiver.receive)
+    async with TestServer(app) as proxy:
+        monkeypatch.setenv("http_proxy", str(proxy.make_url("/")))
+        hook = webhook(database, "http://receiver.example/hook", Counts())
+        hook.start()
+        await hook.deliver([price_change(1)])
+        await receiver.has(1)
+        await hook.close()
+        monkeypatch.setenv("no_proxy", "receiver.example")
+        failing = Counts()
+        hook = webhook(database, "http://receiver.example/hook", failing)
+        hook.start()
+        await hook.deliver([price_change(2)])
+        await hook.close()
+    assert [change["product_id"] for change in receiver.accepted] == [1]
+    assert failing["failed"] >= 1

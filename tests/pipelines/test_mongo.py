@@ -15,6 +15,7 @@ from bson import Decimal128
 from scrapy.exceptions import CloseSpider, DropItem, NotConfigured
 from scrapy.utils.test import get_crawler
 
+from ali1688_spider import settings as project_settings
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.items import Product
 from ali1688_spider.pipelines.mongo import MongoPipeline
@@ -198,22 +199,72 @@ async def test_rejections_of_validation(crawler: Crawler, stored: Database[dict[
     }
 
 
-async def test_changes_reach_the_redis_stream(
-    mongo_uri: str, mongo_database: str, redis_url: str, stored: Database[dict[str, Any]]
-) -> None:
-    settings = {
+@pytest.fixture
+def with_redis(mongo_uri: str, mongo_database: str, redis_url: str) -> Crawler:
+    values = {name: value for name, value in vars(project_settings).items() if name.isupper()}
+    values |= {
         "MONGO_URI": mongo_uri,
         "MONGO_DATABASE": mongo_database,
         "REDIS_URL": redis_url,
+        "TWISTED_REACTOR_ENABLED": False,
+        "ALI1688_APP_KEY": "1000000",
+        "ALI1688_APP_SECRET": "test123",
         "ALI1688_CHANGE_MIN_PERCENT": "5",
     }
-    pipeline = MongoPipeline.from_crawler(get_crawler(settings_dict=settings))
+    return get_crawler(settings_dict=values)
+
+
+def stream(redis_url: str) -> list[Any]:
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        entries: Any = client.xrange("ali1688:changes")
+    return [json.loads(entry["change"]) for _, entry in entries]
+
+
+async def test_changes_reach_the_redis_stream(
+    with_redis: Crawler, redis_url: str, stored: Database[dict[str, Any]]
+) -> None:
+    pipeline = MongoPipeline.from_crawler(with_redis)
     await pipeline.open_spider()
     await pipeline.process_item(product(7, price=Decimal(10), stock=100))
     await pipeline.process_item(product(7, 60, price=Decimal(9), stock=99))
     await pipeline.close_spider()
     assert stored["product_changes"].count_documents({}) == 2
-    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
-        entries: Any = client.xrange("ali1688:changes")
-    [(_, entry)] = entries
-    assert json.loads(entry["change"])["percent"] == -10.0
+    [change] = stream(redis_url)
+    assert change["percent"] == -10.0
+
+
+@pytest.mark.parametrize("key", ["ali1688:changes", "{ali1688:changes}:ids"])
+async def test_a_stream_that_takes_nothing_holds_up_no_product(
+    *,
+    with_redis: Crawler,
+    redis_url: str,
+    stored: Database[dict[str, Any]],
+    caplog: pytest.LogCaptureFixture,
+    key: str,
+) -> None:
+    caplog.set_level(logging.INFO, "ali1688_spider")
+    with redis.Redis.from_url(redis_url) as client:
+        client.set(key, "of another program's")
+        pipeline = MongoPipeline.from_crawler(with_redis)
+        await pipeline.open_spider()
+        for number in range(3):
+            await pipeline.process_item(product(7, 60 * number, price=Decimal(10 - number)))
+        await pipeline.close_spider()
+        assert own_stats(with_redis)["ali1688/items/stored"] == 3
+        assert own_stats(with_redis)["ali1688/changes/kept"] >= 2
+        assert stored["product_changes"].count_documents({}) == 2
+        [pending] = stored["products"].find({"pending_changes": {"$exists": True}})
+        assert len(pending["pending_changes"]) == 2
+        [record] = (each for each in caplog.records if each.name.startswith("ali1688_spider"))
+        assert record.levelname == "ERROR"
+        assert record.message.startswith(
+            "The Redis Stream takes no changes: Redis refuses the key "
+        )
+        assert record.message.endswith("; products go on, changes are kept")
+
+        client.delete(key)
+        pipeline = MongoPipeline.from_crawler(with_redis)
+        await pipeline.open_spider()
+        await pipeline.close_spider()
+    assert [change["new"] for change in stream(redis_url)] == ["9", "8"]
+    assert stored["products"].count_documents({"pending_changes": {"$exists": True}}) == 0
