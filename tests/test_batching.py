@@ -99,3 +99,12 @@ async def test_closing_waits_for_the_last_batch() -> None:
     await writer.close()
     assert doubler.batches == [[1, 2]]
     assert await asyncio.gather(*puts) == [2, 4]
+
+
+async def test_closing_at_once_after_the_last_batch_returns() -> None:
+    doubler = Doubler()
+    doubler.let_all()
+    writer = BatchWriter[int, int](doubler.write)
+    assert await writer.put(1) == 2
+    await writer.close()
+    assert doubler.batches == [[1]]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 HOUR = 3600.0
 
 
-@pytest.fixture(params=["disk", "redis"])
+@pytest.fixture(params=["disk", pytest.param("redis", marks=pytest.mark.programs)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AnswerStore]:
     if request.param == "disk":
         with closing(DiskAnswerStore(tmp_path / "folder" / "cache.sqlite")) as disk:

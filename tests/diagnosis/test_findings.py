@@ -48,9 +48,9 @@ def test_what_a_call_without_parameters_tells_of_an_api(
 @pytest.fixture
 def redis(redis_url: str) -> Iterator[Redis]:
     with Redis.from_url(redis_url) as client:
-        before = client.config_get("maxmemory-policy", "appendonly")
+        before = [client.config_get(name) for name in ("maxmemory-policy", "appendonly")]
         yield client
-        for name, value in before.items():
+        for [(name, value)] in map(dict.items, before):
             client.config_set(name, value)
 
 

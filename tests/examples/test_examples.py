@@ -52,6 +52,21 @@ def test_a_consumer_handles_each_change_once(redis_url: str) -> None:
     assert consume(redis_url) == ""
 
 
+def test_a_consumer_takes_over_what_another_has_left(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.xgroup_create("ali1688:changes", "example", mkstream=True)
+        entries = [
+            client.xadd("ali1688:changes", {"change": json.dumps({**CHANGE, "sku_id": number})})
+            for number in (1, 2, 3)
+        ]
+        client.xreadgroup("example", "crashed", {"ali1688:changes": ">"})
+        client.xclaim("ali1688:changes", "example", "crashed", 0, entries[:2], idle=3_600_000)
+        client.xdel("ali1688:changes", entries[0])
+    assert consume(redis_url).splitlines() == [
+        "2026-11-23T12:00:00.000Z product 7 SKU 2: price 12.50 -> 10.00 (-20.0 %)",
+    ]
+
+
 @pytest.fixture
 def receiver() -> Iterator[tuple[str, subprocess.Popen[str]]]:
     port = free_port()

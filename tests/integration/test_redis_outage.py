@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,15 +15,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from ali1688_spider.servers import free_port, redis_program
 from tests.integration.cluster import Cluster, eventually, products
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 AWAY = "Redis does not answer"
 LEASE_SECONDS = 1.0
+TLS_PROXY = Path(__file__).with_name("tls_proxy.py")
 
 
 @pytest.fixture
@@ -132,22 +133,29 @@ def test_a_user_without_more_rights_than_needed_logs_in_with_a_password(cluster:
     assert "invalid username-password pair" in stranger.log
 
 
-def test_a_worker_speaks_tls_with_a_server_that_it_can_trust(tmp_path: Path) -> None:
-    program = subprocess.run(["ldd", redis_program()], capture_output=True, text=True, check=False)
-    if "libssl" not in program.stdout:
-        pytest.skip("this machine's Redis cannot speak TLS")
+@pytest.fixture
+def tls_proxy(cluster: Cluster, tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    """The port where the cluster's Redis speaks TLS, and the certificate that vouches for it."""
     certificate, key = make_certificate(tmp_path)
-    port = free_port()
-    arguments = ["--tls-port", str(port), "--tls-auth-clients", "no"]
-    arguments += ["--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
-    with Cluster(tmp_path, redis_arguments=arguments) as cluster:
-        url = f"rediss://127.0.0.1:{port}/0"
-        worker = cluster.start("ids=610000000001", REDIS_URL=f"{url}?ssl_ca_certs={certificate}")
-        stranger = cluster.start("ids=610000000001", REDIS_URL=url)
-        assert worker.wait() == 0
-        assert worker.statistics["item_scraped_count"] == 1
-        eventually(lambda: AWAY in stranger.log)
-        assert "CERTIFICATE_VERIFY_FAILED" in stranger.log
+    port = str(cluster.redis.get_connection_kwargs()["port"])
+    command = [sys.executable, TLS_PROXY, port, certificate, key]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield int(process.stdout.readline()), certificate
+        process.kill()
+
+
+def test_a_worker_speaks_tls_with_a_server_that_it_can_trust(
+    cluster: Cluster, tls_proxy: tuple[int, Path]
+) -> None:
+    port, certificate = tls_proxy
+    url = f"rediss://127.0.0.1:{port}/0"
+    worker = cluster.start("ids=610000000001", REDIS_URL=f"{url}?ssl_ca_certs={certificate}")
+    stranger = cluster.start("ids=610000000001", REDIS_URL=url)
+    assert worker.wait() == 0
+    assert worker.statistics["item_scraped_count"] == 1
+    eventually(lambda: AWAY in stranger.log)
+    assert "CERTIFICATE_VERIFY_FAILED" in stranger.log
 
 
 def make_certificate(folder: Path) -> tuple[Path, Path]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from scrapy.core.downloader.middleware import DownloaderMiddlewareManager
 
+from ali1688_spider.middlewares.cache import CacheMiddleware
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,8 +22,11 @@ def test_only_http_is_spoken(crawler_for: CrawlerFor) -> None:
     assert open_schemes == {"http", "https"}
 
 
-def test_the_signature_is_the_last_step_before_the_wire(crawler_for: CrawlerFor) -> None:
+async def test_the_signature_is_the_last_step_before_the_wire(crawler_for: CrawlerFor) -> None:
     manager = DownloaderMiddlewareManager.from_crawler(crawler_for(ALI1688_CACHE_TTL="60"))
+    cache = manager.middlewares[0]
+    assert isinstance(cache, CacheMiddleware)
+    await cache.close()
     kinds = [type(middleware) for middleware in manager.middlewares]
     ours = [kind.__name__ for kind in kinds if kind.__module__.startswith("ali1688_spider.")]
     assert ours == [
@@ -32,7 +37,6 @@ def test_the_signature_is_the_last_step_before_the_wire(crawler_for: CrawlerFor)
         "QuotaMiddleware",
         "SigningMiddleware",
     ]
-    assert kinds[0].__name__ == "CacheMiddleware"
     assert kinds[-1].__name__ == "SigningMiddleware"
     forbidden = {"Redirect", "MetaRefresh", "Cookies", "Retry", "HttpAuth", "Offsite", "RobotsTxt"}
     assert not {f"{name}Middleware" for name in forbidden} & {kind.__name__ for kind in kinds}

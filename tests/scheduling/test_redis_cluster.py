@@ -15,7 +15,7 @@ from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.leased_calls import done, retry
 from ali1688_spider.scheduling.queue import LeaseQueue
-from ali1688_spider.servers import free_port, start_redis
+from ali1688_spider.servers import start_redis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
-    # The nodes talk to each other on the port that is higher by 10,000.
-    port = next(port for port in iter(free_port, None) if port <= 55_535)
-    server = start_redis(tmp_path, port=port, arguments=("--cluster-enabled", "yes"))
+    server = start_redis(tmp_path, arguments=("--cluster-enabled", "yes"))
     node: Any = redis.Redis.from_url(server.url)
     node.execute_command("CLUSTER", "ADDSLOTS", *range(REDIS_CLUSTER_HASH_SLOTS))
     while b"cluster_state:ok" not in node.execute_command("CLUSTER", "INFO", NEVER_DECODE=True):

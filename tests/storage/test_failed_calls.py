@@ -46,7 +46,13 @@ MALFORMED = FailedCall(
 )
 
 
-@pytest_asyncio.fixture(params=["mongo", "redis", "file"])
+@pytest_asyncio.fixture(
+    params=[
+        pytest.param("mongo", marks=pytest.mark.programs),
+        pytest.param("redis", marks=pytest.mark.programs),
+        "file",
+    ]
+)
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[FailedCallStore]:
     settings = Settings({"ALI1688_APP_KEY": "1000000", "ALI1688_APP_SECRET": "test123"})
     settings.setmodule("ali1688_spider.settings", priority="default")

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,7 +38,11 @@ def store(path: Path) -> Iterator[SqliteWatchStore]:
     store.close()
 
 
-def test_products_are_due_at_once_and_kept(store: SqliteWatchStore, path: Path) -> None:
+def test_products_are_due_at_once_and_kept(
+    store: SqliteWatchStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count(1_700_000_000)  # no two products are due at the same moment
+    monkeypatch.setattr(time, "time", lambda: next(clock))
     assert store.next_due() is None
     assert store.add([3, 1]) == 2
     assert store.add([1, 2]) == 1

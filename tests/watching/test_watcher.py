@@ -33,7 +33,7 @@ START = datetime(2026, 10, 10, tzinfo=UTC)
 UNLIMITED = Budget(math.inf, 10, 1000)
 
 
-@pytest.fixture(params=["redis", "sqlite"])
+@pytest.fixture(params=[pytest.param("redis", marks=pytest.mark.programs), "sqlite"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """Products 1 to 20 are watched where they have to be before they are fetched."""
     if request.param == "sqlite":
