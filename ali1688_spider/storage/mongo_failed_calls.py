@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pymongo import ASCENDING, ReplaceOne
+from pymongo import ASCENDING
+from pymongo.errors import BulkWriteError
 
+from ali1688_spider.storage.errors import only_duplicates
 from ali1688_spider.storage.failed_call import FailedCall
 from ali1688_spider.storage.indexes import FAILED_CALLS
 
@@ -34,15 +36,12 @@ class MongoFailedCallStore:
         await self.keep_all([failed])
 
     async def keep_all(self, failed: Sequence[FailedCall]) -> None:
-        """Return when all of them are stored."""
-        writes = [
-            ReplaceOne(
-                {"_id": call.id}, {"params": dict(call.params), **call.values()}, upsert=True
-            )
-            for call in failed
+        """Return when all of them are stored; one that is there already is the same."""
+        documents = [
+            {"_id": call.id, "params": dict(call.params), **call.values()} for call in failed
         ]
-        if writes:
-            await self._patience.repeat(lambda: self._collection.bulk_write(writes, ordered=False))
+        if documents:
+            await self._patience.repeat(lambda: self._insert(documents))
 
     async def list(self) -> AsyncIterator[FailedCall]:
         """Iterate over what is kept, the oldest first."""
@@ -57,3 +56,10 @@ class MongoFailedCallStore:
     async def close(self) -> None:
         """Close the connections."""
         await self._database.client.close()
+
+    async def _insert(self, documents: Sequence[dict[str, Any]]) -> None:
+        try:
+            await self._collection.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            if not only_duplicates(error):
+                raise
