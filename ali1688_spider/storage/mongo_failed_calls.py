@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pymongo import ASCENDING, ReplaceOne
+from pymongo import ASCENDING
 from pymongo.errors import BulkWriteError
 
 from ali1688_spider.storage.errors import only_duplicates
@@ -43,7 +43,7 @@ class MongoFailedCallStore:
     async def keep_all(self, failed: Sequence[FailedCall]) -> None:
         """Return when all of *failed* are stored, by one bulk write."""
         if failed:
-            await self._patience.repeat(lambda: self._upsert(failed))
+            await self._patience.repeat(lambda: self._insert(failed))
 
     async def list(self) -> AsyncIterator[FailedCall]:
         """Iterate over what is kept, the oldest first.
@@ -81,13 +81,12 @@ class MongoFailedCallStore:
         found = self._collection.find(query, sort=[("at", ASCENDING)], limit=_PAGE)
         return await found.to_list()
 
-    async def _upsert(self, failed: Sequence[FailedCall]) -> None:
+    async def _insert(self, failed: Sequence[FailedCall]) -> None:
         documents = {call.id: {**call.values(), "params": dict(call.params)} for call in failed}
-        upserts = [
-            ReplaceOne({"_id": id_}, document, upsert=True) for id_, document in documents.items()
-        ]
         try:
-            await self._collection.bulk_write(upserts, ordered=False)
+            await self._collection.insert_many(
+                [{"_id": id_, **document} for id_, document in documents.items()], ordered=False
+            )
         except BulkWriteError as error:
-            if not only_duplicates(error):  # of the same call, which somebody keeps meanwhile
+            if not only_duplicates(error):  # one that is there already is the same
                 raise

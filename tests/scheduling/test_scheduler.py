@@ -16,6 +16,7 @@ from scrapy_redis.scheduler import Scheduler
 
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.requests import ApiRequest
+from ali1688_spider.scheduling import seeding
 from ali1688_spider.scheduling.scheduler import RedisScheduler
 from ali1688_spider.spiders.product import ProductSpider
 
@@ -155,6 +156,49 @@ async def test_what_the_crawl_begins_with_is_queued_and_then_it_ends(open_schedu
         request.handling.acknowledge()
     await until(lambda: not scheduler.has_pending_requests())
     await until(lambda: reasons(scheduler) == ["finished"])
+
+
+async def test_a_source_that_cannot_be_read_to_its_end_is_incomplete(
+    open_scheduler: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def calls(_: ProductSpider) -> AsyncIterator[tuple[ApiCall, int]]:
+        yield ApiCall.product(7), 0
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(ProductSpider, "calls", calls)
+    scheduler = await open_scheduler(ids="7,8")
+    await until(lambda: reasons(scheduler) == ["incomplete"])
+    assert "What the crawl begins with cannot be read to its end" in caplog.text
+
+
+@pytest.mark.parametrize("readable", [True, False])
+async def test_what_redis_forgot_is_read_again_where_that_can_be(
+    open_scheduler: Open,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    readable: bool,
+) -> None:
+    monkeypatch.setattr(seeding, "REMEMBERED", 1)
+    monkeypatch.setattr(ProductSpider, "can_read_again", lambda _: readable)
+    scheduler = await open_scheduler(ids="7,8,9")
+    request = await until(scheduler.next_request)
+    scheduler.server.flushall()
+    request.handling.acknowledge()
+    # What was leased is no longer; Redis says so with the next lease.
+    await until(lambda: len(scheduler) == 0)
+    if not readable:
+        await until(lambda: reasons(scheduler) == ["incomplete"])
+        assert "from entry number 1 on, and it cannot be read a second time" in caplog.text
+        return
+    made = set()
+    while len(made) < 3:
+        request = await until(scheduler.next_request)
+        made.add(request.call.params["product_id"])
+        request.handling.acknowledge()
+    assert made == {7, 8, 9}
+    await until(lambda: reasons(scheduler) == ["finished"])
+    assert scheduler.stats.get_value("ali1688/queue/sources_read_again") == 1
 
 
 async def test_an_idle_worker_ends_when_it_is_told_to(open_scheduler: Open) -> None:
