@@ -34,7 +34,7 @@ def test_odd_members_go_to_the_failed_calls_and_the_rest_goes_on(cluster: Cluste
     cluster.redis.zadd(keys.workers, {"no number": 0})
     odd = {"x", "first", "last", "\\xff", "without score", "never", "by nobody", "leased only"}
     eventually(lambda: {failed["call"] for failed in cluster.failed_calls()} == odd)
-    assert [worker.wait() for worker in workers] == [0, 0]
+    assert 1 in [worker.wait() for worker in workers]  # whoever gave one of them up
     assert set(cluster.gateway.by_product) == set(IDS)
     assert not any("Traceback" in worker.log for worker in workers)
     assert all(failed["error"] for failed in cluster.failed_calls())
@@ -46,7 +46,7 @@ def test_values_that_are_no_numbers_lose_no_call(cluster: Cluster, field: str) -
     for product_id in IDS:
         cluster.redis.hset(getattr(cluster.queue.keys, field), str(product_id), "abc")
     worker = cluster.start("idle=1")
-    assert worker.wait() == 1  # what was no call was given up
+    assert worker.wait() == 0
     assert set(cluster.gateway.by_product) == set(IDS)
     assert "Traceback" not in worker.log
 
