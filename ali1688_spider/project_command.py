@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,8 @@ class ProjectCommand(ScrapyCommand):
     """A command of this project that is no crawl.
 
     Subclasses implement :meth:`execute`; a :class:`ConfigurationError` that it raises becomes one
-    sentence on standard error and exit code 1.
+    sentence on standard error and exit code 1. When the reader of its output has enough, it ends
+    quietly, with exit code 141 as other programs do.
     """
 
     requires_crawler_process = False
@@ -54,8 +56,34 @@ class ProjectCommand(ScrapyCommand):
             self.exitcode = 1
         except KeyboardInterrupt:
             print("Interrupted.", file=sys.stderr)
-            self.exitcode = 130
+            self.exitcode = 128 + signal.SIGINT
+        except BrokenPipeError:
+            self._end_quietly()
+        self._flush()
+
+    def _flush(self) -> None:
+        """Write what is still buffered here, where a failure can be said."""
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self._end_quietly()
+        except OSError as error:
+            print(f"Error: standard output cannot be written: {error.strerror}.", file=sys.stderr)
+            self.exitcode = 1
+            _discard_output()
+
+    def _end_quietly(self) -> None:
+        """End as a program does whose output is read by one, such as ``head``, that has enough."""
+        self.exitcode = 128 + signal.SIGPIPE
+        _discard_output()
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
         """Do what the command is for."""
         raise NotImplementedError
+
+
+def _discard_output() -> None:
+    """Discard what is still to be written: the interpreter flushes once more when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -92,7 +92,7 @@ class Command(ProjectCommand):
 async def _post(url: str, form: dict[str, str]) -> Any:
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     async with (
-        aiohttp.ClientSession(timeout=timeout) as session,
+        aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
         session.post(url, data=form, allow_redirects=False) as response,
     ):
         return read_answer("param2", response.status, response.headers, await response.read())

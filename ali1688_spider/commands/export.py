@@ -114,13 +114,11 @@ def _write(writer: BaseItemExporter, rows: Iterator[dict[str, Any]], total: int 
     count = 0
     console = Console(stderr=True)
     writer.start_exporting()
-    try:
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-            for row in bar.track(rows, total=total, description="Writing"):
-                writer.export_item(row)
-                count += 1
-    finally:
-        writer.finish_exporting()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        for row in bar.track(rows, total=total, description="Writing"):
+            writer.export_item(row)
+            count += 1
+    writer.finish_exporting()
     return count
 
 

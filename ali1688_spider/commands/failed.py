@@ -228,4 +228,7 @@ def _show(failed: Iterable[FailedCall], total: int) -> None:
     for call in failed:
         at = call.at.strftime("%Y-%m-%d %H:%M:%S")
         table.add_row(at, call.spider, call.call[:200], str(call.attempts), call.error)
-    Console(markup=False, highlight=False).print(table)
+    console = Console(markup=False, highlight=False)
+    with console.capture() as shown:  # it would deal with a closed pipe in a way of its own
+        console.print(table)
+    print(shown.get(), end="")

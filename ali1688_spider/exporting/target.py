@@ -22,24 +22,27 @@ def target(file: str) -> Iterator[IO[bytes]]:
     """Open *file* for writing bytes; it appears, or replaces an older one, when all is written.
 
     Until then the bytes are in a hidden file beside it, which is removed when something fails.
-    ``-`` is standard output. That a reader of it, such as ``head``, has enough is no failure.
+    ``-`` is standard output.
 
     Raises:
+        BrokenPipeError: A reader of standard output, such as ``head``, has enough.
         ConfigurationError: The file cannot be written; the text says why.
     """
     try:
         if file == STANDARD_OUTPUT:
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
+            sys.stdout.flush()
+            # Of its own, so that an exporter that closes it leaves sys.stdout open.
+            with open(sys.stdout.fileno(), "wb", closefd=False) as stream:
+                yield stream
         else:
             with _replaced(Path(file)) as part:
                 yield part
     except BrokenPipeError:
-        # The interpreter flushes once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise ConfigurationError(f"{file} cannot be written: {reason}") from error
+        shown = "standard output" if file == STANDARD_OUTPUT else file
+        raise ConfigurationError(f"{shown} cannot be written: {reason}") from error
 
 
 @contextlib.contextmanager

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import re
 from datetime import datetime
 from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
+from lxml.etree import SerialisationError
 from scrapy.exporters import BaseItemExporter
 
 from ali1688_spider.exceptions import ConfigurationError
@@ -14,7 +19,7 @@ from ali1688_spider.exporting.rows import row_of
 from ali1688_spider.exporting.text import FORMULA_STARTS, cell_text, decimal_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 # Microsoft, "Excel specifications and limits": rows of a sheet, characters of a cell, digits.
 MAX_ROWS = 1_048_576
@@ -70,18 +75,29 @@ class XlsxFile(BaseItemExporter):
         self._begin_sheet()
 
     def export_item(self, item: Any) -> None:
-        """Write one row."""
+        """Write one row.
+
+        Raises:
+            OSError: There is no room for it, here or among the temporary files.
+        """
         if self._rows == MAX_ROWS:
             self._end_sheet()
             self._begin_sheet()
         row = row_of(item)
-        self._sheet.append([self._cell(row.get(name)) for name in self._columns])
+        with self._failures_of_writing():
+            self._sheet.append([self._cell(row.get(name)) for name in self._columns])
         self._rows += 1
 
     def finish_exporting(self) -> None:
-        """Write the workbook to the file."""
+        """Write the workbook to the file.
+
+        Raises:
+            OSError: There is no room for it.
+        """
         self._end_sheet()
-        self._book.save(self._file)
+        # As openpyxl's own save() does, which leaves the archive open when it fails.
+        with ZipFile(self._file, "w", ZIP_DEFLATED) as archive:
+            self._openpyxl.writer.excel.ExcelWriter(self._book, archive).write_data()
 
     def _begin_sheet(self) -> None:
         number = len(self._book.worksheets) + 1
@@ -92,13 +108,26 @@ class XlsxFile(BaseItemExporter):
         for index, column in enumerate(self._columns, 1):
             dimension = self._sheet.column_dimensions[letter(index)]
             dimension.width = _WIDTHS.get(column, _NARROW)
-        self._sheet.append(self._columns)
+        with self._failures_of_writing():
+            self._sheet.append(self._columns)
         self._rows = 1
         self._last_column = letter(len(self._columns))
 
     def _end_sheet(self) -> None:
         self._sheet.auto_filter.ref = f"A1:{self._last_column}{self._rows}"
-        self._sheet.close()
+        with self._failures_of_writing():
+            self._sheet.close()
+
+    @contextlib.contextmanager
+    def _failures_of_writing(self) -> Iterator[None]:
+        """Raise as OSError what keeps a sheet from being written; its rows are a temporary file."""
+        try:
+            yield
+        except SerialisationError as error:
+            with contextlib.suppress(SerialisationError):  # the same again
+                self._sheet._writer.xf.close()  # noqa: SLF001  # else when the interpreter ends
+            code = getattr(errno, str(error).removeprefix("IO_"), errno.EIO)
+            raise OSError(code, os.strerror(code)) from error
 
     def _cell(self, value: Any) -> Any:
         if value is None or value in ([], {}):

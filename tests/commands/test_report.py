@@ -93,10 +93,10 @@ def test_chosen_products(report: Callable[..., int], tmp_path: Path) -> None:
 
 
 def test_standard_output(
-    report: Callable[..., int], capsysbinary: pytest.CaptureFixture[bytes]
+    report: Callable[..., int], capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     assert report("-") == 0
-    out, error = capsysbinary.readouterr()
+    out, error = capfdbinary.readouterr()
     assert out.startswith(b"<!doctype html>\n")
     assert out.endswith(b"</html>\n")
     assert error == b""

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,27 +64,3 @@ def test_unwritable_place_is_said(place: str, reason: str, tmp_path: Path) -> No
     with pytest.raises(ConfigurationError) as caught, target(path):
         pass
     assert str(caught.value) == f"{path} cannot be written: {reason}"
-
-
-SCRIPT = """
-from ali1688_spider.exporting.target import target
-with target("-") as file:
-    for number in range(100_000):
-        file.write(b"%d\\n" % number)
-"""
-
-
-def test_reader_of_standard_output_may_have_enough() -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={"PYTHONPATH": ":".join(sys.path)},
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"0\n"
-    process.stdout.close()
-    assert process.stderr is not None
-    assert process.stderr.read() == b""
-    process.stderr.close()
-    assert process.wait() == 0

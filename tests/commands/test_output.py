@@ -1,0 +1,103 @@
+"""Commands whose output finds no room, or no reader; none may end with a traceback."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pymongo
+import pytest
+
+from tests.commands.test_export import document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOM = 5_000
+FORMATS = ["csv", "jsonl", "xlsx", "parquet"]
+CLOSED_PIPE = 141
+
+
+@pytest.fixture(scope="module")
+def environment(mongo_server_uri: str) -> Iterator[dict[str, str]]:
+    name = "test_output"
+    with pymongo.MongoClient[dict[str, Any]](mongo_server_uri) as client:
+        client.drop_database(name)
+        client[name]["products"].insert_many([document(number) for number in range(1, 1000)])
+        yield {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "SCRAPY_SETTINGS_MODULE": "ali1688_spider.settings",
+            "ALI1688_APP_KEY": "1000000",
+            "ALI1688_APP_SECRET": "test123",
+            "MONGO_URI": mongo_server_uri,
+            "MONGO_DATABASE": name,
+        }
+        client.drop_database(name)
+
+
+def run(
+    arguments: list[str], folder: Path, environment: dict[str, str], **options: Any
+) -> tuple[int, str]:
+    """Return the exit code and what is said on standard error."""
+    command = [sys.executable, "-m", "scrapy", *arguments]
+    ended = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stderr=subprocess.PIPE,
+        check=False,
+        text=True,
+        **options,
+    )
+    return ended.returncode, ended.stderr
+
+
+def fill_disk() -> None:
+    """Let no file of this process grow beyond :data:`ROOM`; for the child, before it starts."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, ROOM))
+
+
+@pytest.mark.parametrize(
+    "arguments", [*(["export", f"products.{each}"] for each in FORMATS), ["report", "report.html"]]
+)
+def test_a_full_disk_is_said_and_leaves_the_old_file(
+    arguments: list[str], tmp_path: Path, environment: dict[str, str]
+) -> None:
+    path = tmp_path / arguments[1]
+    path.write_text("old")
+    exit_code, error = run(arguments, tmp_path, environment, preexec_fn=fill_disk)
+    assert (exit_code, error) == (1, f"Error: {arguments[1]} cannot be written: File too large.\n")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+STANDARD_OUTPUT = [
+    *(["export", "-", "--format", each] for each in FORMATS),
+    ["report", "-"],
+    ["failed", "list"],
+]
+
+
+@pytest.mark.parametrize("arguments", STANDARD_OUTPUT)
+def test_a_full_disk_behind_standard_output_is_said(
+    arguments: list[str], tmp_path: Path, environment: dict[str, str]
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        exit_code, error = run(arguments, tmp_path, environment, stdout=full)
+    reason = "standard output cannot be written: No space left on device"
+    assert (exit_code, error) == (1, f"Error: {reason}.\n")
+
+
+@pytest.mark.parametrize("arguments", STANDARD_OUTPUT)
+def test_a_reader_that_has_enough_ends_it_quietly(
+    arguments: list[str], tmp_path: Path, environment: dict[str, str]
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        assert run(arguments, tmp_path, environment, stdout=pipe) == (CLOSED_PIPE, "")
