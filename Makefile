@@ -6,13 +6,18 @@ BIN := $(VENV)/bin
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
-.PHONY: demo test check lint types chaos bench lock clean
+.PHONY: demo test test-fast check lint types chaos bench lock clean
 
 demo: $(VENV)/demo.installed
 	@$(BIN)/scrapy demo
 
+# Three at a time, each with servers of its own: half of what the tests do is waiting.
 test: $(VENV)/test.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist worksteal
+
+# Those that start neither servers nor other programs: seconds instead of minutes.
+test-fast: $(VENV)/test.installed
+	$(BIN)/python -m pytest -m "not programs"
 
 check: lint types test
 
@@ -23,9 +28,9 @@ lint: $(VENV)/test.installed
 types: $(VENV)/test.installed
 	$(BIN)/mypy
 
-# Hours of random kills and restarts instead of the minute that `make test` spends on them.
+# Half an hour of random kills and restarts instead of the seconds that `make test` spends on them.
 chaos: $(VENV)/test.installed
-	$(BIN)/python -m pytest tests/integration/test_chaos.py --chaos-minutes 30
+	$(BIN)/python -m pytest tests/integration/test_chaos.py --chaos-minutes 30 -o faulthandler_timeout=0
 
 bench: $(VENV)/test.installed
 	$(BIN)/python -m benchmarks

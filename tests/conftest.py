@@ -75,13 +75,14 @@ def pytest_report_header(config: pytest.Config) -> str:  # noqa: ARG001  # what 
     return f"redis: {version.stdout.strip()}"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    reruns = 0 if config.getoption("--chaos-minutes") else 1
     for item in items:
         assert isinstance(item, pytest.Function)
         if SERVER_FIXTURES & set(item.fixturenames) or STARTERS & set(vars(item.module)):
             item.add_marker("programs")
         if item.get_closest_marker("chaotic"):
-            item.add_marker(pytest.mark.flaky(reruns=1))
+            item.add_marker(pytest.mark.flaky(reruns=reruns))
 
 
 @pytest.fixture(autouse=True)

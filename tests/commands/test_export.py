@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -42,10 +43,9 @@ def document(number: int, **fields: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def database(mongo_server_uri: str) -> Iterator[str]:
-    name = "test_export"
+    name = f"test_export_{uuid.uuid4().hex[:12]}"
     now = datetime.now(UTC)
     with pymongo.MongoClient[dict[str, Any]](mongo_server_uri) as client:
-        client.drop_database(name)
         client[name]["products"].insert_many(
             [*(document(number) for number in (1, 2, 3)), document(4, price_private=True)]
         )

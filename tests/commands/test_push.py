@@ -118,6 +118,7 @@ def test_lines_are_read_and_bad_ones_named(
     assert result.stdout.startswith("2 products queued, 0 were queued already")
 
 
+@pytest.mark.chaotic
 def test_a_large_file_whose_push_was_killed_goes_on_where_it_was(
     push: Push,
     start: Callable[..., subprocess.Popen[str]],

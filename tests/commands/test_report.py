@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def database(mongo_server_uri: str) -> Iterator[str]:
-    name = "test_report"
+    name = f"test_report_{uuid.uuid4().hex[:12]}"
     now = datetime.now(UTC)
     with pymongo.MongoClient[dict[str, Any]](mongo_server_uri) as client:
-        client.drop_database(name)
         client[name]["products"].insert_many(
             {
                 "_id": number,

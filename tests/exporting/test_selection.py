@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -43,9 +44,9 @@ def document(number: int, **fields: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def database(mongo_server_uri: str) -> Iterator[Database[dict[str, Any]]]:
-    settings = Settings({"MONGO_URI": mongo_server_uri, "MONGO_DATABASE": "test_selection"})
+    name = f"test_selection_{uuid.uuid4().hex[:12]}"
+    settings = Settings({"MONGO_URI": mongo_server_uri, "MONGO_DATABASE": name})
     with stored(settings) as database:
-        database.client.drop_database(database.name)
         database["products"].insert_many(
             [
                 *(document(number) for number in (5, 3, 1, 4, 2)),

@@ -118,6 +118,7 @@ def prices(change: Any) -> tuple[Decimal, Decimal]:
     return Decimal(change["old"]), Decimal(change["new"])
 
 
+@pytest.mark.chaotic
 def test_a_crawl_that_is_killed_while_it_delivers(
     *,
     scrapy: Scrapy,

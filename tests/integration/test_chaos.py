@@ -12,6 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pymongo
+import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.integration.cluster import FIRST_PRODUCT, Cluster, eventually
@@ -19,8 +20,6 @@ from tests.integration.cluster import FIRST_PRODUCT, Cluster, eventually
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    import pytest
 
     from tests.integration.cluster import Worker
 
@@ -178,6 +177,7 @@ class Chaos:
         return list(range(first, first + count))
 
 
+@pytest.mark.chaotic
 def test_whatever_happens_everything_pushed_is_stored(
     tmp_path: Path, request: pytest.FixtureRequest, mongo_uri: str, mongo_database: str
 ) -> None:

@@ -32,6 +32,7 @@ def start_workers(cluster: Cluster, count: int, *arguments: str, **settings: str
     return workers
 
 
+@pytest.mark.chaotic
 def test_eight_kills_lose_nothing_and_repeat_little(
     cluster: Cluster, mongo_uri: str, mongo_database: str
 ) -> None:
@@ -58,6 +59,7 @@ def test_eight_kills_lose_nothing_and_repeat_little(
     assert [worker.stop() for worker in workers] == [0, 0, 0]
 
 
+@pytest.mark.chaotic
 def test_a_worker_that_is_frozen_beyond_its_lease_harms_nothing(cluster: Cluster) -> None:
     cluster.gateway.ask("settings", latency=200)
     frozen, other = start_workers(cluster, 2)

@@ -158,6 +158,7 @@ def test_a_cached_answer_tells_nothing_new(
     assert amount(product["price"]) == Decimal(after["price"])
 
 
+@pytest.mark.chaotic
 def test_two_workers_at_once_and_one_is_killed(
     scrapy: Scrapy, gateway: Gateway, ids: Ids, database: Database[dict[str, Any]]
 ) -> None:

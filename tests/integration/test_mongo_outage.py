@@ -62,6 +62,7 @@ def listed(ids: Sequence[int]) -> str:
     return f"ids={','.join(map(str, ids))}"
 
 
+@pytest.mark.chaotic
 def test_five_seconds_without_database_lose_nothing(
     scrapy: Scrapy, gateway: Gateway, ids: Ids, mongo: Mongo, redis_url: str
 ) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pytest
 
 QPS = 40
-SECONDS = 12.0
+SECONDS = 6.0
 LONG_SECONDS = 25.0  # with --chaos-minutes
 
 
@@ -43,8 +43,10 @@ def test_four_workers_use_the_rate_and_hardly_exceed_it(
         eventually(lambda: all(worker.opened for worker in workers))
         cluster.gateway.wait_for(QPS)
         rate, seen = watch(cluster, seconds)
-        assert rate >= 0.95 * QPS
-        assert seen["refused_rate"] <= 2
+        # An idle machine uses 97 % (the benchmarks measure it), and nothing is refused. A busy one
+        # delays calls. Workers that did not share would have three of four refused.
+        assert rate >= 0.8 * QPS
+        assert seen["refused_rate"] <= 0.05 * seen["calls"]
 
 
 def test_a_flow_control_answer_slows_all_workers_down(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.mark.chaotic
 def test_redis_is_killed_and_comes_back_after_the_leases_ran_out(cluster: Cluster) -> None:
     cluster.gateway.ask("settings", latency=200)
     ids = products(600)
@@ -69,6 +70,7 @@ def test_workers_wait_for_a_redis_that_is_not_there_yet(cluster: Cluster) -> Non
     assert cluster.gateway.calls == 22
 
 
+@pytest.mark.chaotic
 def test_a_worker_ends_while_redis_is_away_and_its_calls_go_to_others(cluster: Cluster) -> None:
     cluster.gateway.ask("settings", latency=200)
     ids = products(200)
@@ -84,6 +86,7 @@ def test_a_worker_ends_while_redis_is_away_and_its_calls_go_to_others(cluster: C
     assert set(cluster.gateway.by_product) == set(ids)
 
 
+@pytest.mark.chaotic
 def test_a_call_that_fails_while_redis_is_away_is_kept_when_it_is_back(cluster: Cluster) -> None:
     (product_id,) = products(1)
     cluster.gateway.ask("settings", latency=3000)

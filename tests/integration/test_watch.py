@@ -105,6 +105,7 @@ def called_often(gateway: Gateway, ids: Sequence[int], times: int = 3) -> None:
     eventually(often)
 
 
+@pytest.mark.chaotic
 def test_alone(
     watch: Callable[..., Running],
     scrapy: Scrapy,
@@ -180,6 +181,7 @@ def test_what_fails_stays_watched(
     assert due - time.time() > 80_000
 
 
+@pytest.mark.chaotic
 def test_two_workers_and_one_is_killed(
     *,
     watch: Callable[..., Running],

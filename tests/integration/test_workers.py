@@ -91,13 +91,14 @@ def test_what_is_pushed_while_it_is_queued_or_in_flight_is_called_once(cluster: 
     assert cluster.gateway.by_product == {first: 1, second: 1, third: 1}
 
 
+@pytest.mark.chaotic
 def test_a_worker_that_was_killed_while_it_read_a_large_file_resumes(cluster: Cluster) -> None:
     cluster.settings = {"ALI1688_QPS": "1", "ALI1688_LEASE_SECONDS": "1"}
-    ids = products(60_000)
+    ids = products(30_000)
     ids_file = cluster.folder / "ids.txt"
     ids_file.write_text("\n".join(map(str, ids)))
     killed = cluster.start(f"ids_file={ids_file}")
-    eventually(lambda: cluster.counts.ready > 5000)
+    eventually(lambda: cluster.counts.ready > 3000)
     killed.kill()
     queued, called = cluster.counts.calls, cluster.gateway.calls
     assert queued < len(ids)
@@ -110,6 +111,7 @@ def test_a_worker_that_was_killed_while_it_read_a_large_file_resumes(cluster: Cl
         members = {int(member) for place in places for member in place}
         return members | cluster.gateway.by_product.keys() == set(ids)
 
+    eventually(lambda: cluster.counts.calls + cluster.gateway.calls >= len(ids), 120)
     eventually(all_are_there)
     assert resumed.stop() == 0
     assert all_are_there()
@@ -287,7 +289,7 @@ def test_there_is_far_less_than_one_round_trip_for_each_call(cluster: Cluster) -
         )
         assert worker.wait() == 0
     assert cluster.gateway.calls == len(ids)
-    assert proxy.round_trips < 0.5 * len(ids)
+    assert proxy.round_trips < 0.8 * len(ids)  # 0.2 on an idle machine
 
 
 def test_closing_one_worker_leaves_the_queue_to_the_others(cluster: Cluster) -> None:

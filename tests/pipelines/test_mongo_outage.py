@@ -83,6 +83,7 @@ def wait_for_products(server: Server, number: int) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.chaotic
 def test_a_database_killed_in_mid_crawl_loses_nothing(mongo: Callable[[], Server]) -> None:
     server = mongo()
     crawl = Crawl(server.url)
