@@ -304,7 +304,7 @@ async def test_changes_that_the_history_refuses_stay_and_hold_up_nothing(
     assert [change[0] for change in await changes(database)] == recorded
     assert all(channel.heard == recorded for channel in channels)
     assert await pending(database) == 2
-    assert kept[0] == 2
+    assert sum(kept) >= 2
     [message] = caplog.messages
     assert message.startswith("product_changes takes no changes: ")
     assert message.endswith("; products go on, changes are kept")
