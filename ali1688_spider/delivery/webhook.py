@@ -109,6 +109,7 @@ class Webhook:
         async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
             while not (self._closing.is_set() and self._failures):
                 self._new.clear()
+                last = self._closing.is_set()  # by now, all that there will be waits
                 try:
                     seconds = await self._send_next(session)
                 # Whatever it is, what comes later has to be sent all the same.
@@ -116,7 +117,7 @@ class Webhook:
                     await self._note_failure(_reason(error))
                     continue
                 if seconds > 0:
-                    if self._closing.is_set():
+                    if last:
                         return
                     await _wait(self._new, seconds)
 

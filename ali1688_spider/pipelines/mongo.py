@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 GATHER_SECONDS = 0.01
 """So long a product waits for others before they are stored together."""
 
+SCRAPER_LOGGER = "scrapy.core.scraper"
+
 _SET_BY_STORE = frozenset({"fetched_at", "first_seen_at", "changed_at"})
 
 
@@ -55,7 +57,8 @@ class MongoPipeline:
 
     Statistics, under ``ali1688/``: ``items/stored`` are all that the database has; of them
     ``items/new``, ``items/changed`` and ``items/unchanged``. ``items/outdated`` came later than a
-    newer answer. ``items/rejected`` were refused. ``storage/waits`` counts the waits for the
+    newer answer. ``items/rejected`` were refused, ``items/unstored`` given up because the crawl had
+    to end. ``storage/waits`` counts the waits for the
     database, ``webhook/delivered`` and ``webhook/failed`` the changes that were sent,
     ``changes/kept`` those that a channel did not take and that stay on their products meanwhile.
     """
@@ -81,6 +84,7 @@ class MongoPipeline:
         self._channels = Channels(delivery, redis, count=self._add_to)
         self._batches = BatchWriter[Observation, Write](self._write, gather_seconds=GATHER_SECONDS)
         self._database: Database | None = None
+        self._unstored = 0
         self._outbox: Outbox | None = None
         self._products: ProductStore
         self._rejections: MongoRejectionStore
@@ -113,6 +117,7 @@ class MongoPipeline:
         Raises:
             CloseSpider: Nothing can be stored; an ERROR in the log says why and what to do.
         """
+        logging.getLogger(SCRAPER_LOGGER).addFilter(_is_no_outage)
         try:
             self._database = connect(self._uri, self._database_name)
             await greet(self._database)
@@ -144,6 +149,10 @@ class MongoPipeline:
             write = await self._batches.put(observation_of(item))
         except DocumentRefusedError as refusal:
             await self._reject(item, refusal)
+        except StoreUnavailableError:
+            self._unstored += 1
+            self._stats.inc_value("ali1688/items/unstored")
+            raise
         self._count(write)
         item.first_seen_at, item.changed_at = write.first_seen_at, write.changed_at
         return item
@@ -151,11 +160,17 @@ class MongoPipeline:
     async def close_spider(self) -> None:
         """Write what is left, bring out what changed, and close the connections."""
         await self._batches.close()
+        if self._unstored:
+            logger.warning(
+                "MongoDB stayed away: %d products are not stored, nor are their calls acknowledged",
+                self._unstored,
+            )
         if self._outbox is not None:
             await self._outbox.close()
         await self._channels.close()
         if self._database is not None:
             await self._database.client.close()
+        logging.getLogger(SCRAPER_LOGGER).removeFilter(_is_no_outage)
 
     async def _write(self, batch: Sequence[Observation]) -> list[Write | Exception]:
         writes = [Write(observation) for observation in batch]
@@ -178,6 +193,11 @@ class MongoPipeline:
             Rejection(product.product_id, [str(refusal)], payload, product.fetched_at)
         )
         raise DropItem("refused by the database", log_level="DEBUG")
+
+
+def _is_no_outage(record: logging.LogRecord) -> bool:
+    """Leave out Scrapy's traceback for each product that waits when the crawl has to end."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], StoreUnavailableError)
 
 
 def observation_of(product: Product) -> Observation:

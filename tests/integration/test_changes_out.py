@@ -223,3 +223,32 @@ def test_filters(
     assert told[0]["new"] == "新款"
     assert prices(told[1]) == (Decimal(100), Decimal(95))
     assert told[1]["percent"] == -5.0
+
+
+def test_every_client_of_redis_heeds_its_parameters(
+    scrapy: Scrapy,
+    gateway: Gateway,
+    ids: Ids,
+    database: Database[dict[str, Any]],
+    redis_url: str,
+) -> None:
+    public = [each for each in ids(9) if not gateway.product(each)["traits"]["private"]]
+    given_up, changed, *_ = public
+    address = redis_url.removesuffix("/0")
+    gateway.fail(product_id=given_up, faults=["isv"] * 2)
+    scrapy.settings |= {"REDIS_URL": address, "ALI1688_MAX_ATTEMPTS": "1"}
+    parameters = ("-s", 'REDIS_PARAMS={"db": 5}')
+    scrapy.crawl("product", "-a", listed([given_up, changed]), *parameters)
+    assert database["failed_calls"].count_documents({}) == 1
+    raised(gateway, changed)
+    scrapy.crawl("product", "-a", listed([given_up, changed]), *parameters, MONGO_URI="")
+    scrapy.crawl("product", "-a", listed([changed]), *parameters)
+    shown = scrapy.run("failed", "list", *parameters, MONGO_URI="")
+    assert "1 calls were given up" in shown.stdout
+    with (
+        redis.Redis.from_url(address) as other,
+        redis.Redis.from_url(address, db=5) as meant,
+    ):
+        assert other.dbsize() == 0
+        assert meant.zcard("ali1688:failed_calls") == 1
+        assert meant.xlen("ali1688:changes") == 1
