@@ -46,7 +46,7 @@ def products(count: int, first: int = FIRST_PRODUCT) -> list[int]:
     return list(range(first, first + count))
 
 
-def eventually(condition: Callable[[], T], seconds: float = 30.0) -> T:
+def eventually(condition: Callable[[], T], seconds: float = 60.0) -> T:
     """Return what *condition* returns as soon as it is true.
 
     Raises:
@@ -87,12 +87,12 @@ class Worker:
     def thaw(self) -> None:
         self.process.send_signal(signal.SIGCONT)
 
-    def stop(self, seconds: float = 15.0) -> int:
+    def stop(self, seconds: float = 30.0) -> int:
         """Ask it to end; return its exit code."""
         self.process.terminate()
         return self.wait(seconds)
 
-    def wait(self, seconds: float = 60.0) -> int:
+    def wait(self, seconds: float = 120.0) -> int:
         """Return the exit code of a worker that ends by itself."""
         try:
             return self.process.wait(seconds)
@@ -143,7 +143,7 @@ class Gateway:
         calls: int = self.ask("status?products=0")["calls"]
         return calls
 
-    def wait_for(self, calls: int, seconds: float = 30.0) -> None:
+    def wait_for(self, calls: int, seconds: float = 60.0) -> None:
         """Return when it has seen so many calls."""
         eventually(lambda: self.calls >= calls, seconds)
 
