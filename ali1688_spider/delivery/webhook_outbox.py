@@ -132,19 +132,35 @@ class WebhookOutbox:
 
         It is due again when the older one is, or as soon as that is delivered.
         """
+        held_back = await self._overtaking(documents, name)
+        if held_back:
+            releases = [
+                UpdateOne({"_id": id_, "delivery": name}, _release(due_at))
+                for id_, due_at in held_back.items()
+            ]
+            await self._collection.bulk_write(releases, ordered=False)
+            # What was older may have been delivered meanwhile, and has not made these due.
+            still = await self._overtaking(documents, name)
+            await self._make_due({"_id": {"$in": list(held_back.keys() - still.keys())}})
+        return set(held_back)
+
+    async def _overtaking(
+        self, documents: Sequence[Mapping[str, Any]], name: str
+    ) -> dict[str, datetime]:
+        """Return which of them are newer than one that waits elsewhere, and when that is due."""
         oldest = await self._oldest_elsewhere(documents, name)
-        held_back = {}
+        overtaking = {}
         for document in documents:
             older = oldest.get(document["change"]["product_id"])
             if older is not None and older["at"] < document["change"]["at"]:
-                held_back[document["_id"]] = older["due_at"]
-        updates = [
-            UpdateOne({"_id": id_, "delivery": name}, _release(due_at))
-            for id_, due_at in held_back.items()
-        ]
-        if updates:
-            await self._collection.bulk_write(updates, ordered=False)
-        return set(held_back)
+                overtaking[document["_id"]] = older["due_at"]
+        return overtaking
+
+    async def _make_due(self, which: Mapping[str, Any]) -> None:
+        unclaimed = {"state": "waiting", "delivery": {"$exists": False}}
+        await self._collection.update_many(
+            {**which, **unclaimed}, {"$set": {"due_at": datetime.now(UTC)}}
+        )
 
     async def _oldest_elsewhere(
         self, documents: Sequence[Mapping[str, Any]], name: str
@@ -174,14 +190,7 @@ class WebhookOutbox:
             {"delivery": delivery.id}, {"$set": arrived, "$unset": {"delivery": "", "due_at": ""}}
         )
         products = {change.product_id for change in delivery.changes}
-        await self._collection.update_many(
-            {
-                "change.product_id": {"$in": list(products)},
-                "state": "waiting",
-                "delivery": {"$exists": False},
-            },
-            {"$set": {"due_at": now}},
-        )
+        await self._make_due({"change.product_id": {"$in": list(products)}})
 
     async def postpone(self, delivery: Delivery, seconds: float) -> None:
         """Let the changes of *delivery* be due again in *seconds*."""
