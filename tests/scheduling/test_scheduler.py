@@ -213,6 +213,7 @@ async def test_closing_gives_back_what_is_not_done(open_scheduler: Open) -> None
     scheduler = await open_scheduler()
     produce(scheduler, *range(1, 10))
     done, _ = [await until(scheduler.next_request) for _ in range(2)]
+    await until(lambda: len(scheduler) == 7)
     done.handling.acknowledge()
     await maybe_deferred_to_future(scheduler.close("shutdown"))
     counts = scheduler.queue.counts()
