@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 
@@ -16,6 +17,7 @@ from ali1688_spider.gateway.backoff import Backoff, PauseLimit, limited_wait
 from ali1688_spider.gateway.errors import (
     AuthorizationError,
     CallError,
+    FlowControlError,
     Reaction,
     UnknownRefusalError,
     UnreachedError,
@@ -39,11 +41,15 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from ali1688_spider.account import Account
+    from ali1688_spider.gateway.calls import ApiCall
 
 logger = logging.getLogger(__name__)
 
 MAX_WAIT = 60.0
 """Seconds that back-off alone keeps a call waiting; the platform may ask for more."""
+
+MOST_REFUSALS = 50
+"""Uncounted tries of one call that are refused for the rate."""
 
 LONG_PAUSE = 5.0
 """Seconds; a longer pause is worth a warning."""
@@ -71,6 +77,7 @@ class ErrorsMiddleware:
         self._backoff = Backoff(cap=MAX_WAIT)
         self._pauses = PauseLimit()
         self._giving_up: set[asyncio.Task[bool]] = set()
+        self._refusals: Counter[ApiCall] = Counter()
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -156,6 +163,7 @@ class ErrorsMiddleware:
         """Note that the gateway works; what was answered before tells nothing of it."""
         if response is None or CACHED not in response.flags:
             self._pauses.reset()
+            self._refusals.pop(request.call, None)
             await self._account.breaker.succeeded(probe=request.probe)
 
     async def _react(self, request: ApiRequest, error: CallError) -> Request:
@@ -192,6 +200,10 @@ class ErrorsMiddleware:
             probe=request.probe,
             blameless=isinstance(error, UnreachedError),
         )
+        if isinstance(error, FlowControlError) and error.blameless:
+            # Not for ever: one product that is always refused must not keep the crawl from ending.
+            self._refusals[request.call] += 1
+            return self._refusals[request.call] <= MOST_REFUSALS
         return excused or error.blameless
 
     async def _slow_down(self, request: ApiRequest, error: CallError, *, counted: bool) -> Request:

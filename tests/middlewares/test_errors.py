@@ -22,7 +22,7 @@ from ali1688_spider.addon import account_of
 from ali1688_spider.closing import CallReleasedError
 from ali1688_spider.gateway.errors import ForeignHostError
 from ali1688_spider.middlewares.cache import CACHED
-from ali1688_spider.middlewares.errors import CallGivenUpError, ErrorsMiddleware
+from ali1688_spider.middlewares.errors import MOST_REFUSALS, CallGivenUpError, ErrorsMiddleware
 from ali1688_spider.middlewares.signing import SigningMiddleware
 from ali1688_spider.requests import ApiRequest
 from ali1688_spider.responses import ApiResponse
@@ -294,6 +294,16 @@ async def test_a_call_that_was_refused_for_the_rate_loses_no_try(
     gateway.request = gateway.request.replace(attempt=5)
     with pytest.raises(CallGivenUpError):  # one product's page of a firewall must not last for ever
         await gateway.answer(b"<html>blocked</html>", status=403)
+
+
+async def test_a_call_that_is_always_refused_for_the_rate_ends_all_the_same(
+    answering: Callable[..., Answering],
+) -> None:
+    gateway = answering(ALI1688_MAX_ATTEMPTS=1)
+    for _ in range(MOST_REFUSALS):
+        assert (await gateway.retry(TOO_FAST)).attempt == 1
+    with pytest.raises(CallGivenUpError):
+        await gateway.answer(TOO_FAST)
 
 
 @pytest.mark.parametrize("headers", [{"Retry-After": "1000000000"}, {}])
