@@ -11,9 +11,9 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 demo: $(VENV)/demo.installed
 	@$(BIN)/scrapy demo
 
-# Three at a time, each with servers of its own: half of what the tests do is waiting.
+# Four at a time, each process with servers of its own: most of what the tests do is waiting.
 test: $(VENV)/test.installed
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 # Those that start neither servers nor other programs: seconds instead of minutes.
 test-fast: $(VENV)/test.installed
