@@ -63,13 +63,13 @@ class AcknowledgementMiddleware:
         """Put a call back whose item could not be handled."""
         handling = handling_of(response)
         if handling is not None:
-            handling.failed(failure.value or RuntimeError("no cause"))
+            handling.failed(failure.value)
 
     def spider_failed(self, response: Response | Failure | None, failure: Failure) -> None:
         """Put a call back whose answer the spider failed on."""
         handling = handling_of(response)
         if handling is not None:
-            handling.failed(failure.value or RuntimeError("no cause"))
+            handling.failed(failure.value)
 
 
 def handling_of(response: Response | Failure | None) -> Handling | None:

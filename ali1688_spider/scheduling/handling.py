@@ -76,7 +76,7 @@ class Handling:
             delay = _BACKOFF.delay(self.lease.attempt)
         self._settle(retry(self.lease, delay, counted=counted))
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException | None) -> None:
         """Settle a call that ended in an *error*, unless it is settled.
 
         Known errors have already settled it. That the crawl ends, or that the database is away, is
