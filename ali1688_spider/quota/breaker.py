@@ -195,6 +195,7 @@ class Breaker:
         self._outage: tuple[str, float] | None = None  # what is away, since when
         self._excuses: Counter[str] = Counter()
         self._turn = asyncio.Lock()
+        self._asking = asyncio.Lock()
         self._probe_ended = asyncio.Event()
         self._probe_ended.set()
 
@@ -272,12 +273,15 @@ class Breaker:
         """Return True when it is this call's turn to try, False when the outage has ended."""
         while self._outage is not None:
             await self._probe_ended.wait()
+            outage = self._outage
             wait = await self._ask_state(self._state.ask, unknown=ASK_AGAIN_SECONDS)
+            if outage is not self._outage:
+                continue  # it ended meanwhile, and perhaps another one began
             if wait is None:
                 self._close()
             elif wait > 0:
                 await self._sleep(min(wait, ASK_AGAIN_SECONDS))
-            elif self._outage is not None:  # it may have ended while Redis was asked
+            else:
                 self._probe_ended.clear()
                 return True
         return False
@@ -320,8 +324,9 @@ class Breaker:
         self._failures = self._new_failures = 0
 
     async def _ask_state(self, question: Callable[[], T], unknown: U) -> T | U:
-        try:
-            return await self._run(question)
-        except RedisError as error:
-            logger.debug("Redis knows nothing of the outage: %s", error)
-            return unknown
+        async with self._asking:  # in order: who asks must not be quicker than what was told before
+            try:
+                return await self._run(question)
+            except RedisError as error:
+                logger.debug("Redis knows nothing of the outage: %s", error)
+                return unknown

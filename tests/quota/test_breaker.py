@@ -289,3 +289,27 @@ async def test_without_redis_a_worker_decides_alone(make: Callable[..., Breaker]
     task.cancel()
     await breaker.succeeded(probe=True)
     assert passed(await entering(breaker, 3)) == 3
+
+
+async def test_what_redis_is_told_first_it_knows_first(time: Time) -> None:
+    """A call must not ask for the outage before the state knows of it, and take it for over."""
+
+    async def slowly(function: Callable[[], object]) -> object:
+        for _ in range(9 if function.__name__ in {"begin", "end"} else 1):
+            await asyncio.sleep(0)
+        return function()
+
+    state = MemoryOutageState(time.clock)
+    breaker = Breaker(state, run=slowly, clock=time.clock, sleep=time.sleep)  # type: ignore[arg-type]
+    await breaker.succeeded()
+    opening = asyncio.ensure_future(breaker.failed("1", "refused", blameless=True))
+    await asyncio.sleep(0)
+    first, second = await entering(breaker, 2)
+    assert (await opening, first.result(), second.done()) == (True, True, False)
+    assert state.lasts()
+
+    ending = asyncio.ensure_future(breaker.succeeded(probe=True))
+    await asyncio.sleep(0)
+    assert await breaker.failed("2", "refused", blameless=True)
+    await ending
+    assert state.lasts()
