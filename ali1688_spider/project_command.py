@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from scrapy.commands import ScrapyCommand
 from scrapy.utils.project import ENVVAR
 
-from ali1688_spider.configuration import strip_settings
+from ali1688_spider.config import strip_settings
 from ali1688_spider.exceptions import ConfigurationError
 
 if TYPE_CHECKING:

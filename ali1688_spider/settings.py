@@ -68,7 +68,7 @@ ALI1688_CHANGE_MIN_PERCENT = _read("ALI1688_CHANGE_MIN_PERCENT", "0")
 
 # Requests
 
-REQUEST_FINGERPRINTER_CLASS = "ali1688_spider.requests.CallFingerprinter"
+REQUEST_FINGERPRINTER_CLASS = "ali1688_spider.http.CallFingerprinter"
 
 # Enough for one processor (default 16); a worker that is killed makes others repeat as many calls.
 CONCURRENT_REQUESTS = 24

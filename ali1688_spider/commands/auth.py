@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 from scrapy_redis import connection
 
-from ali1688_spider.account import token_address, token_store
-from ali1688_spider.configuration import Configuration
+from ali1688_spider.config import Config
+from ali1688_spider.context import token_address, token_store
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.clock import GatewayClock
 from ali1688_spider.gateway.errors import CallError, read_answer
@@ -47,7 +47,7 @@ class Command(ProjectCommand):
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
         assert self.settings is not None
-        configuration = Configuration.from_settings(self.settings)
+        config = Config.from_settings(self.settings)
         if not opts.redirect_uri:
             raise ConfigurationError(
                 "say --redirect-uri URL: the callback address that the app is registered with"
@@ -55,13 +55,13 @@ class Command(ProjectCommand):
         if not opts.code:
             state = secrets.token_urlsafe(16)
             print("Open this address, log in and agree:\n")
-            print(f"  {authorization_url(configuration.app_key, opts.redirect_uri, state)}\n")
+            print(f"  {authorization_url(config.app_key, opts.redirect_uri, state)}\n")
             print(f"You are sent to {opts.redirect_uri}?code=…&state={state}")
             print("Within ten minutes, run:\n")
             print(f"  scrapy auth --redirect-uri {opts.redirect_uri} --code CODE")
             return
         try:
-            asyncio.run(self._exchange(configuration, _code(opts.code), opts.redirect_uri))
+            asyncio.run(self._exchange(config, _code(opts.code), opts.redirect_uri))
         except CallError as error:
             raise ConfigurationError(f"{error}. {error.advice}") from None
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -69,21 +69,21 @@ class Command(ProjectCommand):
                 f"the gateway does not answer ({type(error).__name__}): check ALI1688_GATEWAY"
             ) from None
 
-    async def _exchange(self, configuration: Configuration, code: str, redirect_uri: str) -> None:
+    async def _exchange(self, config: Config, code: str, redirect_uri: str) -> None:
         answer = await _post(
-            token_address(configuration),
+            token_address(config),
             exchange_parameters(
-                configuration.app_key,
-                configuration.app_secret,
+                config.app_key,
+                config.app_secret,
                 code=code,
                 redirect_uri=redirect_uri,
             ),
         )
-        configured = TokenGrant.configured(configuration.access_token, configuration.refresh_token)
+        configured = TokenGrant.configured(config.access_token, config.refresh_token)
         now = GatewayClock().now()
         grant = TokenGrant.from_answer(answer, now=now, origin=configured.origin)
-        client = connection.from_settings(self.settings) if configuration.redis_url else None
-        await token_store(configuration, client).save(grant)
+        client = connection.from_settings(self.settings) if config.redis_url else None
+        await token_store(config, client).save(grant)
         print("The tokens are kept; crawls use and renew them.")
         print(f"The access token ends {_moment(grant.expires_at)},")
         print(f"the refresh token {_moment(grant.refresh_expires_at)}.")

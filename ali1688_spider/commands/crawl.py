@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from scrapy import signals
 from scrapy.commands.crawl import Command as ScrapyCrawl
 
-from ali1688_spider.addon import account_of
-from ali1688_spider.configuration import Configuration
+from ali1688_spider.addon import context_of
+from ali1688_spider.config import Config
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.garbage_collection import collect_less_often
 from ali1688_spider.project_command import load_project
@@ -60,7 +60,7 @@ class Command(ScrapyCrawl):
             reason = self._crawler.stats.get_value("finish_reason")
             # Without a reason it was asked to end before it began, while it waited for Redis.
             ended_well = reason is None or reason in SUCCESS
-            lost = account_of(self._crawler).closing.has_lost
+            lost = context_of(self._crawler).shutdown.has_lost
             self.exitcode = 0 if ended_well and not lost else 1
 
     def _say(self, error: ConfigurationError) -> None:
@@ -78,7 +78,7 @@ class Command(ScrapyCrawl):
     def _check(self, spider_name: str, arguments: dict[str, str]) -> None:
         assert self.settings is not None
         assert self.crawler_process is not None
-        configuration = Configuration.from_settings(self.settings)
+        config = Config.from_settings(self.settings)
         try:
             spider_class: type[Spider] = self.crawler_process.spider_loader.load(spider_name)
         except KeyError:
@@ -88,4 +88,4 @@ class Command(ScrapyCrawl):
             ) from None
         check = getattr(spider_class, "check_arguments", None)
         if check is not None:
-            check(configuration, arguments)
+            check(config, arguments)

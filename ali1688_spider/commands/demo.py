@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.local_servers import start_mongo, start_redis, start_sandbox
 from ali1688_spider.project_command import SETTINGS_MODULE, ProjectCommand
-from ali1688_spider.servers import start_mongo, start_redis, start_sandbox
 
 if TYPE_CHECKING:
     import argparse

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from scrapy_redis import connection
 
-from ali1688_spider.account import token_store
-from ali1688_spider.configuration import Configuration
+from ali1688_spider.config import Config
+from ali1688_spider.context import token_store
 from ali1688_spider.diagnosis.finding import Finding
 from ali1688_spider.diagnosis.gateway import GatewayDiagnosis
 from ali1688_spider.diagnosis.servers import end_pause, mongo_finding, redis_findings
@@ -42,27 +42,27 @@ class Command(ProjectCommand):
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
         assert self.settings is not None
-        configuration = Configuration.from_settings(self.settings)
-        self._redactor = SecretRedactor(configuration.secrets)
+        config = Config.from_settings(self.settings)
+        self._redactor = SecretRedactor(config.secrets)
         self._show(Finding("ok", "Settings", "are complete"))
         self._show(_env_file())
-        client = connection.from_settings(self.settings) if configuration.redis_url else None
+        client = connection.from_settings(self.settings) if config.redis_url else None
         if opts.end_pause:
-            self._show(end_pause(configuration, client))
-        asyncio.run(self._diagnose(configuration, client))
+            self._show(end_pause(config, client))
+        asyncio.run(self._diagnose(config, client))
 
-    async def _diagnose(self, configuration: Configuration, client: Any) -> None:
-        token = await self._access_token(configuration, client)
-        async for finding in GatewayDiagnosis(configuration, token).findings():
+    async def _diagnose(self, config: Config, client: Any) -> None:
+        token = await self._access_token(config, client)
+        async for finding in GatewayDiagnosis(config, token).findings():
             self._show(finding)
-        for finding in await asyncio.to_thread(lambda: list(redis_findings(configuration, client))):
+        for finding in await asyncio.to_thread(lambda: list(redis_findings(config, client))):
             self._show(finding)
-        self._show(await mongo_finding(configuration))
+        self._show(await mongo_finding(config))
 
-    async def _access_token(self, configuration: Configuration, client: Any) -> str:
+    async def _access_token(self, config: Config, client: Any) -> str:
         """Return the token that a crawl would use: that of the settings, or a renewed one."""
-        configured = TokenGrant.configured(configuration.access_token, configuration.refresh_token)
-        store = token_store(configuration, client)
+        configured = TokenGrant.configured(config.access_token, config.refresh_token)
+        store = token_store(config, client)
         keeper = TokenKeeper(configured, store, GatewayClock(), redactor=self._redactor)
         try:
             await keeper.load()

@@ -19,14 +19,14 @@ from rich.table import Table
 from scrapy.settings import SETTINGS_PRIORITIES
 from scrapy_redis import connection
 
-from ali1688_spider.account import data_folder
-from ali1688_spider.closing import INCOMPLETE
-from ali1688_spider.configuration import Configuration
+from ali1688_spider.config import Config
+from ali1688_spider.context import data_folder
 from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.project_command import ProjectCommand
 from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.producers import open_queue
+from ali1688_spider.shutdown import INCOMPLETE
 from ali1688_spider.storage.errors import StoreUnavailableError, explain
 from ali1688_spider.storage.failed_calls import failed_call_store
 
@@ -76,10 +76,10 @@ class Command(ProjectCommand):
             raise ConfigurationError(f"say what to do: {' or '.join(ACTIONS)}")
         if opts.limit is not None and opts.limit < 1:
             raise ConfigurationError("--limit is below 1: say how many calls at most")
-        configuration = Configuration.from_settings(self.settings)
+        config = Config.from_settings(self.settings)
         self._retried = self._left = 0
         try:
-            asyncio.run(self._execute(configuration, args[0], opts))
+            asyncio.run(self._execute(config, args[0], opts))
         except StoreUnavailableError as error:
             raise ConfigurationError(str(error)) from None
         except PyMongoError as error:
@@ -88,19 +88,17 @@ class Command(ProjectCommand):
             raise ConfigurationError(f"Redis does not answer ({error}): check REDIS_URL") from None
         finally:
             if self._retried:
-                verb = "queued" if configuration.redis_url else "made"
+                verb = "queued" if config.redis_url else "made"
                 print(f"{self._retried:,} calls {verb} again.")
 
-    async def _execute(
-        self, configuration: Configuration, action: str, opts: argparse.Namespace
-    ) -> None:
-        redis = connection.from_settings(self.settings) if configuration.redis_url else None
-        store = failed_call_store(configuration, redis, closing=lambda: True, folder=data_folder())
+    async def _execute(self, config: Config, action: str, opts: argparse.Namespace) -> None:
+        redis = connection.from_settings(self.settings) if config.redis_url else None
+        store = failed_call_store(config, redis, closing=lambda: True, folder=data_folder())
         try:
             if action == "list":
                 await _list(store, opts.spider, opts.limit or LISTED)
             else:
-                await self._retry(configuration, store, opts)
+                await self._retry(config, store, opts)
             if store.unreadable:
                 print(f"{store.unreadable:,} entries cannot be read; they are left as they are.")
         finally:
@@ -109,23 +107,23 @@ class Command(ProjectCommand):
                 redis.close()
 
     async def _retry(
-        self, configuration: Configuration, store: FailedCallStore, opts: argparse.Namespace
+        self, config: Config, store: FailedCallStore, opts: argparse.Namespace
     ) -> None:
-        if not (configuration.redis_url or configuration.mongo_uri or opts.output):
+        if not (config.redis_url or config.mongo_uri or opts.output):
             raise ConfigurationError(
                 "say where the products go: -o FILE, such as -o products.jsonl, or set MONGO_URI"
             )
         portions: dict[str, list[FailedCall]] = defaultdict(list)
         # What fails again while it is made here is for the next time.
-        until = None if configuration.redis_url else datetime.now(UTC)
+        until = None if config.redis_url else datetime.now(UTC)
         async for failed in self._chosen(store, opts, until):
             portion = portions[failed.spider]
             portion.append(failed)
             if len(portion) == AT_ONCE:
-                await self._retry_portion(configuration, store, portion, opts.output)
+                await self._retry_portion(config, store, portion, opts.output)
                 portion.clear()
         for portion in filter(None, portions.values()):
-            await self._retry_portion(configuration, store, portion, opts.output)
+            await self._retry_portion(config, store, portion, opts.output)
         if not self._retried:
             print("There is no call to try again.")
         if self._left:
@@ -149,13 +147,13 @@ class Command(ProjectCommand):
 
     async def _retry_portion(
         self,
-        configuration: Configuration,
+        config: Config,
         store: FailedCallStore,
         failed: list[FailedCall],
         output: str,
     ) -> None:
         """Queue or make the calls of one spider, then forget that they failed."""
-        if configuration.redis_url:
+        if config.redis_url:
             await asyncio.to_thread(self._queue, failed)
         else:
             await asyncio.to_thread(self._make, failed, output)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from scrapy.exceptions import UsageError
 
-from ali1688_spider.configuration import read_daily_quota
+from ali1688_spider.config import read_daily_quota
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.exporting.database import stored
 from ali1688_spider.exporting.target import STANDARD_OUTPUT, target

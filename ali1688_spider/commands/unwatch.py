@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 from scrapy_redis import connection
 
-from ali1688_spider.account import data_folder
-from ali1688_spider.configuration import read_redis_url
+from ali1688_spider.config import read_redis_url
+from ali1688_spider.context import data_folder
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.project_command import ProjectCommand
 from ali1688_spider.spiders.identifier_source import IdentifierSource, place

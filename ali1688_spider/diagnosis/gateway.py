@@ -40,7 +40,7 @@ from ali1688_spider.gateway.protocols import wire_protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from ali1688_spider.configuration import Configuration
+    from ali1688_spider.config import Config
 
 TIMEOUT_SECONDS = 15
 CLOCK_TOLERANCE = 60.0
@@ -65,23 +65,21 @@ class GatewayDiagnosis:
         access_token: The token in use.
     """
 
-    def __init__(self, configuration: Configuration, access_token: str) -> None:
-        self._configuration = configuration
+    def __init__(self, config: Config, access_token: str) -> None:
+        self._config = config
         self._access_token = access_token
-        self._protocol = wire_protocol(configuration)
+        self._protocol = wire_protocol(config)
         self._clock = GatewayClock()
 
     async def findings(self) -> AsyncIterator[Finding]:
         """Yield what is found, the most basic first; what depends on it only when it is well."""
-        configuration = self._configuration
-        apis = choose_apis(
-            configuration.protocol, configuration.product_api, configuration.search_api
-        )
+        config = self._config
+        apis = choose_apis(config.protocol, config.product_api, config.search_api)
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
-            first = TIME_API if configuration.protocol == "param2" else apis.product.name
+            first = TIME_API if config.protocol == "param2" else apis.product.name
             probe = await self._probe(session, first)
-            yield _reached(probe, configuration.gateway)
+            yield _reached(probe, config.gateway)
             if isinstance(probe.error, TransportError):
                 return
             if probe.skew_seconds is not None:
@@ -118,7 +116,7 @@ class GatewayDiagnosis:
         self._clock.learn(date, round_trip=round_trip)
         try:
             read_answer(
-                self._configuration.protocol,
+                self._config.protocol,
                 response.status,
                 response.headers,
                 body,
@@ -135,7 +133,7 @@ class GatewayDiagnosis:
         if refused is None:
             used = "is accepted" if self._access_token else "is not needed"
             return Finding("ok", "Access token", f"{used}")
-        if self._access_token and self._configuration.refresh_token:
+        if self._access_token and self._config.refresh_token:
             advice = "The next crawl refreshes it with ALI1688_REFRESH_TOKEN."
             return Finding("warn", "Access token", f"is expired or invalid ({refused}). {advice}")
         what = "is expired or invalid" if self._access_token else "is missing"

@@ -19,17 +19,17 @@ from ali1688_spider.storage.errors import StoreUnavailableError, explain
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ali1688_spider.configuration import Configuration
+    from ali1688_spider.config import Config
 
 
-def redis_findings(configuration: Configuration, client: Any) -> Iterator[Finding]:
+def redis_findings(config: Config, client: Any) -> Iterator[Finding]:
     """Yield what is found of Redis; *client* is None without ``REDIS_URL``."""
     if client is None:
         yield Finding("ok", "Redis", "REDIS_URL is empty: one process works alone")
-        limit = f"{configuration.daily_quota:,} a day" if configuration.daily_quota else "no limit"
+        limit = f"{config.daily_quota:,} a day" if config.daily_quota else "no limit"
         yield Finding("ok", "Quota", f"{limit}, counted by each crawl for itself")
         return
-    address = redact_url(configuration.redis_url)
+    address = redact_url(config.redis_url)
     try:
         client.ping()
     except (AuthenticationError, NoPermissionError) as error:
@@ -42,8 +42,8 @@ def redis_findings(configuration: Configuration, client: Any) -> Iterator[Findin
         return
     yield Finding("ok", "Redis", f"{address} answers")
     yield from redis_warnings(client)
-    yield from _held_back(configuration, client)
-    yield _quota(configuration, client)
+    yield from _held_back(config, client)
+    yield _quota(config, client)
 
 
 def redis_warnings(client: Any) -> Iterator[Finding]:
@@ -69,22 +69,22 @@ def redis_warnings(client: Any) -> Iterator[Finding]:
         )
 
 
-def end_pause(configuration: Configuration, client: Any) -> Finding:
+def end_pause(config: Config, client: Any) -> Finding:
     """End the pause that the platform asked for; return what came of it."""
     if client is None:
         return Finding("ok", "Pause", "REDIS_URL is empty: a pause ends with its crawl")
     try:
-        _redis_quota(configuration, client).pause(0)
+        _redis_quota(config, client).pause(0)
     except QuotaUnavailableError as error:
         return Finding("fail", "Pause", str(error))
     return Finding("ok", "Pause", "is over; the workers go on within 15 s")
 
 
-def _held_back(configuration: Configuration, client: Any) -> Iterator[Finding]:
+def _held_back(config: Config, client: Any) -> Iterator[Finding]:
     """Yield why the workers of this app make no calls at present."""
     try:
-        paused = _redis_quota(configuration, client).usage().paused_seconds
-        outage = RedisOutageState(client, configuration.app_key).lasts()
+        paused = _redis_quota(config, client).usage().paused_seconds
+        outage = RedisOutageState(client, config.app_key).lasts()
     except (QuotaUnavailableError, RedisError):
         return  # said where the quota is looked at
     if paused:
@@ -103,12 +103,12 @@ def _held_back(configuration: Configuration, client: Any) -> Iterator[Finding]:
         )
 
 
-def _redis_quota(configuration: Configuration, client: Any) -> RedisQuota:
-    return RedisQuota(client, configuration.app_key, configuration.qps, configuration.daily_quota)
+def _redis_quota(config: Config, client: Any) -> RedisQuota:
+    return RedisQuota(client, config.app_key, config.qps, config.daily_quota)
 
 
-def _quota(configuration: Configuration, client: Any) -> Finding:
-    quota = _redis_quota(configuration, client)
+def _quota(config: Config, client: Any) -> Finding:
+    quota = _redis_quota(config, client)
     try:
         usage = quota.usage()
     except QuotaUnavailableError as error:
@@ -122,12 +122,12 @@ def _quota(configuration: Configuration, client: Any) -> Finding:
     return Finding("fail", "Quota", f"{text}: wait for tomorrow, or raise ALI1688_DAILY_QUOTA")
 
 
-async def mongo_finding(configuration: Configuration) -> Finding:
+async def mongo_finding(config: Config) -> Finding:
     """Return what is found of MongoDB."""
-    if not configuration.mongo_uri:
+    if not config.mongo_uri:
         return Finding("ok", "MongoDB", "MONGO_URI is empty: products go to feeds only")
     try:
-        database = connect(configuration.mongo_uri, configuration.mongo_database)
+        database = connect(config.mongo_uri, config.mongo_database)
     except ConfigurationError as error:
         return Finding("fail", "MongoDB", str(error))
     try:
@@ -139,6 +139,4 @@ async def mongo_finding(configuration: Configuration) -> Finding:
         return Finding("fail", "MongoDB", explain(error))
     finally:
         await database.client.close()
-    return Finding(
-        "ok", "MongoDB", f"answers; {configuration.mongo_database} has {count:,} products"
-    )
+    return Finding("ok", "MongoDB", f"answers; {config.mongo_database} has {count:,} products")

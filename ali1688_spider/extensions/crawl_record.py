@@ -10,7 +10,7 @@ from pymongo.errors import PyMongoError
 from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
-from ali1688_spider.addon import account_of
+from ali1688_spider.addon import context_of
 from ali1688_spider.storage.connection import connect
 from ali1688_spider.storage.errors import explain
 
@@ -46,7 +46,7 @@ class CrawlRecord:
         """Write the document, unless the crawl has ended for want of the database."""
         if reason == "database_unavailable":
             return
-        configuration = account_of(self._crawler).configuration
+        config = context_of(self._crawler).config
         stats = self._crawler.stats.get_stats()
         document: dict[str, Any] = {
             "spider": spider.name,
@@ -55,7 +55,7 @@ class CrawlRecord:
             "reason": reason,
             "stats": {name: value for name, value in stats.items() if name.startswith(KEPT)},
         }
-        database = connect(configuration.mongo_uri, configuration.mongo_database)
+        database = connect(config.mongo_uri, config.mongo_database)
         try:
             await database[COLLECTION].insert_one(document)
         except PyMongoError as error:

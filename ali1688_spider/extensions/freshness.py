@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
-from ali1688_spider.closing import CallReleasedError
+from ali1688_spider.shutdown import CrawlClosingError
 from ali1688_spider.spiders.watch import WatchSpider
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Freshness:
     async def _measure(self) -> None:
         try:
             fraction = await self._spider.watcher.fraction_fresh()
-        except (RedisError, sqlite3.Error, CallReleasedError) as error:
+        except (RedisError, sqlite3.Error, CrawlClosingError) as error:
             logger.debug("Freshness not measured: %s", error)
             return
         if fraction is not None:

@@ -20,7 +20,7 @@ from ali1688_spider.gateway.parsing import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ali1688_spider.configuration import ProtocolName
+    from ali1688_spider.config import ProtocolName
     from ali1688_spider.gateway.calls import ApiCall, Value
     from ali1688_spider.gateway.parsing.search_page import SearchPage
 

@@ -18,7 +18,7 @@ from ali1688_spider.gateway.signing import sign_param2, sign_router, sign_top
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ali1688_spider.configuration import Configuration
+    from ali1688_spider.config import Config
 
 HttpMethod: TypeAlias = Literal["GET", "POST"]
 
@@ -177,16 +177,16 @@ def split_api_name(api_name: str) -> tuple[str, str, str]:
     )
 
 
-def wire_protocol(configuration: Configuration) -> WireProtocol:
+def wire_protocol(config: Config) -> WireProtocol:
     """Return the protocol that the configuration names, with its credentials."""
-    credentials = (configuration.gateway, configuration.app_key, configuration.app_secret)
-    match configuration.protocol:
+    credentials = (config.gateway, config.app_key, config.app_secret)
+    match config.protocol:
         case "router":
-            return RouterProtocol(*credentials, configuration.http_method)
+            return RouterProtocol(*credentials, config.http_method)
         case "param2":
-            return Param2Protocol(*credentials, configuration.http_method)
+            return Param2Protocol(*credentials, config.http_method)
         case "top":
-            return TopProtocol(*credentials, configuration.sign_method)
+            return TopProtocol(*credentials, config.sign_method)
 
 
 def _wire_call(http_method: HttpMethod, url: str, texts: Mapping[str, str]) -> WireCall:

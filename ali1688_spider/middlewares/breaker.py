@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ali1688_spider.addon import account_of
-from ali1688_spider.requests import ApiRequest
+from ali1688_spider.addon import context_of
+from ali1688_spider.http import ApiRequest
 
 if TYPE_CHECKING:
     from typing import Self
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
 
-    from ali1688_spider.account import Account
+    from ali1688_spider.context import CrawlContext
 
 
 class BreakerMiddleware:
@@ -22,20 +22,20 @@ class BreakerMiddleware:
     What became of a call the errors middleware tells it.
     """
 
-    def __init__(self, account: Account) -> None:
-        self._account = account
+    def __init__(self, context: CrawlContext) -> None:
+        self._context = context
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Build the middleware."""
-        return cls(account_of(crawler))
+        return cls(context_of(crawler))
 
     async def process_request(self, request: Request) -> None:
         """Return when the call may go on; one whose error was mended goes on at once.
 
         Raises:
-            CallReleasedError: The crawl ends before.
+            CrawlClosingError: The crawl ends before.
         """
         if isinstance(request, ApiRequest) and not request.healed:
-            account = self._account
-            request.probe = await account.closing.unless_closing(account.breaker.enter())
+            context = self._context
+            request.probe = await context.shutdown.or_cancelled(context.breaker.enter())

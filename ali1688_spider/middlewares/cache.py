@@ -9,10 +9,9 @@ from scrapy import signals
 from scrapy.exceptions import NotConfigured
 from scrapy.http import Response
 
-from ali1688_spider.addon import account_of
-from ali1688_spider.caching.answer_cache import CACHE_ERRORS, CachedAnswer, cache_key
-from ali1688_spider.requests import ApiRequest
-from ali1688_spider.responses import ApiResponse
+from ali1688_spider.addon import context_of
+from ali1688_spider.cache.answer_cache import CACHE_ERRORS, CachedAnswer, cache_key
+from ali1688_spider.http import ApiRequest, ApiResponse
 
 if TYPE_CHECKING:
     from typing import Self
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.statscollectors import StatsCollector
 
-    from ali1688_spider.account import Account
+    from ali1688_spider.context import CrawlContext
 
 logger = logging.getLogger(__name__)
 
@@ -34,19 +33,19 @@ class CacheMiddleware:
     A cache that fails is no reason to fail: the call is made.
     """
 
-    def __init__(self, account: Account, stats: StatsCollector) -> None:
-        self._account = account
-        self._cache = account.open_cache(failed=self._note_failure)
+    def __init__(self, context: CrawlContext, stats: StatsCollector) -> None:
+        self._context = context
+        self._cache = context.open_cache(failed=self._note_failure)
         self._stats = stats
         self._fails = False
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Build the middleware; it is off when ``ALI1688_CACHE_TTL`` is 0, and for ``watch``."""
-        account = account_of(crawler)
-        if account.configuration.cache_ttl == 0 or not getattr(crawler.spider, "uses_cache", True):
+        context = context_of(crawler)
+        if context.config.cache_ttl == 0 or not getattr(crawler.spider, "uses_cache", True):
             raise NotConfigured
-        middleware = cls(account, crawler.stats)
+        middleware = cls(context, crawler.stats)
         crawler.signals.connect(middleware.close, signals.spider_closed)
         return middleware
 
@@ -87,9 +86,9 @@ class CacheMiddleware:
 
     def _key(self, request: ApiRequest) -> str:
         return cache_key(
-            self._account.name,
-            self._account.apis.name(request.call),
-            self._account.apis.parameters(request.call),
+            self._context.name,
+            self._context.apis.name(request.call),
+            self._context.apis.parameters(request.call),
         )
 
     def _note_failure(self, error: Exception) -> None:

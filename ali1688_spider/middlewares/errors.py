@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from scrapy import signals
 from scrapy.exceptions import IgnoreRequest
 
-from ali1688_spider.addon import account_of
-from ali1688_spider.closing import CallReleasedError
+from ali1688_spider.addon import context_of
 from ali1688_spider.gateway.backoff import Backoff, PauseLimit, limited_wait
 from ali1688_spider.gateway.errors import (
     AuthorizationError,
@@ -24,10 +23,10 @@ from ali1688_spider.gateway.errors import (
     read_answer,
     transport_error,
 )
+from ali1688_spider.http import ApiRequest, ApiResponse, text_headers
 from ali1688_spider.middlewares.cache import CACHED
 from ali1688_spider.quota.slot_supply import ASK_AGAIN_SECONDS
-from ali1688_spider.requests import ApiRequest
-from ali1688_spider.responses import ApiResponse, text_headers
+from ali1688_spider.shutdown import CrawlClosingError
 from ali1688_spider.storage.errors import StoreUnavailableError
 from ali1688_spider.storage.failed_call import FailedCall
 
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from scrapy.statscollectors import StatsCollector
     from twisted.python.failure import Failure
 
-    from ali1688_spider.account import Account
+    from ali1688_spider.context import CrawlContext
     from ali1688_spider.gateway.calls import ApiCall
 
 logger = logging.getLogger(__name__)
@@ -70,8 +69,8 @@ class ErrorsMiddleware:
     call whose answer our own code failed on is given up; with Redis the queue tries it again.
     """
 
-    def __init__(self, account: Account, stats: StatsCollector, spider_name: str) -> None:
-        self._account = account
+    def __init__(self, context: CrawlContext, stats: StatsCollector, spider_name: str) -> None:
+        self._context = context
         self._stats = stats
         self._spider_name = spider_name
         self._backoff = Backoff(cap=MAX_WAIT)
@@ -83,7 +82,7 @@ class ErrorsMiddleware:
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Build the middleware."""
         assert crawler.spider is not None
-        middleware = cls(account_of(crawler), crawler.stats, crawler.spider.name)
+        middleware = cls(context_of(crawler), crawler.stats, crawler.spider.name)
         crawler.signals.connect(middleware.handling_failed, signals.spider_error)
         crawler.signals.connect(middleware.handling_failed, signals.item_error)
         crawler.signals.connect(middleware.close, signals.spider_closed)
@@ -94,11 +93,11 @@ class ErrorsMiddleware:
 
         Raises:
             CallGivenUpError: The call has failed for good.
-            CallReleasedError: The crawl ends because of this answer; the call stays to be made.
+            CrawlClosingError: The crawl ends because of this answer; the call stays to be made.
         """
         if not isinstance(request, ApiRequest):
             return response
-        protocol = self._account.configuration.protocol
+        protocol = self._context.config.protocol
         headers = text_headers(response)
         try:
             payload = read_answer(protocol, response.status, headers, response.body)
@@ -120,9 +119,9 @@ class ErrorsMiddleware:
 
         Raises:
             CallGivenUpError: The call has failed for good.
-            CallReleasedError: The crawl ends because of this failure.
+            CrawlClosingError: The crawl ends because of this failure.
         """
-        settled = isinstance(exception, CallGivenUpError | CallReleasedError)
+        settled = isinstance(exception, CallGivenUpError | CrawlClosingError)
         if not isinstance(request, ApiRequest) or settled:
             return None
         if isinstance(exception, CallError):
@@ -150,7 +149,7 @@ class ErrorsMiddleware:
     def _learn_time(self, request: ApiRequest, response: Response, *, refused: bool) -> None:
         date = response.headers.get("Date")
         round_trip: float = request.meta.get("download_latency", 0.0)
-        clock = self._account.clock
+        clock = self._context.clock
         if date is not None and clock.learn(date.decode(), round_trip=round_trip, refused=refused):
             self._stats.set_value("ali1688/clock/skew_seconds", round(clock.skew_seconds, 1))
             logger.warning(
@@ -164,7 +163,7 @@ class ErrorsMiddleware:
         if response is None or CACHED not in response.flags:
             self._pauses.reset()
             self._refusals.pop(request.call, None)
-            await self._account.breaker.succeeded(probe=request.probe)
+            await self._context.breaker.succeeded(probe=request.probe)
 
     async def _react(self, request: ApiRequest, error: CallError) -> Request:
         self._stats.inc_value(f"ali1688/errors/{error.error_class}")
@@ -190,11 +189,11 @@ class ErrorsMiddleware:
     async def _is_excused(self, request: ApiRequest, error: CallError) -> bool:
         """Tell the breaker of trouble; return whether the call loses no try by it."""
         if isinstance(error, UnreachedError):
-            self._account.quota.count_unmade(request.quota_day)
+            self._context.quota.count_unmade(request.quota_day)
         if isinstance(error, UnknownRefusalError) and error.code:
             await self._note_success(request)  # it works, and says something unheard of
             return False
-        excused = await self._account.breaker.failed(
+        excused = await self._context.breaker.failed(
             request.call.encode(),
             f"{error}. {error.advice}",
             probe=request.probe,
@@ -218,21 +217,21 @@ class ErrorsMiddleware:
                 asked,
                 error,
                 error.advice,
-                way_out if self._account.configuration.redis_url else "",
+                way_out if self._context.config.redis_url else "",
             )
-        await self._account.quota.pause(seconds)
+        await self._context.quota.pause(seconds)
         # The quota holds it back for the rest of the pause, which somebody may end.
         return await self._retry(request, error, min(seconds, ASK_AGAIN_SECONDS), counted=counted)
 
     async def _refresh_token(self, request: ApiRequest, error: CallError) -> Request:
         try:
-            await self._account.refresh_token(request.access_token)
+            await self._context.refresh_token(request.access_token)
         except AuthorizationError as refusal:
             self._stats.inc_value(f"ali1688/errors/{refusal.error_class}")
             self._close(refusal, refusal.close_reason)
         except CallError as failure:
             self._stats.inc_value(f"ali1688/errors/{failure.error_class}")
-            await self._account.breaker.failed(
+            await self._context.breaker.failed(
                 request.call.encode(),
                 f"{failure}. {failure.advice}",
                 subject="The token API",
@@ -251,21 +250,21 @@ class ErrorsMiddleware:
     async def _retry(
         self, request: ApiRequest, error: CallError, delay: float, *, counted: bool
     ) -> Request:
-        if counted and request.attempt >= self._account.configuration.max_attempts:
+        if counted and request.attempt >= self._context.config.max_attempts:
             return await self._give_up(request, error)
         self._stats.inc_value("ali1688/retries")
         logger.info("%s: %s; trying again in %.1f s", request, error, delay)
         return request.retried(delay, counted=counted)
 
     def _close(self, error: CallError, reason: str) -> NoReturn:
-        self._account.closing.close(reason, f"{error}. {error.advice}")
-        raise CallReleasedError(str(error))
+        self._context.shutdown.close(reason, f"{error}. {error.advice}")
+        raise CrawlClosingError(str(error))
 
     async def _give_up(self, request: ApiRequest, error: CallError) -> NoReturn:
         if not await self._keep_failed(request, error):
             if request.handling is not None:
                 request.handling.postpone(counted=False)
-            raise CallReleasedError(str(error))
+            raise CrawlClosingError(str(error))
         if request.handling is not None:
             request.handling.acknowledge()
         raise CallGivenUpError(str(error))
@@ -276,18 +275,18 @@ class ErrorsMiddleware:
         failed = FailedCall(
             spider=self._spider_name,
             call=request.call.encode(),
-            api=self._account.apis.name(request.call),
+            api=self._context.apis.name(request.call),
             params=request.call.params,
             error=str(error),
             attempts=request.attempt,
             at=datetime.now(UTC),
         )
         try:
-            await self._account.failed_calls.keep(failed)
+            await self._context.failed_calls.keep(failed)
         except StoreUnavailableError as away:
             logger.error("%s could not be kept among the failed calls: %s", request, away)  # noqa: TRY400  # no traceback for an outage
             if request.handling is None:
-                self._account.closing.has_lost = True
+                self._context.shutdown.has_lost = True
             return False
         self._stats.inc_value("ali1688/failed_calls")
         return True

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from scrapy import signals
 
-from ali1688_spider.addon import account_of
-from ali1688_spider.closing import CallReleasedError
+from ali1688_spider.addon import context_of
+from ali1688_spider.http import ApiRequest
 from ali1688_spider.quota.exceptions import DailyQuotaExhaustedError
-from ali1688_spider.requests import ApiRequest
+from ali1688_spider.shutdown import CrawlClosingError
 
 if TYPE_CHECKING:
     from typing import Self
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.statscollectors import StatsCollector
 
-    from ali1688_spider.account import Account
+    from ali1688_spider.context import CrawlContext
 
 logger = logging.getLogger(__name__)
 
@@ -31,19 +31,21 @@ class QuotaMiddleware:
     A spider that ``outlasts_quota`` waits for the next day instead.
     """
 
-    def __init__(self, account: Account, stats: StatsCollector, *, outlasts_quota: bool) -> None:
-        self._account = account
+    def __init__(
+        self, context: CrawlContext, stats: StatsCollector, *, outlasts_quota: bool
+    ) -> None:
+        self._context = context
         self._stats = stats
         self._outlasts_quota = outlasts_quota
         self._is_told = False
-        configuration = account.configuration
-        self._unlimited = configuration.qps == 0 and configuration.daily_quota == 0
+        config = context.config
+        self._unlimited = config.qps == 0 and config.daily_quota == 0
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Build the middleware."""
         outlasts_quota = getattr(crawler.spider, "outlasts_quota", False)
-        middleware = cls(account_of(crawler), crawler.stats, outlasts_quota=outlasts_quota)
+        middleware = cls(context_of(crawler), crawler.stats, outlasts_quota=outlasts_quota)
         crawler.signals.connect(middleware.close, signals.spider_closed)
         return middleware
 
@@ -51,15 +53,15 @@ class QuotaMiddleware:
         """Return when the call may be made.
 
         Raises:
-            CallReleasedError: The crawl ends before.
+            CrawlClosingError: The crawl ends before.
         """
-        quota = self._account.quota
+        quota = self._context.quota
         if not isinstance(request, ApiRequest) or (self._unlimited and not quota.is_paused):
             return
-        closing = self._account.closing
+        closing = self._context.shutdown
         while True:
             try:
-                await closing.unless_closing(quota.slot())
+                await closing.or_cancelled(quota.slot())
             except DailyQuotaExhaustedError as error:
                 if not self._outlasts_quota:
                     closing.close(
@@ -67,11 +69,11 @@ class QuotaMiddleware:
                         f"{self._explain(error)} Start the crawl again then, or raise the setting "
                         "to what the platform grants your app.",
                     )
-                    raise CallReleasedError(str(error)) from None
+                    raise CrawlClosingError(str(error)) from None
                 if not self._is_told:
                     logger.warning("%s Calls wait until then.", self._explain(error))
                 self._is_told = True
-                await closing.unless_closing(asyncio.sleep(error.reset_in))
+                await closing.or_cancelled(asyncio.sleep(error.reset_in))
             else:
                 self._is_told = False
                 request.quota_day = quota.day
@@ -80,13 +82,13 @@ class QuotaMiddleware:
     def _explain(self, error: DailyQuotaExhaustedError) -> str:
         hours, minutes = divmod(int(error.reset_in) // 60, 60)
         return (
-            f"ALI1688_DAILY_QUOTA ({self._account.configuration.daily_quota} calls) is used up; "
+            f"ALI1688_DAILY_QUOTA ({self._context.config.daily_quota} calls) is used up; "
             f"the next day begins in {hours} h {minutes} min (GMT+8)."
         )
 
     async def close(self) -> None:
         """Give back the slots that were not used, and leave the statistics."""
-        quota = self._account.quota
+        quota = self._context.quota
         await quota.close()
         statistics = quota.statistics
         self._stats.set_value("ali1688/quota/wait_seconds", round(statistics.waited_seconds, 3))

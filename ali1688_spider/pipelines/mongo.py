@@ -9,15 +9,15 @@ import bson
 from pymongo.errors import PyMongoError
 from scrapy.exceptions import CloseSpider, DropItem, NotConfigured
 
-from ali1688_spider.addon import account_of
+from ali1688_spider.addon import context_of
 from ali1688_spider.batching import BatchWriter
-from ali1688_spider.closing import Closing
 from ali1688_spider.delivery.channels import Channels
 from ali1688_spider.delivery.settings import DeliverySettings
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.items import Product
 from ali1688_spider.pipelines.documents import CODEC_OPTIONS
 from ali1688_spider.pipelines.rejections import Rejection, storable
+from ali1688_spider.shutdown import Shutdown
 from ali1688_spider.storage.connection import connect, greet
 from ali1688_spider.storage.errors import DocumentRefusedError, StoreUnavailableError, explain
 from ali1688_spider.storage.indexes import ensure_indexes
@@ -100,15 +100,15 @@ class MongoPipeline:
         settings = crawler.settings
         if not settings.get("MONGO_URI"):
             raise NotConfigured("MONGO_URI is empty: products go to feeds only")
-        closing = Closing(crawler)
+        closing = Shutdown(crawler)
         return cls(
             settings["MONGO_URI"],
             settings.get("MONGO_DATABASE") or "ali1688",
             history_days=settings.getfloat("ALI1688_HISTORY_DAYS"),
-            redis=account_of(crawler).redis if settings.get("REDIS_URL") else None,
+            redis=context_of(crawler).redis if settings.get("REDIS_URL") else None,
             delivery=DeliverySettings.from_settings(settings),
             stats=crawler.stats,
-            closing=lambda: closing.begun,
+            closing=lambda: closing.in_progress,
         )
 
     async def open_spider(self) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from scrapy import signals
 
-from ali1688_spider.closing import Closing
+from ali1688_spider.shutdown import Shutdown
 from ali1688_spider.storage.connection import connect
 from ali1688_spider.storage.patience import Patience
 from ali1688_spider.storage.rejections import MongoRejectionStore
@@ -29,9 +29,9 @@ class MongoRejections(MongoRejectionStore):
         """
         settings = crawler.settings
         database = connect(settings["MONGO_URI"], settings.get("MONGO_DATABASE") or "ali1688")
-        closing = Closing(crawler)
+        closing = Shutdown(crawler)
         patience = Patience(
-            closing=lambda: closing.begun,
+            closing=lambda: closing.in_progress,
             waited=lambda: crawler.stats.inc_value("ali1688/storage/waits"),
         )
         store = cls(database, patience)

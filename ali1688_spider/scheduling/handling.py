@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ali1688_spider.closing import CallReleasedError
 from ali1688_spider.gateway.backoff import Backoff
 from ali1688_spider.scheduling.leased_calls import again, done, release, retry
+from ali1688_spider.shutdown import CrawlClosingError
 from ali1688_spider.storage.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Handling:
         no try of the call.
         """
         match error:
-            case CallReleasedError():
+            case CrawlClosingError():
                 self._settle(release(self.lease))
             case StoreUnavailableError():
                 self.postpone(counted=False)

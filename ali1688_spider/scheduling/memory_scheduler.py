@@ -9,7 +9,7 @@ from scrapy import signals
 from scrapy.core.scheduler import Scheduler
 from scrapy.utils.asyncio import call_later
 
-from ali1688_spider.addon import account_of
+from ali1688_spider.addon import context_of
 from ali1688_spider.quota.breaker import FIRST_CALLS
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class MemoryScheduler(Scheduler):
     def open(self, spider: Spider) -> Deferred[None] | None:
         """Take over the spider's crawl."""
         assert self.crawler is not None
-        self._breaker = account_of(self.crawler).breaker
+        self._breaker = context_of(self.crawler).breaker
         concurrency = self.crawler.settings.getint("CONCURRENT_REQUESTS")
         self._places = max(1, concurrency - FIRST_CALLS)
         return super().open(spider)

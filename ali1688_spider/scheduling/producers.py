@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from scrapy_redis import connection
 
-from ali1688_spider.configuration import read_redis_url
+from ali1688_spider.config import read_redis_url
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.queue import LeaseQueue

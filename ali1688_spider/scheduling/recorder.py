@@ -6,7 +6,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from ali1688_spider.addon import account_of
+from ali1688_spider.addon import context_of
 from ali1688_spider.storage.failed_call import FailedCall
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class StoreRecorder:
 
     def __init__(self, crawler: Crawler) -> None:
         assert crawler.spider is not None
-        self._account = account_of(crawler)
+        self._context = context_of(crawler)
         self._stats = crawler.stats
         self._spider_name = crawler.spider.name
 
@@ -42,7 +42,7 @@ class StoreRecorder:
         Raises:
             StoreUnavailableError: They cannot be kept.
         """
-        await self._account.failed_calls.keep_all([self._failed_call(each) for each in refused])
+        await self._context.failed_calls.keep_all([self._failed_call(each) for each in refused])
         self._stats.inc_value("ali1688/failed_calls", len(refused))
         for each in refused:
             logger.warning("%s given up: %s", each.call or "An entry of the queue", each.reason)
@@ -67,7 +67,7 @@ class StoreRecorder:
             )
             for index, malformed in enumerate(batch.malformed)
         ]
-        await self._account.failed_calls.keep_all(failed)
+        await self._context.failed_calls.keep_all(failed)
         self._stats.inc_value("ali1688/messages/malformed", len(failed))
         logger.warning(
             "%d messages ask for no call; they are kept among the failed calls. The first is %s",
@@ -80,7 +80,7 @@ class StoreRecorder:
         return FailedCall(
             spider=self._spider_name,
             call=_text(refused.message),
-            api=self._account.apis.name(call) if call else "",
+            api=self._context.apis.name(call) if call else "",
             params=call.params if call else {},
             error=refused.reason,
             attempts=refused.attempt - 1,

@@ -16,10 +16,9 @@ from scrapy_redis import connection
 from scrapy_redis.scheduler import Scheduler
 
 import ali1688_spider
-from ali1688_spider.addon import account_of
-from ali1688_spider.closing import INCOMPLETE, CallReleasedError
+from ali1688_spider.addon import context_of
 from ali1688_spider.diagnosis.servers import redis_warnings
-from ali1688_spider.requests import ApiRequest
+from ali1688_spider.http import ApiRequest
 from ali1688_spider.scheduling.courier import Courier
 from ali1688_spider.scheduling.dupefilter import QueueDupeFilter
 from ali1688_spider.scheduling.entries import QueueEntry
@@ -31,6 +30,7 @@ from ali1688_spider.scheduling.queue import LeaseQueue
 from ali1688_spider.scheduling.recorder import StoreRecorder
 from ali1688_spider.scheduling.seeding import Seeding
 from ali1688_spider.scheduling.stock import Stock
+from ali1688_spider.shutdown import INCOMPLETE, CrawlClosingError
 
 if TYPE_CHECKING:
     from typing import Self
@@ -81,9 +81,9 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
         """Join the workers on the spider's queue, waiting for Redis if need be."""
         self.spider = spider
         self.df = QueueDupeFilter.from_spider(spider)
-        configuration = account_of(self.crawler).configuration
+        config = context_of(self.crawler).config
         concurrency = self.crawler.settings.getint("CONCURRENT_REQUESTS")
-        self._stock = Stock.sized(concurrency, configuration.qps)
+        self._stock = Stock.sized(concurrency, config.qps)
         self._ended = False
         self._closing_since: float | None = None
         self._last_work = time.monotonic()
@@ -94,8 +94,8 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
             spider,
             self.queue_key,
             self.serializer,
-            lease_seconds=configuration.lease_seconds,
-            max_attempts=configuration.max_attempts,
+            lease_seconds=config.lease_seconds,
+            max_attempts=config.max_attempts,
             operations=spider.operations,
         )
         self._seeding = self._make_seeding()
@@ -110,7 +110,7 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
             on_delivery=self._delivered,
             repeat_in=self.spider.repeat_in,
         )
-        self._heartbeat = Heartbeat(self.queue, configuration.lease_seconds)
+        self._heartbeat = Heartbeat(self.queue, config.lease_seconds)
         # Not before the pipelines are open: what is leased must not wait for a database.
         self.crawler.signals.connect(self._begin, signals.spider_opened)
         return deferred_from_coro(self._open())
@@ -187,7 +187,7 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
                 elif self._seeding is not None and self._seeding.forgotten_from is not None:
                     await self._read_again(self._seeding, self._seeding.forgotten_from)
                 elif await self._is_done():
-                    incomplete = account_of(self.crawler).closing.is_incomplete
+                    incomplete = context_of(self.crawler).shutdown.is_incomplete
                     self._end(INCOMPLETE if incomplete else "finished")
         except Exception:
             # Nobody awaits this task: without this the worker would stand still for ever.
@@ -203,7 +203,7 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
                         self._courier.wake()
                         await asyncio.sleep(0.01)
                     seeding.add(QueueEntry(call, priority))
-        except CallReleasedError:
+        except CrawlClosingError:
             return  # the crawl ends
         except Exception:
             logger.exception(

@@ -6,7 +6,7 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
 
-from ali1688_spider.requests import ApiRequest
+from ali1688_spider.http import ApiRequest
 from ali1688_spider.scheduling.leased_calls import LeasedCall
 
 if TYPE_CHECKING:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from scrapy import Spider
 from scrapy.exceptions import IgnoreRequest
 
-from ali1688_spider.addon import account_of
+from ali1688_spider.addon import context_of
 from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.parsing.product import removed_fields
+from ali1688_spider.http import ApiRequest, ApiResponse
 from ali1688_spider.items import ProductAnswer
 from ali1688_spider.middlewares.errors import ErrorsMiddleware
-from ali1688_spider.requests import ApiRequest
-from ali1688_spider.responses import ApiResponse
 from ali1688_spider.scheduling.memory_scheduler import MemoryScheduler
 from ali1688_spider.scheduling.messages import ALL_OPERATIONS
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from scrapy.http import Response
 
-    from ali1688_spider.configuration import Configuration
+    from ali1688_spider.config import Config
     from ali1688_spider.gateway.calls import Operation
 
 SCRAPYD_ARGUMENTS = frozenset({"_job", "_version"})
@@ -66,7 +65,7 @@ class ApiSpider(Spider):
     @classmethod
     def check_arguments(
         cls,
-        configuration: Configuration,  # noqa: ARG003  # for spiders that need more
+        config: Config,  # noqa: ARG003  # for spiders that need more
         arguments: Mapping[str, str],
     ) -> None:
         """Check what ``-a`` says, before the crawl starts.
@@ -97,7 +96,7 @@ class ApiSpider(Spider):
 
         With Redis there is none: the scheduler reads :meth:`all_calls` itself.
         """
-        if account_of(self.crawler).configuration.redis_url:
+        if context_of(self.crawler).config.redis_url:
             return
         scheduler = self.crawler.engine.scheduler
         assert isinstance(scheduler, MemoryScheduler)
@@ -121,7 +120,7 @@ class ApiSpider(Spider):
     def request(self, call: ApiCall, **options: Any) -> ApiRequest:
         """Return the request for *call*; *options* are :class:`ApiRequest`'s own."""
         return ApiRequest(
-            account_of(self.crawler).address(call),
+            context_of(self.crawler).address(call),
             call=call,
             method="POST",
             dont_filter=True,
@@ -155,7 +154,7 @@ class ApiSpider(Spider):
     def parse_product(self, response: ApiResponse) -> ProductAnswer:
         """Make the product of the answer to a product call; what it lacks, validation says."""
         assert response.request is not None
-        api = account_of(self.crawler).apis.product
+        api = context_of(self.crawler).apis.product
         product_id = int(response.request.call.params["product_id"])
         fields = removed_fields(product_id) if response.gone else api.parse(response.payload)
         if fields.setdefault("product_id", product_id) != product_id:

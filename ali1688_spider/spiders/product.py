@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from collections.abc import Set as AbstractSet
 
-    from ali1688_spider.configuration import Configuration
+    from ali1688_spider.config import Config
     from ali1688_spider.gateway.calls import Operation
 
 
@@ -31,12 +31,12 @@ class ProductSpider(ApiSpider):
         self.source_digest = self.source.digest if self.source else None
 
     @classmethod
-    def check_arguments(cls, configuration: Configuration, arguments: Mapping[str, str]) -> None:
+    def check_arguments(cls, config: Config, arguments: Mapping[str, str]) -> None:
         """Check what ``-a`` says, before the crawl starts."""
-        super().check_arguments(configuration, arguments)
+        super().check_arguments(config, arguments)
         source = IdentifierSource(arguments.get("ids", ""), arguments.get("ids_file", ""))
         source.check()
-        if not (source or configuration.redis_url or arguments.get("calls_file")):
+        if not (source or config.redis_url or arguments.get("calls_file")):
             raise ConfigurationError(
                 "there is nothing to collect: say which products with -a ids=610000000001,… or "
                 "-a ids_file=FILE, or set REDIS_URL to work on those that are queued there"

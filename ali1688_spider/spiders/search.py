@@ -7,12 +7,12 @@ import json
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ali1688_spider.addon import account_of
+from ali1688_spider.addon import context_of
 from ali1688_spider.exceptions import ConfigurationError, UnexpectedAnswerError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.catalogue import choose_apis
+from ali1688_spider.http import ApiResponse
 from ali1688_spider.items import ProductAnswer
-from ali1688_spider.responses import ApiResponse
 from ali1688_spider.spiders.api_spider import ApiSpider
 from ali1688_spider.spiders.search_paging import next_calls
 from ali1688_spider.spiders.shown_products import ShownProducts
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from scrapy.http import Response
 
-    from ali1688_spider.configuration import Configuration
+    from ali1688_spider.config import Config
     from ali1688_spider.gateway.calls import Value
     from ali1688_spider.gateway.parsing.search_page import SearchPage
 
@@ -54,17 +54,17 @@ class SearchSpider(ApiSpider):
         self._shown = ShownProducts()
 
     @classmethod
-    def check_arguments(cls, configuration: Configuration, arguments: Mapping[str, str]) -> None:
+    def check_arguments(cls, config: Config, arguments: Mapping[str, str]) -> None:
         """Check what ``-a`` says, before the crawl starts."""
-        super().check_arguments(configuration, arguments)
+        super().check_arguments(config, arguments)
         own = {name: arguments[name] for name in SEARCH_ARGUMENTS & arguments.keys()}
-        if own or not (configuration.redis_url or arguments.get("calls_file")):
-            check_search(configuration, own)
+        if own or not (config.redis_url or arguments.get("calls_file")):
+            check_search(config, own)
 
     async def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
         """Yield the call for the first page."""
         if self.has_source:
-            api = account_of(self.crawler).apis.search
+            api = context_of(self.crawler).apis.search
             yield ApiCall.search(**self.query, page=1, page_size=api.max_page_size), 0
 
     def parse(self, response: Response, **_: Any) -> Iterator[Any]:
@@ -79,7 +79,7 @@ class SearchSpider(ApiSpider):
     def parse_page(self, response: ApiResponse, call: ApiCall) -> Iterator[Any]:
         """Make products of the rows of a page, and calls for what comes after it."""
         call = self._within_search(call)
-        api = account_of(self.crawler).apis.search
+        api = context_of(self.crawler).apis.search
         try:
             page = api.parse(response.payload)
         except UnexpectedAnswerError:
@@ -144,16 +144,14 @@ def _digest(query: Mapping[str, Value]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def check_search(configuration: Configuration, arguments: Mapping[str, str]) -> None:
+def check_search(config: Config, arguments: Mapping[str, str]) -> None:
     """Check a search's arguments, also against what the API can search by.
 
     Raises:
         ConfigurationError: One sentence that names the argument and the way out.
     """
     query = read_arguments(arguments)
-    api = choose_apis(
-        configuration.protocol, configuration.product_api, configuration.search_api
-    ).search
+    api = choose_apis(config.protocol, config.product_api, config.search_api).search
     for name in ("keyword", "category_id", "sort"):
         if name in query and name not in api.filters:
             raise ConfigurationError(

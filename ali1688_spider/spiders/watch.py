@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from redis.exceptions import RedisError
 from scrapy.utils.asyncio import run_in_thread
 
-from ali1688_spider.account import data_folder
-from ali1688_spider.addon import account_of
+from ali1688_spider.addon import context_of
+from ali1688_spider.context import data_folder
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.requests import ApiRequest
+from ali1688_spider.http import ApiRequest
 from ali1688_spider.scheduling.outage import Outage
 from ali1688_spider.spiders.identifier_source import IdentifierSource
 from ali1688_spider.spiders.search import SEARCH_ARGUMENTS, SearchSpider, check_search
@@ -33,9 +33,9 @@ from ali1688_spider.watching.watcher import Watcher
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 
-    from ali1688_spider.configuration import Configuration
+    from ali1688_spider.config import Config
+    from ali1688_spider.http import ApiResponse
     from ali1688_spider.items import Product
-    from ali1688_spider.responses import ApiResponse
     from ali1688_spider.watching.schedule import Outcome
 
 DAY = 86_400.0
@@ -87,12 +87,12 @@ class WatchSpider(SearchSpider):
         )
 
     @classmethod
-    def check_arguments(cls, configuration: Configuration, arguments: Mapping[str, str]) -> None:
+    def check_arguments(cls, config: Config, arguments: Mapping[str, str]) -> None:
         """Check what ``-a`` says, before the crawl starts."""
-        super(SearchSpider, cls).check_arguments(configuration, arguments)
+        super(SearchSpider, cls).check_arguments(config, arguments)
         own = {name: arguments[name] for name in SEARCH_ARGUMENTS & arguments.keys()}
         if own:
-            check_search(configuration, own)
+            check_search(config, own)
         IdentifierSource(arguments.get("ids", ""), arguments.get("ids_file", "")).check()
         if arguments.get("strategy", "adaptive") not in STRATEGIES:
             raise ConfigurationError(
@@ -108,17 +108,17 @@ class WatchSpider(SearchSpider):
     @cached_property
     def watcher(self) -> Watcher:
         """Decides when a product is fetched again."""
-        configuration = account_of(self.crawler).configuration
+        config = context_of(self.crawler).config
         # Nothing but this holds calls back that the day's quota would run out of.
-        daily = configuration.daily_quota / DAY / OVERBOOKING or math.inf
-        budget = Budget(min(configuration.qps or math.inf, daily), *self._intervals)
+        daily = config.daily_quota / DAY / OVERBOOKING or math.inf
+        budget = Budget(min(config.qps or math.inf, daily), *self._intervals)
         return Watcher(self._store, STRATEGIES[self._strategy](budget), self._run)
 
     @cached_property
     def _store(self) -> RedisWatchStore | SqliteWatchStore:
-        account = account_of(self.crawler)
-        if account.configuration.redis_url:
-            return RedisWatchStore(account.redis, self.name)
+        context = context_of(self.crawler)
+        if context.config.redis_url:
+            return RedisWatchStore(context.redis, self.name)
         return SqliteWatchStore(data_folder() / FILE_NAME)
 
     @cached_property
@@ -188,8 +188,8 @@ class WatchSpider(SearchSpider):
             return await run_in_thread(function, *arguments)
         except RedisError:
             operation = partial(function, *arguments)
-            closing = account_of(self.crawler).closing
-            return await closing.unless_closing(self._outage.patiently(operation))
+            closing = context_of(self.crawler).shutdown
+            return await closing.or_cancelled(self._outage.patiently(operation))
 
     async def fetched(self, product: Product) -> Outcome:
         """Decide when a product that was just stored is fetched again; return what was found."""

@@ -14,14 +14,14 @@ from ali1688_spider.storage.redis_failed_calls import RedisFailedCallStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ali1688_spider.configuration import Configuration
+    from ali1688_spider.config import Config
     from ali1688_spider.storage.failed_call import FailedCallStore
 
 FOLDER = Path(".scrapy/ali1688")
 
 
 def failed_call_store(
-    configuration: Configuration,
+    config: Config,
     redis: Any = None,
     *,
     closing: Callable[[], bool] = lambda: False,
@@ -30,7 +30,7 @@ def failed_call_store(
     """Return the store in MongoDB, without it in Redis, without both in a file.
 
     Args:
-        configuration: Its ``mongo_uri`` decides.
+        config: Its ``mongo_uri`` decides.
         redis: The blocking client of ``REDIS_URL``, which stays open; None without Redis.
         closing: Tells whether the crawl wants to end, and no longer wait for the database.
         folder: Where the file lies.
@@ -38,8 +38,8 @@ def failed_call_store(
     Raises:
         ConfigurationError: An address cannot be read.
     """
-    if configuration.mongo_uri:
-        database = connect(configuration.mongo_uri, configuration.mongo_database)
+    if config.mongo_uri:
+        database = connect(config.mongo_uri, config.mongo_database)
         return MongoFailedCallStore(database, Patience(closing=closing))
     if redis is not None:
         return RedisFailedCallStore(redis)

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import redis
 
 import ali1688_spider
+from ali1688_spider.local_servers import free_port, start_redis, start_sandbox
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.producers import QueueName
 from ali1688_spider.scheduling.queue import LeaseQueue
-from ali1688_spider.servers import free_port, start_redis, start_sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

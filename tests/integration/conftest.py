@@ -22,14 +22,14 @@ import pytest
 from scrapy.crawler import AsyncCrawlerRunner
 from scrapy.settings import Settings
 
-from ali1688_spider.servers import start_sandbox
+from ali1688_spider.local_servers import start_sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from scrapy.commands import ScrapyCommand
 
-    from ali1688_spider.servers import Server
+    from ali1688_spider.local_servers import Server
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 120

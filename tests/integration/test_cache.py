@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from redis import Redis
 
-from ali1688_spider.caching.answer_cache import CachedAnswer
+from ali1688_spider.cache.answer_cache import CachedAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

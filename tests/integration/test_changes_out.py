@@ -15,7 +15,7 @@ import pymongo
 import pytest
 import redis
 
-from ali1688_spider.servers import free_port
+from ali1688_spider.local_servers import free_port
 from tests.integration.cluster import eventually
 
 if TYPE_CHECKING:

@@ -9,17 +9,17 @@ import pymongo
 import pytest
 import redis
 
+from ali1688_spider.local_servers import free_port, start_mongo
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.producers import QueueName
 from ali1688_spider.scheduling.queue import LeaseQueue
-from ali1688_spider.servers import free_port, start_mongo
 from tests.integration.cluster import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from ali1688_spider.servers import Server
+    from ali1688_spider.local_servers import Server
     from tests.integration.conftest import Gateway, Scrapy
 
     Ids = Callable[[int], Sequence[int]]

@@ -13,7 +13,7 @@ import pymongo
 from bson import json_util
 from redis import Redis
 
-from ali1688_spider.caching.answer_cache import CachedAnswer
+from ali1688_spider.cache.answer_cache import CachedAnswer
 from ali1688_spider.gateway.tokens import FileTokenStore, RedisTokenStore
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from scrapy.utils.test import get_crawler
 from ali1688_spider import settings as project_settings
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.items import Product
+from ali1688_spider.local_servers import free_port
 from ali1688_spider.pipelines.mongo import MongoPipeline
 from ali1688_spider.pipelines.mongo_rejections import MongoRejections
 from ali1688_spider.pipelines.rejections import Rejection
-from ali1688_spider.servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 import pytest
 
-from ali1688_spider.servers import free_port, start_mongo
+from ali1688_spider.local_servers import free_port, start_mongo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ali1688_spider.servers import Server
+    from ali1688_spider.local_servers import Server
 
 PROJECT = Path(__file__).parents[2]
 COUNT = 400

@@ -9,11 +9,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from ali1688_spider.local_servers import free_port
 from ali1688_spider.quota.exceptions import DailyQuotaExhaustedError, QuotaUnavailableError
 from ali1688_spider.quota.memory_quota import MemoryQuota
 from ali1688_spider.quota.quota import HORIZON_SECONDS
 from ali1688_spider.quota.redis_quota import RedisQuota
-from ali1688_spider.servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,13 +8,13 @@ from scrapy.http import Response
 from scrapy.utils.test import get_crawler
 from twisted.python.failure import Failure
 
-from ali1688_spider.closing import CallReleasedError
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.requests import ApiRequest
+from ali1688_spider.http import ApiRequest
 from ali1688_spider.scheduling.acknowledgement import AcknowledgementMiddleware
 from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.handling import Handling
 from ali1688_spider.scheduling.leased_calls import LeasedCall, Outcome, done, release, retry
+from ali1688_spider.shutdown import CrawlClosingError
 from ali1688_spider.storage.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ async def test_that_the_crawl_ends_is_no_try(
     signal: object,
 ) -> None:
     await run(middleware, response, "one")
-    failure = failure_of(CallReleasedError("the crawl ends"))
+    failure = failure_of(CrawlClosingError("the crawl ends"))
     crawler.signals.send_catch_log(signal, item="one", response=response, failure=failure)
     assert outcomes == [release(LEASE)]
 

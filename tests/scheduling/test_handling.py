@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from ali1688_spider.closing import CallReleasedError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.handling import Handling
@@ -14,6 +13,7 @@ from ali1688_spider.scheduling.leased_calls import (
     release,
     retry,
 )
+from ali1688_spider.shutdown import CrawlClosingError
 
 LEASE = LeasedCall(b"7", "token", 3, ApiCall.product(7))
 
@@ -93,5 +93,5 @@ def test_an_unexpected_error_is_another_try_later(
 def test_a_released_call_goes_back_as_if_it_had_not_been_leased(
     handling: Handling, outcomes: list[Outcome]
 ) -> None:
-    handling.failed(CallReleasedError())
+    handling.failed(CrawlClosingError())
     assert outcomes == [release(LEASE)]

@@ -7,12 +7,12 @@ import pytest
 import redis
 
 from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.local_servers import free_port, start_redis
 from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.heartbeat import Heartbeat
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.producers import QueueName
 from ali1688_spider.scheduling.queue import LeaseQueue
-from ali1688_spider.servers import free_port, start_redis
 from tests.integration.cluster import eventually
 
 if TYPE_CHECKING:

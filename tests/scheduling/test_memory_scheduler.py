@@ -11,7 +11,7 @@ from scrapy.utils.test import get_crawler
 from ali1688_spider import settings as defaults
 from ali1688_spider.addon import Ali1688Addon
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.requests import ApiRequest
+from ali1688_spider.http import ApiRequest
 from ali1688_spider.scheduling.memory_scheduler import MemoryScheduler
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from redis.cluster import RedisCluster
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 
 from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.local_servers import start_redis
 from ali1688_spider.scheduling.crawls import Crawl, CrawlProgress, Seeded
 from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.leased_calls import done, retry
 from ali1688_spider.scheduling.queue import LeaseQueue
-from ali1688_spider.servers import start_redis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from scrapy.utils.test import get_crawler
 from scrapy_redis.scheduler import Scheduler
 
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.requests import ApiRequest
+from ali1688_spider.http import ApiRequest
 from ali1688_spider.scheduling import seeding
 from ali1688_spider.scheduling.scheduler import RedisScheduler
 from ali1688_spider.spiders.product import ProductSpider

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.requests import ApiRequest
+from ali1688_spider.http import ApiRequest
 from ali1688_spider.scheduling.leased_calls import LeasedCall
 from ali1688_spider.scheduling.stock import Stock
 

@@ -8,9 +8,8 @@ from scrapy.utils.test import get_crawler
 from ali1688_spider import settings
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.http import ApiRequest, ApiResponse
 from ali1688_spider.items import ProductAnswer
-from ali1688_spider.requests import ApiRequest
-from ali1688_spider.responses import ApiResponse
 from ali1688_spider.spiders.search import SearchSpider, read_arguments
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import pymongo
 import pytest
 
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.servers import free_port
+from ali1688_spider.local_servers import free_port
 from ali1688_spider.storage.connection import check_uri, connect, greet
 from ali1688_spider.storage.errors import StoreUnavailableError
 

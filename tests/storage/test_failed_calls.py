@@ -10,8 +10,8 @@ import pytest_asyncio
 from redis import Redis
 from scrapy.settings import Settings
 
-from ali1688_spider.configuration import Configuration
-from ali1688_spider.servers import free_port
+from ali1688_spider.config import Config
+from ali1688_spider.local_servers import free_port
 from ali1688_spider.storage.errors import StoreUnavailableError
 from ali1688_spider.storage.failed_call import FailedCall
 from ali1688_spider.storage.failed_calls import failed_call_store
@@ -56,17 +56,17 @@ MALFORMED = FailedCall(
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[FailedCallStore]:
     settings = Settings({"ALI1688_APP_KEY": "1000000", "ALI1688_APP_SECRET": "test123"})
     settings.setmodule("ali1688_spider.settings", priority="default")
-    configuration = replace(Configuration.from_settings(settings), mongo_uri="", redis_url="")
+    config = replace(Config.from_settings(settings), mongo_uri="", redis_url="")
     redis = None
     if request.param == "redis":
         redis = Redis.from_url(request.getfixturevalue("redis_url"))
     if request.param == "mongo":
-        configuration = replace(
-            configuration,
+        config = replace(
+            config,
             mongo_uri=request.getfixturevalue("mongo_uri"),
             mongo_database=request.getfixturevalue("mongo_database"),
         )
-    store = failed_call_store(configuration, redis, folder=tmp_path / "ali1688")
+    store = failed_call_store(config, redis, folder=tmp_path / "ali1688")
     yield store
     await store.close()
     if redis is not None:

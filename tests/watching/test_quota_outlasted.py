@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 from scrapy.utils.test import get_crawler
 
 from ali1688_spider import settings as defaults
-from ali1688_spider.addon import account_of
+from ali1688_spider.addon import context_of
 from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.http import ApiRequest
 from ali1688_spider.middlewares.quota import QuotaMiddleware
 from ali1688_spider.quota.exceptions import DailyQuotaExhaustedError
-from ali1688_spider.requests import ApiRequest
 from ali1688_spider.spiders.watch import WatchSpider
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Days:
 class Going:
     """A crawl that does not end."""
 
-    async def unless_closing(self, awaited: Any) -> Any:
+    async def or_cancelled(self, awaited: Any) -> Any:
         return await awaited
 
 
@@ -44,9 +44,9 @@ async def test_a_call_is_made_on_the_next_day_with_quota(caplog: pytest.LogCaptu
     own = {"ALI1688_APP_KEY": "1000000", "ALI1688_APP_SECRET": "test123", "REDIS_URL": ""}
     crawler = get_crawler(WatchSpider, values | own)
     crawler.spider = crawler._create_spider()
-    account = account_of(crawler)
+    context = context_of(crawler)
     days = Days(3)
-    account.__dict__["quota"], account.__dict__["closing"] = days, Going()
+    context.__dict__["quota"], context.__dict__["shutdown"] = days, Going()
     middleware = QuotaMiddleware.from_crawler(crawler)
     request = ApiRequest("http://127.0.0.1/", call=ApiCall.product(1))
     await middleware.process_request(request)

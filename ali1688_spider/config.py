@@ -39,7 +39,7 @@ _SERVERS = ("REDIS_URL", "MONGO_URI", "MONGO_DATABASE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Configuration:
+class Config:
     """The checked settings; each field is the setting of its name, with ``ALI1688_`` before it.
 
     Secrets have no place in ``repr()``. Seconds and calls per second are floats.
@@ -75,14 +75,14 @@ class Configuration:
         return tuple(filter(None, (self.app_secret, *tokens, *webhook)))
 
     @classmethod
-    def from_settings(cls, settings: BaseSettings) -> Configuration:
+    def from_settings(cls, settings: BaseSettings) -> Config:
         """Read and check the settings.
 
         Raises:
             ConfigurationError: One sentence that names the first wrong setting and the way out.
         """
         protocol: ProtocolName = _choice(settings, "ALI1688_PROTOCOL", get_args(ProtocolName))
-        configuration = cls(
+        config = cls(
             app_key=_required(settings, "ALI1688_APP_KEY"),
             app_secret=_required(settings, "ALI1688_APP_SECRET"),
             access_token=_text(settings, "ALI1688_ACCESS_TOKEN"),
@@ -105,8 +105,8 @@ class Configuration:
             delivery=DeliverySettings.from_settings(settings),
         )
         # Only to refuse the names of APIs that the protocol does not have.
-        choose_apis(protocol, configuration.product_api, configuration.search_api)
-        return configuration
+        choose_apis(protocol, config.product_api, config.search_api)
+        return config
 
 
 def read_redis_url(settings: BaseSettings) -> str:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ali1688_spider.caching.answer_cache import MOST_WAITING, AnswerCache, CachedAnswer
-from ali1688_spider.caching.disk_store import DiskAnswerStore
+from ali1688_spider.cache.answer_cache import MOST_WAITING, AnswerCache, CachedAnswer
+from ali1688_spider.cache.disk_store import DiskAnswerStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

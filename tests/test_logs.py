@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ali1688_spider.log_threshold import raise_log_threshold
+from ali1688_spider.logs import raise_log_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from scrapy import FormRequest, Request
+from scrapy.http import Response
 
 if TYPE_CHECKING:
     from ali1688_spider.gateway.calls import ApiCall
@@ -122,3 +124,39 @@ class CallFingerprinter:
         """Return 20 bytes, equal for equal calls (for other requests: for equal URLs)."""
         text = request.call.encode() if isinstance(request, ApiRequest) else request.url
         return hashlib.sha1(text.encode(), usedforsecurity=False).digest()
+
+
+_TELLING_HEADERS = ("Content-Type", "Date", "Retry-After")
+
+
+def text_headers(response: Response) -> dict[str, str]:
+    """Return as texts the headers that tell something about an answer, by lower-case names."""
+    headers = ((name, response.headers.get(name)) for name in _TELLING_HEADERS)
+    return {name.lower(): value.decode("latin-1") for name, value in headers if value is not None}
+
+
+class ApiResponse(Response):
+    """What ``middlewares/errors.py`` makes of an answer that is no error.
+
+    Attributes:
+        payload: The decoded JSON, its numbers exact (``Decimal``); None when the product is gone.
+        fetched_at: When the answer arrived (UTC); for a cached answer, when it first did.
+        gone: The platform says that the product no longer exists.
+    """
+
+    request: ApiRequest | None
+
+    attributes = (*Response.attributes, "payload", "fetched_at", "gone")
+
+    def __init__(
+        self,
+        *args: Any,
+        payload: Any = None,
+        fetched_at: datetime | None = None,
+        gone: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        self.payload = payload
+        self.fetched_at = fetched_at or datetime.now(UTC)
+        self.gone = gone
+        super().__init__(*args, **kwargs)

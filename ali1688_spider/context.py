@@ -12,10 +12,9 @@ from scrapy.utils.asyncio import run_in_thread
 from scrapy.utils.conf import closest_scrapy_cfg
 from scrapy_redis import connection
 
-from ali1688_spider.caching.answer_cache import AnswerCache
-from ali1688_spider.caching.disk_store import DiskAnswerStore
-from ali1688_spider.caching.redis_store import RedisAnswerStore
-from ali1688_spider.closing import Closing
+from ali1688_spider.cache.answer_cache import AnswerCache
+from ali1688_spider.cache.disk_store import DiskAnswerStore
+from ali1688_spider.cache.redis_store import RedisAnswerStore
 from ali1688_spider.gateway.catalogue import choose_apis
 from ali1688_spider.gateway.clock import GatewayClock
 from ali1688_spider.gateway.errors import read_answer, transport_error
@@ -27,12 +26,12 @@ from ali1688_spider.gateway.tokens import (
     TokenKeeper,
     refresh_parameters,
 )
+from ali1688_spider.http import TokenRequest, text_headers
 from ali1688_spider.quota.breaker import Breaker, MemoryOutageState, RedisOutageState
 from ali1688_spider.quota.memory_quota import MemoryQuota
 from ali1688_spider.quota.redis_quota import RedisQuota
 from ali1688_spider.quota.slot_pacer import SlotPacer
-from ali1688_spider.requests import TokenRequest
-from ali1688_spider.responses import text_headers
+from ali1688_spider.shutdown import Shutdown
 from ali1688_spider.storage.failed_calls import failed_call_store
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 
     from scrapy.crawler import Crawler
 
-    from ali1688_spider.configuration import Configuration
+    from ali1688_spider.config import Config
     from ali1688_spider.gateway.calls import ApiCall
     from ali1688_spider.gateway.protocols import WireCall
     from ali1688_spider.gateway.tokens import TokenStore
@@ -48,31 +47,27 @@ if TYPE_CHECKING:
     from ali1688_spider.storage.failed_call import FailedCallStore
 
 
-class Account:
+class CrawlContext:
     """One app's access to the platform, during one crawl.
 
     Attributes:
-        configuration: The checked settings.
+        config: The checked settings.
         apis: The APIs that are called for products and searches.
         clock: The gateway's time.
         tokens: The access token in use.
-        closing: Ends the crawl early.
+        shutdown: Ends the crawl early.
     """
 
-    def __init__(
-        self, configuration: Configuration, crawler: Crawler, redactor: SecretRedactor
-    ) -> None:
-        self.configuration = configuration
-        self.apis = choose_apis(
-            configuration.protocol, configuration.product_api, configuration.search_api
-        )
+    def __init__(self, config: Config, crawler: Crawler, redactor: SecretRedactor) -> None:
+        self.config = config
+        self.apis = choose_apis(config.protocol, config.product_api, config.search_api)
         self.clock = GatewayClock()
-        self.closing = Closing(crawler)
+        self.shutdown = Shutdown(crawler)
         self._crawler = crawler
         self._redactor = redactor
-        self._protocol = wire_protocol(configuration)
+        self._protocol = wire_protocol(config)
         crawler.signals.connect(self.close, signals.spider_closed)
-        crawler.signals.connect(self.closing.end_incomplete, signals.spider_idle)
+        crawler.signals.connect(self.shutdown.end_incomplete, signals.spider_idle)
 
     @property
     def name(self) -> str:
@@ -81,8 +76,8 @@ class Account:
         The app may act for one user or another, who may see other prices: a fingerprint of the
         configured tokens tells them apart.
         """
-        configuration = self.configuration
-        return f"{configuration.app_key}:{self.tokens.grant.origin[:16]}@{configuration.gateway}"
+        config = self.config
+        return f"{config.app_key}:{self.tokens.grant.origin[:16]}@{config.gateway}"
 
     @cached_property
     def redis(self) -> Any:
@@ -92,27 +87,27 @@ class Account:
     @cached_property
     def tokens(self) -> TokenKeeper:
         """The access token in use, shared through Redis or kept in a file of the user's own."""
-        configuration = self.configuration
-        store = token_store(configuration, self.redis if configuration.redis_url else None)
-        configured = TokenGrant.configured(configuration.access_token, configuration.refresh_token)
+        config = self.config
+        store = token_store(config, self.redis if config.redis_url else None)
+        configured = TokenGrant.configured(config.access_token, config.refresh_token)
         return TokenKeeper(configured, store, self.clock, redactor=self._redactor)
 
     @cached_property
     def quota(self) -> SlotPacer:
         """When calls may be made: shared by all workers through Redis, else by this process."""
-        configuration = self.configuration
-        limits = (configuration.qps, configuration.daily_quota)
-        if configuration.redis_url:
-            return SlotPacer(RedisQuota(self.redis, configuration.app_key, *limits))
+        config = self.config
+        limits = (config.qps, config.daily_quota)
+        if config.redis_url:
+            return SlotPacer(RedisQuota(self.redis, config.app_key, *limits))
         return SlotPacer(MemoryQuota(*limits))
 
     @cached_property
     def breaker(self) -> Breaker:
         """Holds the calls back while the gateway takes none, those of all workers."""
-        configuration = self.configuration
+        config = self.config
         state = (
-            RedisOutageState(self.redis, configuration.app_key)
-            if configuration.redis_url
+            RedisOutageState(self.redis, config.app_key)
+            if config.redis_url
             else MemoryOutageState()
         )
         return Breaker(state, count=self._crawler.stats.inc_value)
@@ -121,9 +116,9 @@ class Account:
     def failed_calls(self) -> FailedCallStore:
         """Where calls are kept that were given up."""
         return failed_call_store(
-            self.configuration,
-            self.redis if self.configuration.redis_url else None,
-            closing=lambda: self.closing.begun,
+            self.config,
+            self.redis if self.config.redis_url else None,
+            closing=lambda: self.shutdown.in_progress,
             folder=data_folder(),
         )
 
@@ -140,10 +135,10 @@ class Account:
         """
         store = (
             RedisAnswerStore(self.redis)
-            if self.configuration.redis_url
+            if self.config.redis_url
             else DiskAnswerStore(data_folder() / "cache.sqlite")
         )
-        return AnswerCache(store, self.configuration.cache_ttl, run_in_thread, failed)
+        return AnswerCache(store, self.config.cache_ttl, run_in_thread, failed)
 
     def address(self, call: ApiCall) -> str:
         """Return the URL that *call* goes to, without anything secret."""
@@ -170,11 +165,11 @@ class Account:
         await self.tokens.refresh(stale_token, self._fetch_token)
 
     async def _fetch_token(self, refresh_token: str) -> Mapping[str, Any]:
-        configuration = self.configuration
+        config = self.config
         parameters = refresh_parameters(
-            configuration.app_key, configuration.app_secret, refresh_token=refresh_token
+            config.app_key, config.app_secret, refresh_token=refresh_token
         )
-        request = TokenRequest(token_address(configuration), formdata=parameters)
+        request = TokenRequest(token_address(config), formdata=parameters)
         self._crawler.stats.inc_value("ali1688/token/refreshes")
         try:
             response = await self._crawler.engine.download_async(request)
@@ -199,17 +194,17 @@ def data_folder() -> Path:
     return folder / ".scrapy" / "ali1688"
 
 
-def token_store(configuration: Configuration, redis: Any) -> TokenStore:
+def token_store(config: Config, redis: Any) -> TokenStore:
     """Return where tokens are kept: in Redis when there is a client, else in a file."""
     if redis is not None:
-        return RedisTokenStore(redis, configuration.app_key, configuration.app_secret)
+        return RedisTokenStore(redis, config.app_key, config.app_secret)
     return FileTokenStore(data_folder() / "token.json")
 
 
-def token_address(configuration: Configuration) -> str:
+def token_address(config: Config) -> str:
     """Return the URL of the token API: at the configured gateway, whatever the protocol."""
-    gateway = configuration.gateway
-    if configuration.protocol != "param2":
+    gateway = config.gateway
+    if config.protocol != "param2":
         parts = urlsplit(gateway)
         gateway = f"{parts.scheme}://{parts.netloc}/openapi"
-    return f"{gateway}/param2/1/system.oauth2/getToken/{configuration.app_key}"
+    return f"{gateway}/param2/1/system.oauth2/getToken/{config.app_key}"

@@ -27,3 +27,14 @@ def _redacted_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
     record = _make_record(*args, **kwargs)
     _filter.filter(record)
     return record
+
+
+# The second has a level of its own, given by Scrapy.
+_LOGGERS = ("", "scrapy")
+
+
+def raise_log_threshold() -> None:
+    """Give the loggers the level of the root logger's most talkative handler."""
+    lowest = min((handler.level for handler in logging.root.handlers), default=logging.NOTSET)
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(lowest)

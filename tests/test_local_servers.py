@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from ali1688_spider.servers import (
+from ali1688_spider.local_servers import (
     HOST,
     PORTS_OF_A_PROCESS,
     bundled_redis_program,
@@ -19,7 +19,7 @@ from ali1688_spider.servers import (
 )
 
 PRINT_PORTS = f"""
-from ali1688_spider.servers import free_port
+from ali1688_spider.local_servers import free_port
 print(*(free_port() for _ in range({PORTS_OF_A_PROCESS // 2})), flush=True)
 input()
 """

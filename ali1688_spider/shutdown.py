@@ -24,18 +24,18 @@ INCOMPLETE = "incomplete"
 """The close reason of a crawl whose work is done, and not all of it was successful."""
 
 
-class CallReleasedError(IgnoreRequest):
+class CrawlClosingError(IgnoreRequest):
     """The crawl ends before the call could be made; the call is given back, not lost."""
 
 
-class Closing:
+class Shutdown:
     """The end of one crawl.
 
     Attributes:
         has_lost: Something that was wanted is neither collected nor kept anywhere.
 
     Scrapy waits for every running request before it closes, and has no signal that it is about to:
-    what may wait for long (for a quota, for a database) waits through :meth:`unless_closing`.
+    what may wait for long (for a quota, for a database) waits through :meth:`or_cancelled`.
     """
 
     def __init__(self, crawler: Crawler) -> None:
@@ -59,7 +59,7 @@ class Closing:
             raise CloseSpider(INCOMPLETE)
 
     @property
-    def begun(self) -> bool:
+    def in_progress(self) -> bool:
         """Whether the crawl is about to end."""
         engine = self._crawler.engine
         slot = engine._slot  # noqa: SLF001  # nothing public tells that a spider is being closed
@@ -67,24 +67,24 @@ class Closing:
 
     def close(self, reason: str, explanation: str) -> None:
         """Close the crawl with *reason*; say *explanation* once, as something to act on."""
-        if self._reason is not None or self.begun:
+        if self._reason is not None or self.in_progress:
             return
         self._reason = reason
         logger.error("%s", explanation)
         closing = self._crawler.engine.close_spider_async(reason=reason)
         self._task = asyncio.get_running_loop().create_task(closing)
 
-    async def unless_closing(self, awaited: Coroutine[object, object, _T]) -> _T:
+    async def or_cancelled(self, awaited: Coroutine[object, object, _T]) -> _T:
         """Return what *awaited* returns; cancel it when the crawl ends first.
 
         Raises:
-            CallReleasedError: The crawl ends.
+            CrawlClosingError: The crawl ends.
         """
         task = asyncio.ensure_future(awaited)
         try:
             while not task.done():
-                if self.begun or self._reason is not None:
-                    raise CallReleasedError("the crawl ends")
+                if self.in_progress or self._reason is not None:
+                    raise CrawlClosingError("the crawl ends")
                 await asyncio.wait({task}, timeout=POLL_SECONDS)
             return task.result()
         finally:

@@ -11,16 +11,16 @@ from scrapy import Request
 from scrapy.settings import Settings
 
 from ali1688_spider import settings as defaults
-from ali1688_spider.configuration import Configuration, read_daily_quota, strip_settings
+from ali1688_spider.config import Config, read_daily_quota, strip_settings
 from ali1688_spider.exceptions import ConfigurationError
 
 ROOT = Path(__file__).parents[1]
 CREDENTIALS = {"ALI1688_APP_KEY": "1000000", "ALI1688_APP_SECRET": "test123"}
 
 
-def configuration(**changes: Any) -> Configuration:
+def config(**changes: Any) -> Config:
     values = {name: getattr(defaults, name) for name in dir(defaults) if name.isupper()}
-    return Configuration.from_settings(Settings(values | CREDENTIALS | changes))
+    return Config.from_settings(Settings(values | CREDENTIALS | changes))
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_defaults() -> None:
-    read = configuration()
+    read = config()
     assert (read.protocol, read.gateway) == ("router", "https://gw.api.1688.com/router/json")
     assert (read.qps, read.daily_quota, read.cache_ttl) == (2.0, 100000, 60.0)
     assert (read.max_attempts, read.lease_seconds) == (5, 60.0)
@@ -46,7 +46,7 @@ def test_the_defaults() -> None:
     ],
 )
 def test_each_protocol_has_its_gateway(protocol: str, gateway: str) -> None:
-    assert configuration(ALI1688_PROTOCOL=protocol).gateway == gateway
+    assert config(ALI1688_PROTOCOL=protocol).gateway == gateway
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_each_protocol_has_its_gateway(protocol: str, gateway: str) -> None:
     ],
 )
 def test_an_address_has_one_spelling(written: str, used: str) -> None:
-    gateway = configuration(ALI1688_GATEWAY=written).gateway
+    gateway = config(ALI1688_GATEWAY=written).gateway
     assert gateway == used
     assert Request(gateway).url == gateway
 
@@ -113,7 +113,7 @@ def test_what_is_checked_is_what_is_used() -> None:
 )
 def test_a_wrong_value_is_one_sentence_that_names_its_setting(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError) as error:
-        configuration(**{name: value})
+        config(**{name: value})
     text = str(error.value)
     assert text.startswith(f"{name} ")
     assert "\n" not in text
@@ -121,7 +121,7 @@ def test_a_wrong_value_is_one_sentence_that_names_its_setting(name: str, value: 
 
 
 def test_secrets_are_not_shown() -> None:
-    read = configuration(
+    read = config(
         ALI1688_ACCESS_TOKEN="my-access-token",
         ALI1688_REFRESH_TOKEN="my-refresh-token",
         REDIS_URL="redis://:my-password@host/0",

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 from redis import Redis
 
-from ali1688_spider.caching.answer_cache import cache_key
-from ali1688_spider.caching.disk_store import DiskAnswerStore
-from ali1688_spider.caching.redis_store import RedisAnswerStore
+from ali1688_spider.cache.answer_cache import cache_key
+from ali1688_spider.cache.disk_store import DiskAnswerStore
+from ali1688_spider.cache.redis_store import RedisAnswerStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ali1688_spider.caching.answer_cache import AnswerStore
+    from ali1688_spider.cache.answer_cache import AnswerStore
 
 HOUR = 3600.0
 
