@@ -160,3 +160,7 @@ FEED_EXPORTERS = {
 # Log
 
 LOG_LEVEL = _read("LOG_LEVEL", "INFO")
+
+# Statistics, as one JSON object that other programs read
+
+ALI1688_STATS_FILE = _read("ALI1688_STATS_FILE")

@@ -40,7 +40,7 @@ SERVER_FIXTURES = {
 }
 """What the fixtures that start a program rest on."""
 
-STARTERS = {"Cluster", "start_mongo", "start_redis", "start_sandbox", "subprocess"}
+STARTERS = {"Cluster", "Scrapy", "start_mongo", "start_redis", "start_sandbox", "subprocess"}
 """What a test module imports that starts programs itself."""
 
 

@@ -33,10 +33,11 @@ class StatsFile:
         if not path:
             raise NotConfigured
         extension = cls(Path(path), crawler.stats)
-        crawler.signals.connect(extension.write, signals.spider_closed)
+        # Not when the spider is closed: other components still count at that moment.
+        crawler.signals.connect(extension.write, signals.engine_stopped)
         return extension
 
-    def write(self, reason: str) -> None:
+    def write(self) -> None:
         """Write the file."""
-        stats = {**self._stats.get_stats(), "finish_reason": reason}
+        stats = self._stats.get_stats()
         self._path.write_text(ScrapyJSONEncoder().encode(stats), encoding="utf-8")

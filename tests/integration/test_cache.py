@@ -13,7 +13,7 @@ from ali1688_spider.cache.answer_cache import CachedAnswer
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tests.integration.conftest import Gateway, Scrapy
+    from tests.harness import Gateway, Scrapy
 
     Settings = Callable[[str], dict[str, str]]
     Ids = Callable[[int], Sequence[int]]
@@ -45,7 +45,7 @@ def test_the_same_crawl_makes_no_call_within_the_lifetime(
     assert first.stats["ali1688/cache/miss"] == first.stats["ali1688/calls"] == 42
     assert "ali1688/cache/hit" not in first.stats
 
-    gateway.count_anew()
+    gateway.reset_counts()
     again = scrapy.crawl(*arguments, "-O", "again.jsonl", **settings)
     assert gateway.status()["calls"] == 0
     assert again.stats["ali1688/cache/hit"] == 40

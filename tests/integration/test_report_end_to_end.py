@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tests.integration.conftest import Gateway, Scrapy
+    from tests.harness import Gateway, Scrapy
 
     Ids = Callable[[int], Sequence[int]]
 
@@ -65,7 +65,7 @@ def test_after_some_crawls(
     scrapy.crawl("product", "-a", everything)
 
     command = scrapy.run("report", "week.html")
-    assert command.exit_code == 0, command.stderr
+    assert command.exit_code == 0, command.log
     page = Page((scrapy.folder / "week.html").read_text(encoding="utf-8"))
 
     assert page.numbers == {

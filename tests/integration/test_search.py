@@ -17,7 +17,7 @@ from ali1688_spider.sandbox.words import CATEGORIES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.integration.conftest import Gateway, Scrapy
+    from tests.harness import Gateway, Scrapy
 
     Settings = Callable[[str], dict[str, str]]
 

@@ -133,7 +133,7 @@ def test_a_crawl_that_has_to_end_meanwhile_gives_up(mongo: Callable[[], Server])
     crawl = Crawl(server.url)
     wait_for_products(server, COUNT // 8)
     server.kill()
-    crawl.process.send_signal(signal.SIGTERM)
+    crawl.send_signal(signal.SIGTERM)
     stats, log = crawl.end()
     assert stats["finish_reason"] == "shutdown"
     assert log.count("Storing waits; nothing is lost. MongoDB does not answer") == 1

@@ -131,7 +131,7 @@ async def test_without_a_rate_nobody_waits(
 
     assert await moments(pacer, time, 250) == [0] * 250
     assert quota.usage().used == 250
-    assert pacer.statistics.utilisation == 0
+    assert pacer.stats.utilisation == 0
 
 
 async def test_a_changed_rate_holds_from_the_next_slots_on(
@@ -156,13 +156,13 @@ async def test_slots_are_reserved_in_batches(
 async def test_statistics_tell_how_long_calls_waited(pacer: SlotPacer, time: Time) -> None:
     await moments(pacer, time, 3)
 
-    statistics = pacer.statistics
+    statistics = pacer.stats
     assert (statistics.granted, statistics.discarded) == (3, 0)
     assert statistics.waited_seconds == pytest.approx(0.3)
     assert statistics.utilisation == 1
     time.now += 0.55
     assert await pacer.slot() == 0
-    assert pacer.statistics.utilisation == pytest.approx(4 * INTERVAL / 0.75)
+    assert pacer.stats.utilisation == pytest.approx(4 * INTERVAL / 0.75)
 
 
 async def test_the_time_of_an_answer_is_allowed_for(
@@ -172,10 +172,10 @@ async def test_the_time_of_an_answer_is_allowed_for(
     time.thread_seconds = 0.5
 
     await pacer.slot()
-    assert pacer.statistics.discarded == 1
+    assert pacer.stats.discarded == 1
     time.now += 60
     await pacer.slot()
-    assert pacer.statistics.discarded == 1
+    assert pacer.stats.discarded == 1
     await until_idle(pacer)
     assert quota.usage().used == 2
 
@@ -188,7 +188,7 @@ async def test_a_late_slot_is_given_back(pacer: SlotPacer, time: Time, quota: Fa
     pacer._supply._sleep = oversleep
     assert await moments(pacer, time, 3) == [0, 0.2, 0.3]
     await until_idle(pacer)
-    assert pacer.statistics.discarded == 1
+    assert pacer.stats.discarded == 1
     assert quota.usage().used == 3
 
 
@@ -197,7 +197,7 @@ async def test_a_penalty_drops_the_slots_and_holds_all(
 ) -> None:
     quota.qps = 103
     asked = asyncio.gather(*(pacer.slot() for _ in range(20)))
-    await until(lambda: pacer.statistics.granted == 5)
+    await until(lambda: pacer.stats.granted == 5)
     before = time.now
 
     await pacer.pause(30)
@@ -293,7 +293,7 @@ async def test_a_slot_that_was_granted_to_who_left_is_given_back(
 
     assert await second == pytest.approx(0.1)
     assert first.cancelled()
-    assert pacer.statistics.discarded == 1
+    assert pacer.stats.discarded == 1
     await until_idle(pacer)
     assert quota.usage().used == 1
 
@@ -303,19 +303,19 @@ async def test_slots_that_nobody_wants_are_given_back(
 ) -> None:
     quota.qps = 103
     tasks = [asyncio.create_task(pacer.slot()) for _ in range(20)]
-    await until(lambda: pacer.statistics.granted == 5)
+    await until(lambda: pacer.stats.granted == 5)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await until_idle(pacer)
 
-    assert quota.usage().used == pacer.statistics.granted == 5
+    assert quota.usage().used == pacer.stats.granted == 5
 
 
 async def test_closing_gives_back_what_is_reserved(pacer: SlotPacer, quota: FailingQuota) -> None:
     quota.qps = 103
     tasks = [asyncio.create_task(pacer.slot()) for _ in range(20)]
-    await until(lambda: pacer.statistics.granted == 5)
+    await until(lambda: pacer.stats.granted == 5)
 
     await pacer.close()
 
@@ -330,7 +330,7 @@ async def test_what_cannot_be_given_back_stays_counted(
 ) -> None:
     caplog.set_level(logging.INFO)
     tasks = [asyncio.create_task(pacer.slot()) for _ in range(2)]
-    await until(lambda: pacer.statistics.granted == 1)
+    await until(lambda: pacer.stats.granted == 1)
     quota.failures = 1
     tasks[1].cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -13,7 +13,7 @@ from ali1688_spider.scheduling.heartbeat import Heartbeat
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.producers import QueueName
 from ali1688_spider.scheduling.queue import LeaseQueue
-from tests.integration.cluster import eventually
+from tests.harness import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
