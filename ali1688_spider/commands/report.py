@@ -14,8 +14,8 @@ from ali1688_spider.exporting.database import stored
 from ali1688_spider.exporting.target import STANDARD_OUTPUT, target
 from ali1688_spider.gateway.identifiers import parse_product_id
 from ali1688_spider.project_command import ProjectCommand
+from ali1688_spider.reporting.figures import Period
 from ali1688_spider.reporting.page import page
-from ali1688_spider.reporting.period import Period
 from ali1688_spider.reporting.reading import read_report
 
 if TYPE_CHECKING:
