@@ -107,7 +107,7 @@ def test_all_are_queued_in_portions(
     assert (queued(redis, "product"), queued(redis, "search")) == (23, 7)
     assert redis.zcard("ali1688:failed_calls") == 3
     assert failed("retry") == 0
-    assert capsys.readouterr().out.startswith("There is no call to try again.\n")
+    assert capsys.readouterr().out.startswith("There is no call to retry.\n")
 
 
 def test_what_is_queued_before_an_interruption_is_listed_no_longer(

@@ -140,4 +140,4 @@ def test_one_file_is_asked_for(
 ) -> None:
     assert report() == 2
     assert report("a.html", "b.html") == 2
-    assert capsys.readouterr().err.count("say one FILE.html; options are listed by") == 2
+    assert capsys.readouterr().err.count("say one FILE; scrapy report -h lists the options") == 2
