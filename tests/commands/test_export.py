@@ -14,15 +14,12 @@ import pyarrow.parquet
 import pymongo
 import pytest
 from bson import Decimal128
-from scrapy.cmdline import execute
-from scrapy.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-Export = "Callable[..., int]"
 
 
 def document(number: int, **fields: Any) -> dict[str, Any]:
@@ -67,19 +64,10 @@ def database(mongo_server_uri: str) -> Iterator[str]:
 
 @pytest.fixture
 def export(
-    mongo_server_uri: str, database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    run_command: Callable[..., int], mongo_server_uri: str, database: str
 ) -> Callable[..., int]:
-    """Runs the command in a folder of its own and returns its exit code."""
-    monkeypatch.setenv("SCRAPY_SETTINGS_MODULE", "ali1688_spider.settings")
-    monkeypatch.chdir(tmp_path)
-
     def run(*arguments: str, uri: str = mongo_server_uri) -> int:
-        settings = Settings({"COMMANDS_MODULE": "ali1688_spider.commands.export"})
-        options = ["-s", f"MONGO_URI={uri}", "-s", f"MONGO_DATABASE={database}"]
-        with pytest.raises(SystemExit) as stopped:
-            execute(["scrapy", "export", *options, *arguments], settings)
-        assert isinstance(stopped.value.code, int)
-        return stopped.value.code
+        return run_command("export", *arguments, MONGO_URI=uri, MONGO_DATABASE=database)
 
     return run
 

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 import pytest
 from bson import Decimal128
-from scrapy.cmdline import execute
-from scrapy.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,19 +47,10 @@ def database(mongo_server_uri: str) -> Iterator[str]:
 
 @pytest.fixture
 def report(
-    mongo_server_uri: str, database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    run_command: Callable[..., int], mongo_server_uri: str, database: str
 ) -> Callable[..., int]:
-    """Runs the command in a folder of its own and returns its exit code."""
-    monkeypatch.setenv("SCRAPY_SETTINGS_MODULE", "ali1688_spider.settings")
-    monkeypatch.chdir(tmp_path)
-
     def run(*arguments: str, uri: str = mongo_server_uri) -> int:
-        settings = Settings({"COMMANDS_MODULE": "ali1688_spider.commands.report"})
-        options = ["-s", f"MONGO_URI={uri}", "-s", f"MONGO_DATABASE={database}"]
-        with pytest.raises(SystemExit) as stopped:
-            execute(["scrapy", "report", *options, *arguments], settings)
-        assert isinstance(stopped.value.code, int)
-        return stopped.value.code
+        return run_command("report", *arguments, MONGO_URI=uri, MONGO_DATABASE=database)
 
     return run
 
