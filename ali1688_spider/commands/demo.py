@@ -48,8 +48,13 @@ class Command(ProjectCommand):
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
         add = parser.add_argument
-        add("--products", type=int, default=300, metavar="N", help="products (default: 300)")
-        add("--folder", type=Path, default="ali1688-demo", help="folder (default: ali1688-demo)")
+        add("--products", type=int, default=300, metavar="N", help="how many (default: 300)")
+        add(
+            "--folder",
+            type=Path,
+            default="ali1688-demo",
+            help="for its files (default: %(default)s)",
+        )
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
         if opts.products < 1:

@@ -163,7 +163,7 @@ def test_changes(export: Callable[..., int], tmp_path: Path) -> None:
         (["none/a.csv"], "none/a.csv cannot be written: No such file or directory"),
     ],
 )
-def test_wrong_arguments_are_said_in_a_sentence(
+def test_wrong_arguments_are_one_sentence(
     export: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -178,7 +178,7 @@ def test_wrong_arguments_are_said_in_a_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_missing_database_is_said(
+def test_error_says_that_no_database_is_there(
     export: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert export("a.csv", uri="") == 1

@@ -162,7 +162,7 @@ def test_a_large_file_whose_push_was_killed_goes_on_where_it_was(
         (["product", 1], {"REDIS_URL": "redis://127.0.0.1:1"}, "Redis does not answer"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_sentence(
+def test_errors_are_one_sentence(
     push: Push, arguments: list[str], settings: dict[str, str], sentence: str
 ) -> None:
     result = push(*arguments, **settings)

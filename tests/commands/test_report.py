@@ -101,7 +101,7 @@ def test_standard_output(
         (["none/a.html"], "none/a.html cannot be written: No such file or directory"),
     ],
 )
-def test_wrong_arguments_are_said_in_a_sentence(
+def test_wrong_arguments_are_one_sentence(
     report: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -116,7 +116,7 @@ def test_wrong_arguments_are_said_in_a_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_missing_database_is_said(
+def test_error_says_that_no_database_is_there(
     report: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert report("a.html", uri="") == 1

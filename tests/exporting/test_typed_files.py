@@ -96,7 +96,7 @@ def test_workbook_numbers_are_exact() -> None:
     assert "<t>9999999999999999.999999999999999999</t>" in content
 
 
-def test_workbook_text_is_no_formula() -> None:
+def test_workbook_text_is_never_a_formula() -> None:
     file, _ = write_xlsx(DOCUMENT, {"product_id": 2, "name": "#N/A"})
     sheet = openpyxl.load_workbook(file)["products"]
     assert (sheet["B2"].value, sheet["B2"].data_type) == ("=HYPERLINK(1)", "s")

@@ -95,13 +95,13 @@ def test_stock_and_status() -> None:
     assert figures.changed == 6
 
 
-def test_a_price_that_was_or_is_unknown_is_no_move() -> None:
+def test_an_unknown_price_makes_no_move() -> None:
     figures = counted(change(1, None, "2.00"), change(2, "2.00", None), change(3, "0.00", "1.00"))
     assert (figures.cheaper, figures.dearer) == (0, 1)
     assert figures.drops == figures.rises == []
 
 
-def test_changes_of_skus_and_private_prices_are_no_moves() -> None:
+def test_changes_of_skus_and_private_prices_make_no_move() -> None:
     figures = counted(
         change(1, "2.00", "1.00", sku_id=7),
         change(2, "2.00", "1.00"),

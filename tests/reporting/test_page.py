@@ -144,16 +144,16 @@ def test_texts_never_become_markup(report: Report) -> None:
 
 def test_summary_says_what_happened(report: Report) -> None:
     drop = report.changes.drops[0]
-    told = price_sentences(report)
-    assert told[0] == (
+    sentences = price_sentences(report)
+    assert sentences[0] == (
         f"Of 10,000 products {report.changes.cheaper:,} became cheaper and "
         f"{report.changes.dearer:,} dearer."
     )
-    assert told[1].startswith(
+    assert sentences[1].startswith(
         f"The biggest drop: {HOSTILE} ({drop.product_id}), from ¥{drop.old:,.2f}"
     )
-    assert told[2].startswith("The biggest rise: ")
-    assert told[3] == (
+    assert sentences[2].startswith("The biggest rise: ")
+    assert sentences[3] == (
         f"{report.changes.sold_out:,} sold out and {report.changes.back_in_stock:,} came back in "
         "stock."
     )
