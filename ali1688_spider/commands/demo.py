@@ -49,9 +49,7 @@ class Command(ProjectCommand):
         super().add_options(parser)
         add = parser.add_argument
         add("--products", type=int, default=300, metavar="N", help="how many (default: 300)")
-        add(
-            "--folder", type=Path, default="ali1688-demo", help="of its files; default: %(default)s"
-        )
+        add("--folder", type=Path, default="ali1688-demo", help="for its files (%(default)s)")
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
         if opts.products < 1:
