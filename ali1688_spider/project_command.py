@@ -7,20 +7,30 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from bson.errors import BSONError
+from pymongo.errors import PyMongoError
+from redis.exceptions import RedisError
 from scrapy.commands import ScrapyCommand
+from scrapy.exceptions import UsageError
 from scrapy.utils.project import ENVVAR
 
 from ali1688_spider.config import strip_settings
-from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.exceptions import Ali1688Error, ConfigurationError
+from ali1688_spider.exporting.files import STANDARD_OUTPUT
+from ali1688_spider.spiders.identifier_source import IdentifierSource, place
+from ali1688_spider.storage.errors import explain
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator, Sequence
+
+    from scrapy.settings import Settings
 
 SETTINGS_MODULE = "ali1688_spider.settings"
 
 
 def load_project(command: ScrapyCommand) -> bool:
-    """Give *command* the project's settings when no project is active; tell whether it has them.
+    """Give *command* the project's settings when no project is active; return whether it has them.
 
     An installed package has no ``scrapy.cfg``: its commands work in any folder all the same. In the
     folder of another Scrapy project that one's settings stay.
@@ -32,28 +42,79 @@ def load_project(command: ScrapyCommand) -> bool:
     return active == SETTINGS_MODULE
 
 
-class ProjectCommand(ScrapyCommand):
-    """A command of this project that is no crawl.
+def print_error(text: object) -> None:
+    """Print one sentence on standard error."""
+    print(f"Error: {text}.", file=sys.stderr)
 
-    Subclasses implement :meth:`execute`; a :class:`ConfigurationError` that it raises becomes one
-    sentence on standard error and exit code 1. When the reader of its output has enough, it ends
-    quietly, with exit code 141 as other programs do.
+
+def output_file(args: list[str], command: str) -> str:
+    """Return the only argument of a command: the file that it writes, or ``-``.
+
+    Raises:
+        UsageError: There is another number of arguments, or an unknown option.
+    """
+    if len(args) != 1 or (args[0] != STANDARD_OUTPUT and args[0].startswith("-")):
+        raise UsageError(f"say one FILE; scrapy {command} -h lists the options")
+    return args[0]
+
+
+class ProductIds:
+    """Product ids from arguments and a file; lines without one are printed on standard error.
+
+    Attributes:
+        source: Where they come from.
+        unreadable: Lines without a product id.
+        characters: Characters of the file that have been read.
+
+    Raises:
+        ConfigurationError: There is neither, or the file cannot be read.
+    """
+
+    def __init__(self, ids: Sequence[str], file: str) -> None:
+        self.source = IdentifierSource(" ".join(ids), file)
+        self.source.check()
+        if not self.source:
+            raise ConfigurationError("say which products: ids, or --file FILE")
+        self.unreadable = 0
+        self.characters = 0
+
+    def __iter__(self) -> Iterator[int]:
+        for line_number, entry in self.source.entries(self._count):
+            if isinstance(entry, int):
+                yield entry
+            else:
+                self.unreadable += 1
+                print(f"{place(line_number)}: {entry}", file=sys.stderr)
+
+    def _count(self, line: str) -> None:
+        self.characters += len(line)
+
+
+class ProjectCommand(ScrapyCommand):
+    """A command of this project other than ``crawl``.
+
+    Subclasses implement :meth:`execute`. An error of the project, of Redis or of MongoDB becomes
+    one sentence on standard error and exit code 1. When the reader of the output closes the pipe,
+    as ``head`` does, the command ends quietly with exit code 141, as other programs do.
     """
 
     requires_crawler_process = False
+    settings: Settings  # set before anything is called
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         load_project(self)
         super().add_options(parser)
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None
         strip_settings(self.settings)
         try:
             self.execute(args, opts)
-        except ConfigurationError as error:
-            print(f"Error: {error}.", file=sys.stderr)
-            self.exitcode = 1
+        except Ali1688Error as error:
+            self._fail(error)
+        except RedisError as error:
+            self._fail(f"Redis does not answer ({error}): check REDIS_URL and run this again")
+        except (PyMongoError, BSONError) as error:
+            self._fail(explain(error))
         except KeyboardInterrupt:
             print("Interrupted.", file=sys.stderr)
             self.exitcode = 128 + signal.SIGINT
@@ -61,29 +122,31 @@ class ProjectCommand(ScrapyCommand):
             self._end_quietly()
         self._flush()
 
+    def execute(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Do what the command is for."""
+        raise NotImplementedError
+
+    def _fail(self, text: object) -> None:
+        print_error(text)
+        self.exitcode = 1
+
     def _flush(self) -> None:
-        """Write what is still buffered here, where a failure can be said."""
+        """Write what is still buffered, while an error can still be reported."""
         try:
             sys.stdout.flush()
         except BrokenPipeError:
             self._end_quietly()
         except OSError as error:
-            print(f"Error: standard output cannot be written: {error.strerror}.", file=sys.stderr)
-            self.exitcode = 1
+            self._fail(f"standard output cannot be written: {error.strerror}")
             _discard_output()
 
     def _end_quietly(self) -> None:
-        """End as a program does whose output is read by one, such as ``head``, that has enough."""
         self.exitcode = 128 + signal.SIGPIPE
         _discard_output()
 
-    def execute(self, args: list[str], opts: argparse.Namespace) -> None:
-        """Do what the command is for."""
-        raise NotImplementedError
-
 
 def _discard_output() -> None:
-    """Discard what is still to be written: the interpreter flushes once more when it ends."""
+    """Discard the rest of the output, which the interpreter would write when it ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -15,8 +15,7 @@ from lxml.etree import SerialisationError
 from scrapy.exporters import BaseItemExporter
 
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.exporting.rows import row_of
-from ali1688_spider.exporting.text import FORMULA_STARTS, cell_text, decimal_text
+from ali1688_spider.exporting.rows import FORMULA_STARTS, cell_text, row_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,56 +70,46 @@ class XlsxFile(BaseItemExporter):
         self._book = openpyxl.Workbook(write_only=True)
 
     def start_exporting(self) -> None:
-        """Begin the first sheet."""
-        self._begin_sheet()
+        """Begin the first sheet, or a further one."""
+        number = len(self._book.worksheets) + 1
+        name = self._title if number == 1 else f"{self._title} {number}"
+        self._sheet = self._book.create_sheet(name)
+        self._sheet.freeze_panes = "A2"
+        for index, column in enumerate(self._columns, 1):
+            letter = self._openpyxl.utils.get_column_letter(index)
+            self._sheet.column_dimensions[letter].width = _WIDTHS.get(column, _NARROW)
+        self._rows = 0
+        self._append(self._columns)
 
     def export_item(self, item: Any) -> None:
-        """Write one row.
-
-        Raises:
-            OSError: There is no room for it, here or among the temporary files.
-        """
+        """Write one row to a temporary file; raise OSError where there is no room for it."""
         if self._rows == MAX_ROWS:
             self._end_sheet()
-            self._begin_sheet()
+            self.start_exporting()
         row = row_of(item)
-        with self._failures_of_writing():
-            self._sheet.append([self._cell(row.get(name)) for name in self._columns])
-        self._rows += 1
+        self._append([self._cell(row.get(name)) for name in self._columns])
 
     def finish_exporting(self) -> None:
-        """Write the workbook to the file.
-
-        Raises:
-            OSError: There is no room for it.
-        """
+        """Write the workbook to the file; raise OSError where there is no room for it."""
         self._end_sheet()
         # As openpyxl's own save() does, which leaves the archive open when it fails.
         with ZipFile(self._file, "w", ZIP_DEFLATED) as archive:
             self._openpyxl.writer.excel.ExcelWriter(self._book, archive).write_data()
 
-    def _begin_sheet(self) -> None:
-        number = len(self._book.worksheets) + 1
-        name = self._title if number == 1 else f"{self._title} {number}"
-        self._sheet = self._book.create_sheet(name)
-        self._sheet.freeze_panes = "A2"
-        letter = self._openpyxl.utils.get_column_letter
-        for index, column in enumerate(self._columns, 1):
-            dimension = self._sheet.column_dimensions[letter(index)]
-            dimension.width = _WIDTHS.get(column, _NARROW)
-        with self._failures_of_writing():
-            self._sheet.append(self._columns)
-        self._rows = 1
-        self._last_column = letter(len(self._columns))
+    def _append(self, cells: Sequence[Any]) -> None:
+        with self._write_errors():
+            self._sheet.append(cells)
+        self._rows += 1
 
     def _end_sheet(self) -> None:
-        self._sheet.auto_filter.ref = f"A1:{self._last_column}{self._rows}"
-        with self._failures_of_writing():
+        last_column = self._openpyxl.utils.get_column_letter(len(self._columns))
+        self._sheet.auto_filter.ref = f"A1:{last_column}{self._rows}"
+        with self._write_errors():
             self._sheet.close()
 
     @contextlib.contextmanager
-    def _failures_of_writing(self) -> Iterator[None]:
-        """Raise as OSError what keeps a sheet from being written; its rows are a temporary file."""
+    def _write_errors(self) -> Iterator[None]:
+        """Raise OSError when a sheet cannot be written; its rows are in a temporary file."""
         try:
             yield
         except SerialisationError as error:
@@ -137,14 +126,10 @@ class XlsxFile(BaseItemExporter):
         if isinstance(value, bool):
             return value
         if isinstance(value, int | Decimal) and _digits(value) <= MAX_DIGITS:
-            # As text: openpyxl would go by way of a float.
-            if isinstance(value, Decimal):
-                return self._typed("n", decimal_text(value), MONEY_FORMAT)
-            return value
-        return self._text(cell_text(value))
-
-    def _text(self, text: str) -> Any:
-        text = _NOT_IN_XML.sub("\ufffd", text)
+            # A Decimal as text: openpyxl would go by way of a float.
+            is_money = isinstance(value, Decimal)
+            return self._typed("n", f"{value:f}", MONEY_FORMAT) if is_money else value
+        text = _NOT_IN_XML.sub("\ufffd", cell_text(value))
         if len(text) > MAX_TEXT:
             self.cut += 1
             text = text[: MAX_TEXT - len(CUT_MARK)] + CUT_MARK
@@ -154,7 +139,7 @@ class XlsxFile(BaseItemExporter):
             cell.quotePrefix = True
         return cell
 
-    def _typed(self, data_type: str, value: Any, number_format: str | None = None) -> Any:
+    def _typed(self, data_type: str, value: Any, number_format: str = "") -> Any:
         cell = self._openpyxl.cell.WriteOnlyCell(self._sheet, value)
         cell.data_type = data_type
         if number_format:
@@ -163,5 +148,5 @@ class XlsxFile(BaseItemExporter):
 
 
 def _digits(number: int | Decimal) -> int:
-    """Return how many significant digits a number has, as written."""
-    return len(decimal_text(Decimal(number)).lstrip("-0.").replace(".", ""))
+    """Return the number of significant digits, as written."""
+    return len(f"{Decimal(number):f}".lstrip("-0.").replace(".", ""))

@@ -1,69 +1,78 @@
-"""The report as one HTML page that needs nothing else, and can load nothing else."""
+"""Renders the report's templates to one page that needs nothing else, and can load nothing else.
+
+``templates/base.html`` is the frame of every page: style, script, and a policy that allows these
+two by their hash and nothing from anywhere. A page extends it; ``templates/parts.html`` has the
+tables and charts. All values are escaped.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from ali1688_spider.reporting.crawl_section import crawls
-from ali1688_spider.reporting.markup import document, element
-from ali1688_spider.reporting.sections import curves, days, moves
-from ali1688_spider.reporting.summary import summary
-from ali1688_spider.reporting.wording import minute
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ali1688_spider.reporting import charts, formatting
+from ali1688_spider.reporting.formatting import count, day
 
 if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
+    from collections.abc import Iterator
 
+    from ali1688_spider.reporting.charts import BarChart
     from ali1688_spider.reporting.figures import Report
 
-NOTES = (
-    "Times are UTC. Prices are CNY: a product's price is its lowest unit price, and a price change "
-    "is the difference between the beginning and the end of the time shown. Private prices are "
-    "left out."
+EXPECTED_REASONS = {"finished", "shutdown", "idle", "cancelled"}
+"""Close reasons that need no attention."""
+
+
+def csp_hash(text: str) -> str:
+    """Return the source of a Content-Security-Policy that allows the element with this text."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+templates = Environment(
+    loader=PackageLoader("ali1688_spider.reporting"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
 )
+templates.globals |= {
+    name: getattr(formatting, name)
+    for name in (
+        *("count", "money", "difference", "percent", "share", "day", "minute", "duration"),
+        *("value_range", "price_sentences", "crawl_sentences"),
+    )
+} | {"csp_hash": csp_hash, "line": charts.line}
 
 
 def page(report: Report) -> str:
-    """Return the page of a report, a text in HTML.
-
-    Its policy allows the page's own style and script, by their hash, and nothing from anywhere.
-    """
-    style, script = _resource("page.css"), _resource("page.js")
-    policy = (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
+    """Return the page of a report, in HTML."""
+    return templates.get_template("report.html").render(
+        report=report, day_charts=list(_day_charts(report)), expected_reasons=EXPECTED_REASONS
     )
-    title = f"Prices and stock, {report.period.start:%Y-%m-%d} to {report.period.end:%Y-%m-%d}"
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", title),
-        element("link", rel="icon", href="data:,"),
-        element("style", style),
-    )
-    body = element("body", summary(report), _main(report), _footer(report))
-    body.append(element("script", script))
-    return document(element("html", head, body, lang="en"))
 
 
-def _main(report: Report) -> Element:
-    return element("main", days(report), moves(report), curves(report), crawls(report))
-
-
-def _footer(report: Report) -> Element:
-    written = f" Written {minute(report.period.end)}."
-    return element("footer", element("p", NOTES + written))
-
-
-def _resource(name: str) -> str:
-    return files(__package__).joinpath(name).read_text("utf-8")
-
-
-def _hash(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
+def _day_charts(report: Report) -> Iterator[tuple[str, str, BarChart]]:
+    """Yield the title, the class and the bars of each chart that has a bar a day."""
+    changed, collected = report.changes.days, report.products.collected_on
+    prices = [
+        (
+            f"{day(date)}: {count(kinds['dearer'])} dearer, {count(kinds['cheaper'])} cheaper",
+            kinds["dearer"],
+            kinds["cheaper"],
+        )
+        for date, kinds in changed.items()
+    ]
+    yield "Prices: dearer above the line, cheaper below", "up", charts.bar_chart(prices)
+    for title, numbers in (
+        ("Products whose stock changed", {date: changed[date]["stock"] for date in changed}),
+        (
+            "Products by the day they were last collected",
+            {date: collected[date] for date in report.period.days},
+        ),
+    ):
+        bars = [(f"{day(date)}: {count(number)}", number, 0) for date, number in numbers.items()]
+        yield title, "plain", charts.bar_chart(bars)

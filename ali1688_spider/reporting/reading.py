@@ -1,23 +1,26 @@
-"""Reads a report's figures from the database, a stream of each collection."""
+"""Reads a report from the database, each collection as a stream."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ali1688_spider.exporting.rows import plain, row_of
-from ali1688_spider.items import REMOVED
-from ali1688_spider.reporting.crawls import crawl_figures
-from ali1688_spider.reporting.curves import product_curves
-from ali1688_spider.reporting.figures import ProductFigures, Report, ShownProduct
-from ali1688_spider.reporting.tally import tally
+from ali1688_spider.reporting.changes import count_changes, product_curves
+from ali1688_spider.reporting.figures import (
+    Crawl,
+    CrawlFigures,
+    ProductFigures,
+    Report,
+    ShownProduct,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pymongo.database import Database
 
-    from ali1688_spider.reporting.figures import CrawlFigures, ProductCurves
-    from ali1688_spider.reporting.period import Period
+    from ali1688_spider.reporting.figures import Period, ProductCurves
 
     Document = dict[str, Any]
 
@@ -25,6 +28,19 @@ TOP = 100
 CURVES = 8
 CRAWLS = 50
 BATCH = 5_000
+
+PREFIX = "ali1688/"
+ERRORS = "errors/"
+NUMBERS = (
+    "calls",
+    "cache/hit",
+    "retries",
+    "failed_calls",
+    "items/stored",
+    "items/changed",
+    "items/unchanged",
+    "items/rejected",
+)
 
 
 def read_report(
@@ -39,11 +55,11 @@ def read_report(
     Args:
         database: With the collections ``products``, ``product_changes`` and ``crawls``.
         period: The period.
-        product_ids: The products whose curves are shown; none: those that changed most.
+        product_ids: The products whose curves are shown; by default those that changed most.
         daily_quota: Calls allowed a day; 0 is no limit.
     """
     products = product_figures(_products(database), period)
-    changes = tally(
+    changes = count_changes(
         _changes(database, period), period, private=products.private, top=TOP, most_changed=CURVES
     )
     chosen = list(product_ids) or changes.most_changed
@@ -54,9 +70,13 @@ def read_report(
         products=products,
         changes=changes,
         shown=shown,
-        curves=list(_curves(database, [shown[n] for n in chosen if n in shown], products, period)),
+        curves=[
+            _curves(database, shown[product_id], products.private, period)
+            for product_id in chosen
+            if product_id in shown
+        ],
         missing=[product_id for product_id in chosen if product_id not in shown],
-        crawls=_crawls(database, period),
+        crawls=crawl_figures(_crawls(database, period)),
         daily_quota=daily_quota,
     )
 
@@ -72,15 +92,56 @@ def product_figures(products: Iterable[Document], period: Period) -> ProductFigu
             figures.collected_on[fetched_at.date()] += 1
         figures.new += first_seen_at is not None and first_seen_at >= period.start
         figures.out_of_stock += product.get("stock") == 0
-        figures.removed += product.get("status") == REMOVED
         if product.get("price_private"):
             figures.private.add(product["_id"])
     return figures
 
 
-def _products(database: Database[Document]) -> Iterator[Document]:
-    names = ("fetched_at", "first_seen_at", "stock", "status", "price_private")
-    yield from database["products"].find({}, dict.fromkeys(names, 1)).batch_size(BATCH)
+def crawl_figures(documents: Iterable[Document], *, latest: int = CRAWLS) -> CrawlFigures:
+    """Sum up crawls.
+
+    Args:
+        documents: ``{spider, started_at, finished_at, reason, stats}``, the latest first.
+        latest: How many of them are kept one by one.
+    """
+    figures = CrawlFigures()
+    for document in documents:
+        crawl = _crawl(document)
+        figures.count += 1
+        figures.total.numbers.update(crawl.numbers)
+        figures.total.errors.update(crawl.errors)
+        figures.total.waited += crawl.waited
+        if figures.count <= latest:
+            figures.latest.append(crawl)
+    return figures
+
+
+def _crawl(document: Document) -> Crawl:
+    stats = {
+        name.removeprefix(PREFIX): value
+        for name, value in (document.get("stats") or {}).items()
+        if name.startswith(PREFIX)
+    }
+    return Crawl(
+        spider=document["spider"],
+        started_at=document.get("started_at"),
+        finished_at=document.get("finished_at"),
+        reason=document.get("reason"),
+        numbers=Counter({name: int(stats.get(name, 0)) for name in NUMBERS}),
+        errors=Counter(
+            {
+                name.removeprefix(ERRORS): int(value)
+                for name, value in stats.items()
+                if name.startswith(ERRORS)
+            }
+        ),
+        waited=float(stats.get("quota/wait_seconds", 0)),
+    )
+
+
+def _products(database: Database[Document]) -> Iterable[Document]:
+    names = ("fetched_at", "first_seen_at", "stock", "price_private")
+    return database["products"].find({}, dict.fromkeys(names, 1)).batch_size(BATCH)
 
 
 def _changes(database: Database[Document], period: Period, **filters: Any) -> Iterator[Document]:
@@ -108,22 +169,18 @@ def _shown(database: Database[Document], product_ids: set[int]) -> dict[int, Sho
 
 
 def _curves(
-    database: Database[Document],
-    products: list[ShownProduct],
-    figures: ProductFigures,
-    period: Period,
-) -> Iterator[ProductCurves]:
-    for product in products:
-        fields = {"stock"} if product.product_id in figures.private else {"price", "stock"}
-        steps = [
-            change
-            for change in _changes(database, period, product_id=product.product_id)
-            if change.get("sku_id") is None and change["field"] in fields
-        ]
-        yield product_curves(product, steps, period)
+    database: Database[Document], product: ShownProduct, private: set[int], period: Period
+) -> ProductCurves:
+    fields = {"stock"} if product.product_id in private else {"price", "stock"}
+    changes = [
+        change
+        for change in _changes(database, period, product_id=product.product_id)
+        if change.get("sku_id") is None and change["field"] in fields
+    ]
+    return product_curves(product, changes, period)
 
 
-def _crawls(database: Database[Document], period: Period) -> CrawlFigures:
-    """Return the crawls that ended in the period."""
+def _crawls(database: Database[Document], period: Period) -> Iterable[Document]:
+    """Return the crawls that ended in the period, the latest first."""
     ended = {"finished_at": {"$gte": period.start, "$lte": period.end}}
-    return crawl_figures(database["crawls"].find(ended).sort("finished_at", -1), latest=CRAWLS)
+    return database["crawls"].find(ended).sort("finished_at", -1)

@@ -140,7 +140,7 @@ def test_a_large_file_whose_push_was_killed_goes_on_where_it_was(
     result = push("product", "--file", file)
 
     assert result.returncode == 0, result.stderr
-    assert f"Going on after the first {before:,}, which an earlier push" in result.stdout
+    assert f"Resuming after the first {before:,}, which an earlier push" in result.stdout
     assert f"{count - before:,} products queued, 0 were queued already" in result.stdout
     assert queued(queue) == list(range(501, count + 1))
 
@@ -162,7 +162,7 @@ def test_a_large_file_whose_push_was_killed_goes_on_where_it_was(
         (["product", 1], {"REDIS_URL": "redis://127.0.0.1:1"}, "Redis does not answer"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_sentence(
+def test_errors_are_one_sentence(
     push: Push, arguments: list[str], settings: dict[str, str], sentence: str
 ) -> None:
     result = push(*arguments, **settings)
@@ -183,4 +183,4 @@ def test_a_push_says_when_redis_lost_what_it_queued(
     queue.server.flushall()
     _, stderr = process.communicate(timeout=SECONDS)
     assert process.returncode == 1
-    assert "Error: Redis lost some of what was queued" in stderr
+    assert "Error: Redis lost part of the queue" in stderr

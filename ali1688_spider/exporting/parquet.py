@@ -7,8 +7,7 @@ from typing import IO, TYPE_CHECKING, Any
 from scrapy.exporters import BaseItemExporter
 
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.exporting.rows import row_of
-from ali1688_spider.exporting.text import cell_text
+from ali1688_spider.exporting.rows import cell_text, row_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,10 +40,10 @@ class ParquetFile(BaseItemExporter):
                 "for .parquet the package pyarrow is missing: "
                 "run pip install 'ali1688-spider[parquet]', or choose .csv"
             ) from None
-        self._pyarrow = pyarrow
         types = _types(pyarrow)
         self._schema = pyarrow.schema([(name, types[name]) for name in fields_to_export])
         self._writer = pyarrow.parquet.ParquetWriter(file, self._schema)
+        self._as_table = pyarrow.Table.from_pylist
         self._rows: list[dict[str, Any]] = []
 
     def export_item(self, item: Any) -> None:
@@ -52,10 +51,9 @@ class ParquetFile(BaseItemExporter):
         row = row_of(item)
         for name in {"old", "new"} & row.keys():
             row[name] = None if row[name] is None else cell_text(row[name])
-        if row.get("attributes") is not None:
-            row["attributes"] = list(row["attributes"].items())
-        for sku in row.get("skus") or ():
-            sku["attributes"] = list(sku.get("attributes", {}).items())
+        for part in (row, *(row.get("skus") or ())):
+            if part.get("attributes") is not None:
+                part["attributes"] = list(part["attributes"].items())
         self._rows.append(row)
         if len(self._rows) == ROW_GROUP:
             self._write_group()
@@ -67,8 +65,7 @@ class ParquetFile(BaseItemExporter):
         self._writer.close()
 
     def _write_group(self) -> None:
-        table = self._pyarrow.Table.from_pylist(self._rows, schema=self._schema)
-        self._writer.write_table(table, row_group_size=ROW_GROUP)
+        self._writer.write_table(self._as_table(self._rows, schema=self._schema), ROW_GROUP)
         self._rows.clear()
 
 
@@ -76,18 +73,16 @@ def _types(pa: Any) -> dict[str, Any]:
     """Return the type of each column."""
     text, number, money = pa.string(), pa.int64(), pa.decimal128(34, 18)
     time = pa.timestamp("ms", tz="UTC")
-    tiers = pa.list_(pa.struct([("min_quantity", number), ("price", money)]))
-    sku = pa.struct(
-        [
-            ("sku_id", number),
-            ("spec_id", text),
-            ("attributes", pa.map_(text, text)),
-            ("price", money),
-            ("price_tiers", tiers),
-            ("stock", number),
-            ("image", text),
-        ]
-    )
+    tiers = pa.list_(pa.struct({"min_quantity": number, "price": money}))
+    sku = {
+        "sku_id": number,
+        "spec_id": text,
+        "attributes": pa.map_(text, text),
+        "price": money,
+        "price_tiers": tiers,
+        "stock": number,
+        "image": text,
+    }
     texts = "name currency unit category_name supplier status url source_api field old new"
     numbers = "product_id stock min_order_quantity category_id sku_id"
     return {
@@ -96,7 +91,7 @@ def _types(pa: Any) -> dict[str, Any]:
         **dict.fromkeys(("price", "price_max"), money),
         **dict.fromkeys(("fetched_at", "first_seen_at", "changed_at", "at"), time),
         "price_tiers": tiers,
-        "skus": pa.list_(sku),
+        "skus": pa.list_(pa.struct(sku)),
         "attributes": pa.map_(text, pa.list_(text)),
         "images": pa.list_(text),
         "price_private": pa.bool_(),

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
+import random
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from ali1688_spider.reporting.figures import PriceMove
-from ali1688_spider.reporting.period import Period
-from ali1688_spider.reporting.tally import tally
+from ali1688_spider.reporting.changes import MAX_POINTS, count_changes, curve, product_curves
+from ali1688_spider.reporting.figures import Period, PriceMove, ShownProduct
 
 if TYPE_CHECKING:
     from ali1688_spider.reporting.figures import ChangeFigures
@@ -33,7 +33,7 @@ def change(product_id: int, old: Any, new: Any, *, hours: int = 1, **fields: Any
 
 def counted(*changes: dict[str, Any], private: tuple[int, ...] = (), top: int = 9) -> ChangeFigures:
     ordered = sorted(changes, key=itemgetter("at"))
-    return tally(ordered, PERIOD, private=set(private), top=top, most_changed=2)
+    return count_changes(ordered, PERIOD, private=set(private), top=top, most_changed=2)
 
 
 def test_period_begins_at_midnight() -> None:
@@ -95,13 +95,13 @@ def test_stock_and_status() -> None:
     assert figures.changed == 6
 
 
-def test_a_price_that_was_or_is_unknown_is_no_move() -> None:
+def test_an_unknown_price_makes_no_move() -> None:
     figures = counted(change(1, None, "2.00"), change(2, "2.00", None), change(3, "0.00", "1.00"))
     assert (figures.cheaper, figures.dearer) == (0, 1)
     assert figures.drops == figures.rises == []
 
 
-def test_changes_of_skus_and_private_prices_are_no_moves() -> None:
+def test_changes_of_skus_and_private_prices_make_no_move() -> None:
     figures = counted(
         change(1, "2.00", "1.00", sku_id=7),
         change(2, "2.00", "1.00"),
@@ -134,3 +134,42 @@ def test_the_most_changed_have_most_changes_then_the_biggest() -> None:
         change(5, "1.00", "9.00", sku_id=1),
     )
     assert figures.most_changed == [4, 3]
+
+
+def shown(first_seen_at: datetime | None = None) -> ShownProduct:
+    return ShownProduct(1, "裙", None, Decimal("9.90"), 5, first_seen_at)
+
+
+def test_curve_begins_with_the_old_value() -> None:
+    at = NOW - timedelta(hours=1)
+    changes = [change(1, "12.50", "9.90"), change(1, 5, None)]
+    curves = product_curves(shown(), changes, PERIOD)
+    assert curves.price.points == [(PERIOD.start, Decimal("12.50")), (at, Decimal("9.90"))]
+    assert curves.stock.points == [(PERIOD.start, 5), (at, None)]
+
+
+def test_curve_without_changes_is_what_is_stored() -> None:
+    curves = product_curves(shown(), [], PERIOD)
+    assert curves.price.points == [(PERIOD.start, Decimal("9.90"))]
+    assert curves.stock.points == [(PERIOD.start, 5)]
+
+
+def test_curve_of_a_new_product_begins_when_it_was_first_seen() -> None:
+    first_seen_at = NOW - timedelta(hours=5)
+    curves = product_curves(shown(first_seen_at), [], PERIOD)
+    assert curves.price.points == [(first_seen_at, Decimal("9.90"))]
+
+
+def test_long_curve_keeps_its_ends_and_extremes() -> None:
+    chance = random.Random(3)
+    values = [chance.randrange(10, 1000) for _ in range(5000)]
+    values[1234], values[4321] = 1, 9999
+    times = [PERIOD.start + number * timedelta(minutes=2) for number in range(5000)]
+    changes = [{"at": at, "old": 0, "new": value} for at, value in zip(times, values, strict=True)]
+    long = curve(PERIOD.start, changes, now=None)
+    assert long.total == 5001
+    assert len(long.points) <= MAX_POINTS
+    assert long.points == sorted(long.points)
+    assert (long.points[0], long.points[-1]) == ((PERIOD.start, 0), (times[-1], values[-1]))
+    assert {(times[1234], 1), (times[4321], 9999)} <= set(long.points)
+    assert set(long.points[1:]) <= set(zip(times, values, strict=True))
