@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from scrapy import signals
-from scrapy.utils.asyncio import run_in_thread
 from scrapy.utils.conf import closest_scrapy_cfg
 from scrapy_redis import connection
 
-from ali1688_spider.cache.answer_cache import AnswerCache
-from ali1688_spider.cache.disk_store import DiskAnswerStore
-from ali1688_spider.cache.redis_store import RedisAnswerStore
+from ali1688_spider.cache.response_cache import ResponseCache
+from ali1688_spider.cache.stores import DiskStore, RedisStore
 from ali1688_spider.gateway.catalogue import choose_apis
 from ali1688_spider.gateway.clock import GatewayClock
 from ali1688_spider.gateway.errors import read_answer, transport_error
@@ -127,18 +125,14 @@ class CrawlContext:
         if "failed_calls" in self.__dict__:  # no call may have failed
             await self.failed_calls.close()
 
-    def open_cache(self, failed: Callable[[Exception], object]) -> AnswerCache:
-        """Return the cache of answers: in Redis when there, else on disk.
-
-        Args:
-            failed: Is told why answers could not be kept.
-        """
+    def open_cache(self, on_error: Callable[[Exception], object]) -> ResponseCache:
+        """Return the cache of responses: in Redis when there, else on disk."""
         store = (
-            RedisAnswerStore(self.redis)
+            RedisStore(self.redis)
             if self.config.redis_url
-            else DiskAnswerStore(data_folder() / "cache.sqlite")
+            else DiskStore(data_folder() / "cache.sqlite")
         )
-        return AnswerCache(store, self.config.cache_ttl, run_in_thread, failed)
+        return ResponseCache(store, self.config.cache_ttl, on_error)
 
     def address(self, call: ApiCall) -> str:
         """Return the URL that *call* goes to, without anything secret."""
