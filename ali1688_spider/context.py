@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from scrapy import signals
-from scrapy.utils.asyncio import run_in_thread
 from scrapy.utils.conf import closest_scrapy_cfg
 from scrapy_redis import connection
 
-from ali1688_spider.cache.answer_cache import AnswerCache
-from ali1688_spider.cache.disk_store import DiskAnswerStore
-from ali1688_spider.cache.redis_store import RedisAnswerStore
+from ali1688_spider.cache.response_cache import ResponseCache
+from ali1688_spider.cache.stores import DiskStore, RedisStore
 from ali1688_spider.gateway.catalogue import choose_apis
 from ali1688_spider.gateway.clock import GatewayClock
 from ali1688_spider.gateway.errors import read_answer, transport_error
@@ -27,11 +29,12 @@ from ali1688_spider.gateway.tokens import (
     refresh_parameters,
 )
 from ali1688_spider.http import TokenRequest, text_headers
-from ali1688_spider.quota.breaker import Breaker, MemoryOutageState, RedisOutageState
-from ali1688_spider.quota.memory_quota import MemoryQuota
+from ali1688_spider.quota.breaker import CircuitBreaker, MemoryOutage, RedisOutage
+from ali1688_spider.quota.limits import MemoryQuota
+from ali1688_spider.quota.rate_limiter import RateLimiter
 from ali1688_spider.quota.redis_quota import RedisQuota
-from ali1688_spider.quota.slot_pacer import SlotPacer
-from ali1688_spider.shutdown import Shutdown
+from ali1688_spider.retrying import ServerRetry, Unavailable
+from ali1688_spider.shutdown import CrawlClosingError, Shutdown
 from ali1688_spider.storage.failed_calls import failed_call_store
 
 if TYPE_CHECKING:
@@ -93,24 +96,34 @@ class CrawlContext:
         return TokenKeeper(configured, store, self.clock, redactor=self._redactor)
 
     @cached_property
-    def quota(self) -> SlotPacer:
+    def redis_retry(self) -> ServerRetry:
+        """Waits for a Redis that is away."""
+        return ServerRetry(
+            "Redis",
+            _redis_outage,
+            on_wait=lambda: self._crawler.stats.inc_value("ali1688/redis/errors"),
+            is_closing=lambda: self.shutdown.in_progress,
+            on_give_up=CrawlClosingError,
+        )
+
+    @cached_property
+    def quota(self) -> RateLimiter:
         """When calls may be made: shared by all workers through Redis, else by this process."""
         config = self.config
         limits = (config.qps, config.daily_quota)
-        if config.redis_url:
-            return SlotPacer(RedisQuota(self.redis, config.app_key, *limits))
-        return SlotPacer(MemoryQuota(*limits))
+        quota = (
+            RedisQuota(self.redis, config.app_key, *limits)
+            if config.redis_url
+            else MemoryQuota(*limits)
+        )
+        return RateLimiter(quota, self.redis_retry)
 
     @cached_property
-    def breaker(self) -> Breaker:
-        """Holds the calls back while the gateway takes none, those of all workers."""
+    def breaker(self) -> CircuitBreaker:
+        """Holds the calls of all workers back while the gateway is away."""
         config = self.config
-        state = (
-            RedisOutageState(self.redis, config.app_key)
-            if config.redis_url
-            else MemoryOutageState()
-        )
-        return Breaker(state, count=self._crawler.stats.inc_value)
+        outage = RedisOutage(self.redis, config.app_key) if config.redis_url else MemoryOutage()
+        return CircuitBreaker(outage, count=self._crawler.stats.inc_value)
 
     @cached_property
     def failed_calls(self) -> FailedCallStore:
@@ -127,18 +140,14 @@ class CrawlContext:
         if "failed_calls" in self.__dict__:  # no call may have failed
             await self.failed_calls.close()
 
-    def open_cache(self, failed: Callable[[Exception], object]) -> AnswerCache:
-        """Return the cache of answers: in Redis when there, else on disk.
-
-        Args:
-            failed: Is told why answers could not be kept.
-        """
+    def open_cache(self, on_error: Callable[[Exception], object]) -> ResponseCache:
+        """Return the cache of responses: in Redis when there, else on disk."""
         store = (
-            RedisAnswerStore(self.redis)
+            RedisStore(self.redis)
             if self.config.redis_url
-            else DiskAnswerStore(data_folder() / "cache.sqlite")
+            else DiskStore(data_folder() / "cache.sqlite")
         )
-        return AnswerCache(store, self.config.cache_ttl, run_in_thread, failed)
+        return ResponseCache(store, self.config.cache_ttl, on_error)
 
     def address(self, call: ApiCall) -> str:
         """Return the URL that *call* goes to, without anything secret."""
@@ -182,6 +191,14 @@ class CrawlContext:
         headers = text_headers(response)
         answer: Mapping[str, Any] = read_answer("param2", response.status, headers, response.body)
         return answer
+
+
+def _redis_outage(error: Exception) -> Unavailable | None:
+    if not isinstance(error, RedisError):
+        return None
+    if isinstance(error, RedisConnectionError | RedisTimeoutError):
+        return Unavailable(str(error))
+    return Unavailable(f"Redis rejects the command: {error}", logging.ERROR)
 
 
 def data_folder() -> Path:

@@ -23,10 +23,10 @@ class ApiRequest(Request):
         attempt: Which try of the call this is, from 1.
         delay: Seconds that the scheduler keeps the request before it may be sent.
         handling: Settles the call in the shared queue; None when it was not taken from there.
-        healed: What was already mended for this call, and is not mended a second time.
+        recoveries: What was repaired for this call (``token``, ``clock``), each once at most.
         access_token: The token that the call was signed with.
-        probe: Whether this try looks whether the gateway is back.
-        quota_day: The day that this try counts for, as the quota numbers days; 0 for none.
+        probe: Whether this try tests whether the gateway is back.
+        quota_day: The day that this try counts for (days since 1970 in China); 0 for none.
     """
 
     __slots__ = (
@@ -35,12 +35,12 @@ class ApiRequest(Request):
         "call",
         "delay",
         "handling",
-        "healed",
         "probe",
         "quota_day",
+        "recoveries",
     )
 
-    attributes = (*Request.attributes, "call", "attempt", "delay", "handling", "healed")
+    attributes = (*Request.attributes, "call", "attempt", "delay", "handling", "recoveries")
 
     def __init__(
         self,
@@ -50,14 +50,14 @@ class ApiRequest(Request):
         attempt: int = 1,
         delay: float = 0,
         handling: Handling | None = None,
-        healed: frozenset[str] = frozenset(),
+        recoveries: frozenset[str] = frozenset(),
         **kwargs: Any,
     ) -> None:
         self.call = call
         self.attempt = attempt
         self.delay = delay
         self.handling = handling
-        self.healed = healed
+        self.recoveries = recoveries
         # No attributes in Scrapy's sense: neither copied to the next try nor written to disk.
         self.access_token = ""
         self.probe = False
@@ -91,13 +91,13 @@ class ApiRequest(Request):
         Uncounted, it is as if this try had not been.
         """
         attempt = self.attempt + 1 if counted else self.attempt
-        return self.replace(attempt=attempt, delay=delay, healed=frozenset(), dont_filter=True)
+        return self.replace(attempt=attempt, delay=delay, recoveries=frozenset(), dont_filter=True)
 
-    def mended(self, what: str) -> ApiRequest:
-        """Return another try of the same call, to be sent at once, now that *what* is mended."""
-        mended = self.replace(healed=self.healed | {what}, dont_filter=True)
-        mended.probe = self.probe
-        return mended
+    def retry_now(self, recovery: str) -> ApiRequest:
+        """Return another try of the same call, to be sent at once, after *recovery*."""
+        retry = self.replace(recoveries=self.recoveries | {recovery}, dont_filter=True)
+        retry.probe = self.probe
+        return retry
 
     def __repr__(self) -> str:
         return f"<{self.call} try {self.attempt}>"

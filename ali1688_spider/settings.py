@@ -109,8 +109,7 @@ DOWNLOADER_MIDDLEWARES = {
     "ali1688_spider.middlewares.cache.CacheMiddleware": 100,
     "ali1688_spider.middlewares.errors.ErrorsMiddleware": 200,
     "ali1688_spider.middlewares.compression.CompressionMiddleware": 590,
-    "ali1688_spider.middlewares.breaker.BreakerMiddleware": 800,
-    "ali1688_spider.middlewares.quota.QuotaMiddleware": 900,
+    "ali1688_spider.middlewares.throttle.ThrottleMiddleware": 900,
     "ali1688_spider.middlewares.signing.SigningMiddleware": 950,
     # What the API client has no use for, and each answer would pass through.
     "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,

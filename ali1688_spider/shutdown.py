@@ -1,10 +1,10 @@
-"""Closes a crawl early, and lets what waits for something know."""
+"""Closes a crawl early, and cancels what waits when a crawl closes."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from scrapy.exceptions import CloseSpider, IgnoreRequest
 
@@ -19,30 +19,33 @@ _T = TypeVar("_T")
 
 POLL_SECONDS = 0.2
 
-
 INCOMPLETE = "incomplete"
 """The close reason of a crawl whose work is done, and not all of it was successful."""
 
 
 class CrawlClosingError(IgnoreRequest):
-    """The crawl ends before the call could be made; the call is given back, not lost."""
+    """The crawl closes before the call could be made; the call is given back, not lost."""
 
 
 class Shutdown:
     """The end of one crawl.
 
+    Scrapy waits for every running request before it closes: what may wait for long (for a quota,
+    for a database) waits through :meth:`or_cancelled`. Scrapy 2.19 has no signal for the moment
+    when closing begins (``spider_closed`` and all hooks of components come after that wait), and
+    SIGTERM or a ``CloseSpider`` of any component begin it inside the engine; so the engine is
+    polled, by one timer for all that waits, and only while something does.
+
     Attributes:
         has_lost: Something that was wanted is neither collected nor kept anywhere.
-
-    Scrapy waits for every running request before it closes, and has no signal that it is about to:
-    what may wait for long (for a quota, for a database) waits through :meth:`or_cancelled`.
     """
 
     def __init__(self, crawler: Crawler) -> None:
-        self._crawler = crawler
-        self._reason: str | None = None
-        self._task: asyncio.Task[None] | None = None
         self.has_lost = False
+        self._crawler = crawler
+        self._closing: asyncio.Task[None] | None = None
+        self._waiting: set[asyncio.Task[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def is_incomplete(self) -> bool:
@@ -50,7 +53,7 @@ class Shutdown:
         return self.has_lost or bool(self._crawler.stats.get_value("ali1688/failed_calls"))
 
     def end_incomplete(self) -> None:
-        """Say so when the work of a crawl is done and not all of it was successful.
+        """Close with a reason of its own a crawl whose work is done, not all of it successfully.
 
         Raises:
             CloseSpider: With the reason :data:`INCOMPLETE`.
@@ -60,32 +63,48 @@ class Shutdown:
 
     @property
     def in_progress(self) -> bool:
-        """Whether the crawl is about to end."""
+        """Whether the crawl is closing."""
         engine = self._crawler.engine
-        slot = engine._slot  # noqa: SLF001  # nothing public tells that a spider is being closed
-        return not engine.running or slot is None or slot.closing is not None
+        slot = engine._slot  # noqa: SLF001  # nothing public says that a spider is being closed
+        is_open = engine.running and slot is not None and slot.closing is None
+        return self._closing is not None or not is_open
 
     def close(self, reason: str, explanation: str) -> None:
-        """Close the crawl with *reason*; say *explanation* once, as something to act on."""
-        if self._reason is not None or self.in_progress:
+        """Close the crawl with *reason*; log *explanation* once, as something to act on."""
+        if self.in_progress:
             return
-        self._reason = reason
         logger.error("%s", explanation)
         closing = self._crawler.engine.close_spider_async(reason=reason)
-        self._task = asyncio.get_running_loop().create_task(closing)
+        self._closing = asyncio.get_running_loop().create_task(closing)
+        self._cancel_waiting()
 
     async def or_cancelled(self, awaited: Coroutine[object, object, _T]) -> _T:
-        """Return what *awaited* returns; cancel it when the crawl ends first.
+        """Return the result of *awaited*; cancel it when the crawl closes first.
 
         Raises:
-            CrawlClosingError: The crawl ends.
+            CrawlClosingError: The crawl is closing.
         """
-        task = asyncio.ensure_future(awaited)
+        task = asyncio.get_running_loop().create_task(awaited)
+        self._waiting.add(task)
+        if self._timer is None or self.in_progress:
+            self._poll()
         try:
-            while not task.done():
-                if self.in_progress or self._reason is not None:
-                    raise CrawlClosingError("the crawl ends")
-                await asyncio.wait({task}, timeout=POLL_SECONDS)
-            return task.result()
+            return await task
+        except asyncio.CancelledError:
+            if self.in_progress:
+                raise CrawlClosingError("the crawl is closing") from None
+            raise
         finally:
+            task.cancel()
+            self._waiting.discard(task)
+
+    def _poll(self) -> None:
+        self._timer = None
+        if self.in_progress:
+            self._cancel_waiting()
+        elif self._waiting:
+            self._timer = asyncio.get_running_loop().call_later(POLL_SECONDS, self._poll)
+
+    def _cancel_waiting(self) -> None:
+        for task in self._waiting:
             task.cancel()

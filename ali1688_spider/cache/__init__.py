@@ -1,1 +1,1 @@
-"""Answers that are reused for a while instead of calling again."""
+"""Responses that are reused for a while instead of calling again."""

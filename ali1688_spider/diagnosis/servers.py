@@ -9,8 +9,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from ali1688_spider.diagnosis.finding import Finding
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.quota.breaker import RedisOutageState
-from ali1688_spider.quota.exceptions import QuotaUnavailableError
+from ali1688_spider.quota.breaker import RedisOutage
 from ali1688_spider.quota.redis_quota import RedisQuota
 from ali1688_spider.redaction import redact_url
 from ali1688_spider.storage.connection import connect, greet
@@ -75,8 +74,8 @@ def end_pause(config: Config, client: Any) -> Finding:
         return Finding("ok", "Pause", "REDIS_URL is empty: a pause ends with its crawl")
     try:
         _redis_quota(config, client).pause(0)
-    except QuotaUnavailableError as error:
-        return Finding("fail", "Pause", str(error))
+    except RedisError as error:
+        return Finding("fail", "Pause", f"Redis rejects the command: {error}")
     return Finding("ok", "Pause", "is over; the workers go on within 15 s")
 
 
@@ -84,8 +83,8 @@ def _held_back(config: Config, client: Any) -> Iterator[Finding]:
     """Yield why the workers of this app make no calls at present."""
     try:
         paused = _redis_quota(config, client).usage().paused_seconds
-        outage = RedisOutageState(client, config.app_key).lasts()
-    except (QuotaUnavailableError, RedisError):
+        outage = RedisOutage(client, config.app_key).is_known()
+    except RedisError:
         return  # said where the quota is looked at
     if paused:
         yield Finding(
@@ -111,8 +110,8 @@ def _quota(config: Config, client: Any) -> Finding:
     quota = _redis_quota(config, client)
     try:
         usage = quota.usage()
-    except QuotaUnavailableError as error:
-        return Finding("fail", "Quota", str(error))
+    except RedisError as error:
+        return Finding("fail", "Quota", f"Redis rejects the command: {error}")
     if not usage.daily_quota:
         return Finding("ok", "Quota", f"{usage.used:,} calls today, no daily limit")
     left = usage.daily_quota - usage.used

@@ -1,4 +1,4 @@
-"""Reuses an answer within its lifetime, before quota and signature."""
+"""Reuses a response within its lifetime, before quota and signature."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scrapy.exceptions import NotConfigured
 from scrapy.http import Response
 
 from ali1688_spider.addon import context_of
-from ali1688_spider.cache.answer_cache import CACHE_ERRORS, CachedAnswer, cache_key
+from ali1688_spider.cache.response_cache import CACHE_ERRORS, CachedResponse, cache_key
 from ali1688_spider.http import ApiRequest, ApiResponse
 
 if TYPE_CHECKING:
@@ -28,14 +28,14 @@ CACHED = "cached"
 
 
 class CacheMiddleware:
-    """Answers a call from the cache, and keeps the answers that are data; never an error.
+    """Takes the response of a call from the cache, and keeps those that are data, never an error.
 
-    A cache that fails is no reason to fail: the call is made.
+    A cache that fails does not fail the crawl: the call is made.
     """
 
     def __init__(self, context: CrawlContext, stats: StatsCollector) -> None:
         self._context = context
-        self._cache = context.open_cache(failed=self._note_failure)
+        self._cache = context.open_cache(self._note_failure)
         self._stats = stats
         self._fails = False
 
@@ -50,34 +50,34 @@ class CacheMiddleware:
         return middleware
 
     async def process_request(self, request: Request) -> Response | None:
-        """Return the cached answer of a call, or None."""
+        """Return the cached response of a call, or None."""
         if not isinstance(request, ApiRequest):
             return None
         try:
-            answer = await self._cache.get(self._key(request))
+            cached = await self._cache.get(self._key(request))
         except CACHE_ERRORS as error:
             self._note_failure(error)
             return None
         self._fails = False
-        self._stats.inc_value(f"ali1688/cache/{'hit' if answer else 'miss'}")
-        if answer is None:
+        self._stats.inc_value(f"ali1688/cache/{'hit' if cached else 'miss'}")
+        if cached is None:
             return None
-        request.meta["fetched_at"] = answer.fetched_at
-        headers = {"Content-Type": answer.content_type}
+        request.meta["fetched_at"] = cached.fetched_at
+        headers = {"Content-Type": cached.content_type}
         return Response(
-            request.url, headers=headers, request=request, flags=[CACHED], body=answer.body
+            request.url, headers=headers, request=request, flags=[CACHED], body=cached.body
         )
 
     def process_response(self, request: Request, response: Response) -> Response:
-        """Keep an answer that is data and was not cached."""
+        """Keep a response that is data and was not cached."""
         if (
             isinstance(request, ApiRequest)
             and isinstance(response, ApiResponse)
             and CACHED not in response.flags
         ):
             content_type = (response.headers.get("Content-Type") or b"").decode("latin-1")
-            answer = CachedAnswer(response.body, response.fetched_at, content_type)
-            self._cache.put(self._key(request), answer)
+            kept = CachedResponse(response.body, response.fetched_at, content_type)
+            self._cache.put(self._key(request), kept)
         return response
 
     async def close(self) -> None:
@@ -85,11 +85,8 @@ class CacheMiddleware:
         await self._cache.close()
 
     def _key(self, request: ApiRequest) -> str:
-        return cache_key(
-            self._context.name,
-            self._context.apis.name(request.call),
-            self._context.apis.parameters(request.call),
-        )
+        apis, call = self._context.apis, request.call
+        return cache_key(self._context.name, apis.name(call), apis.parameters(call))
 
     def _note_failure(self, error: Exception) -> None:
         self._stats.inc_value("ali1688/cache/errors")

@@ -1,4 +1,4 @@
-"""Turns every answer into data or one typed error, and does what fits the error."""
+"""Turns every response into data or one typed error, and handles the error."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ali1688_spider.gateway.errors import (
 )
 from ali1688_spider.http import ApiRequest, ApiResponse, text_headers
 from ali1688_spider.middlewares.cache import CACHED
-from ali1688_spider.quota.slot_supply import ASK_AGAIN_SECONDS
+from ali1688_spider.quota.rate_limiter import ASK_AGAIN_SECONDS
 from ali1688_spider.shutdown import CrawlClosingError
 from ali1688_spider.storage.errors import StoreUnavailableError
 from ali1688_spider.storage.failed_call import FailedCall
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_WAIT = 60.0
-"""Seconds that back-off alone keeps a call waiting; the platform may ask for more."""
+"""Longest back-off, in seconds; the platform may ask for more."""
 
 MOST_REFUSALS = 50
 """Uncounted tries of one call that are refused for the rate."""
@@ -53,20 +53,16 @@ MOST_REFUSALS = 50
 LONG_PAUSE = 5.0
 """Seconds; a longer pause is worth a warning."""
 
-_TROUBLE = frozenset({Reaction.RETRY, Reaction.WAIT})
-"""Reactions to what may be the gateway's fault, and tells nothing about the call."""
-
 
 class CallGivenUpError(IgnoreRequest):
     """A call has failed for good; it is kept among the failed ones."""
 
 
 class ErrorsMiddleware:
-    """The one place that decides what becomes of a call that brought no data.
+    """Decides how to handle a failed call: retry, wait, refresh, give up or close.
 
-    What an error asks for is its ``reaction``, see :mod:`ali1688_spider.gateway.errors`. What no
-    middleware catches reaches :meth:`process_exception` by the request's errback. Without Redis, a
-    call whose answer our own code failed on is given up; with Redis the queue tries it again.
+    Each error has a reaction, see :mod:`ali1688_spider.gateway.errors`. A call whose response
+    the spider or a pipeline fails on is given up without Redis; with Redis the queue retries it.
     """
 
     def __init__(self, context: CrawlContext, stats: StatsCollector, spider_name: str) -> None:
@@ -83,73 +79,80 @@ class ErrorsMiddleware:
         """Build the middleware."""
         assert crawler.spider is not None
         middleware = cls(context_of(crawler), crawler.stats, crawler.spider.name)
-        crawler.signals.connect(middleware.handling_failed, signals.spider_error)
-        crawler.signals.connect(middleware.handling_failed, signals.item_error)
+        crawler.signals.connect(middleware.parsing_failed, signals.spider_error)
+        crawler.signals.connect(middleware.parsing_failed, signals.item_error)
         crawler.signals.connect(middleware.close, signals.spider_closed)
         return middleware
 
     async def process_response(self, request: Request, response: Response) -> Request | Response:
-        """Return the answer as :class:`ApiResponse`, or the next try of the call.
+        """Return the response as :class:`ApiResponse`, or the next try of the call.
 
         Raises:
             CallGivenUpError: The call has failed for good.
-            CrawlClosingError: The crawl ends because of this answer; the call stays to be made.
+            CrawlClosingError: The crawl closes because of this response; the call is not lost.
         """
         if not isinstance(request, ApiRequest):
             return response
         protocol = self._context.config.protocol
-        headers = text_headers(response)
+        error: CallError | None = None
+        payload = None
         try:
-            payload = read_answer(protocol, response.status, headers, response.body)
-        except CallError as error:
-            self._learn_time(request, response, refused=error.reaction is Reaction.CLOCK)
-            if error.reaction is Reaction.GONE and request.call.operation == "product":
-                await self._note_success(request, response)
-                self._stats.inc_value(f"ali1688/errors/{error.error_class}")
-                return _api_response(request, response, None, gone=True)
-            return await self._react(request, error)
-        self._learn_time(request, response, refused=False)
-        await self._note_success(request, response)
-        return _api_response(request, response, payload)
+            payload = read_answer(protocol, response.status, text_headers(response), response.body)
+        except CallError as failure:
+            error = failure
+        self._learn_time(request, response, error)
+        if error is not None:
+            if error.reaction is not Reaction.GONE or request.call.operation != "product":
+                return await self._handle(request, error)
+            self._stats.inc_value(f"ali1688/errors/{error.error_class}")
+        if CACHED not in response.flags:  # a cached one says nothing about the gateway now
+            await self._note_success(request)
+        return ApiResponse(
+            response.url,
+            status=response.status,
+            headers=response.headers,
+            flags=response.flags,
+            body=response.body,
+            request=request,
+            payload=payload,
+            fetched_at=request.meta.get("fetched_at"),
+            gone=error is not None,
+        )
 
-    async def process_exception(
-        self, request: Request, exception: Exception
-    ) -> Request | Response | None:
+    async def process_exception(self, request: Request, exception: Exception) -> Request | None:
         """Return the next try of a call whose download failed; None for other requests.
 
         Raises:
             CallGivenUpError: The call has failed for good.
-            CrawlClosingError: The crawl ends because of this failure.
+            CrawlClosingError: The crawl closes because of this failure.
         """
-        settled = isinstance(exception, CallGivenUpError | CrawlClosingError)
-        if not isinstance(request, ApiRequest) or settled:
+        is_handled = isinstance(exception, CallGivenUpError | CrawlClosingError)
+        if not isinstance(request, ApiRequest) or is_handled:
             return None
-        if isinstance(exception, CallError):
-            return await self._react(request, exception)
-        error: CallError | None = transport_error(exception)
+        error = exception if isinstance(exception, CallError) else transport_error(exception)
         if error is None:
             # A defect of ours must not lose the call.
             logger.error("Unexpected error on the way of %s", request, exc_info=exception)
             error = UnknownRefusalError(type(exception).__name__)
-        return await self._react(request, error)
+        return await self._handle(request, error)
 
-    def handling_failed(self, response: Response | Failure | None, failure: Failure) -> None:
-        """Give up a call without a queue, whose answer the spider or a pipeline failed on."""
+    def parsing_failed(self, response: Response | Failure | None, failure: Failure) -> None:
+        """Give up a call that no queue retries, whose response spider or pipeline failed on."""
         request = getattr(response, "request", None)
         if isinstance(request, ApiRequest) and request.handling is None:
             cause = type(failure.value).__name__
-            error = UnknownRefusalError(f"its answer could not be handled: {cause}")
+            error = UnknownRefusalError(f"its response could not be handled: {cause}")
             self._giving_up.add(asyncio.create_task(self._keep_failed(request, error)))
 
     async def close(self) -> None:
-        """Wait until what was given up is kept."""
-        if self._giving_up:
-            await asyncio.wait(self._giving_up)
+        """Wait until the calls that were given up are kept."""
+        await asyncio.gather(*self._giving_up)
 
-    def _learn_time(self, request: ApiRequest, response: Response, *, refused: bool) -> None:
+    def _learn_time(self, request: ApiRequest, response: Response, error: CallError | None) -> None:
         date = response.headers.get("Date")
         round_trip: float = request.meta.get("download_latency", 0.0)
         clock = self._context.clock
+        refused = error is not None and error.reaction is Reaction.CLOCK
         if date is not None and clock.learn(date.decode(), round_trip=round_trip, refused=refused):
             self._stats.set_value("ali1688/clock/skew_seconds", round(clock.skew_seconds, 1))
             logger.warning(
@@ -158,40 +161,40 @@ class ErrorsMiddleware:
                 clock.skew_seconds,
             )
 
-    async def _note_success(self, request: ApiRequest, response: Response | None = None) -> None:
-        """Note that the gateway works; what was answered before tells nothing of it."""
-        if response is None or CACHED not in response.flags:
-            self._pauses.reset()
-            self._refusals.pop(request.call, None)
-            await self._context.breaker.succeeded(probe=request.probe)
+    async def _note_success(self, request: ApiRequest) -> None:
+        """Note that the gateway works: it has responded to this very call."""
+        self._pauses.reset()
+        self._refusals.pop(request.call, None)
+        await self._context.breaker.succeeded(probe=request.probe)
 
-    async def _react(self, request: ApiRequest, error: CallError) -> Request:
+    async def _handle(self, request: ApiRequest, error: CallError) -> Request:
         self._stats.inc_value(f"ali1688/errors/{error.error_class}")
-        excused = error.reaction in _TROUBLE and await self._is_excused(request, error)
         match error.reaction:
             case Reaction.RETRY:
+                excused = await self._is_excused(request, error)
                 asked = min(error.retry_after or 0.0, limited_wait(request.attempt))
                 delay = self._backoff.delay(request.attempt, not_before=asked)
                 return await self._retry(request, error, delay, counted=not excused)
             case Reaction.WAIT:
+                excused = await self._is_excused(request, error)
                 return await self._slow_down(request, error, counted=not excused)
-            case Reaction.REFRESH_TOKEN if "token" not in request.healed:
+            case Reaction.REFRESH_TOKEN if "token" not in request.recoveries:
                 return await self._refresh_token(request, error)
-            case Reaction.CLOCK if "clock" not in request.healed:
-                return self._mend(request, error, "clock")
+            case Reaction.CLOCK if "clock" not in request.recoveries:
+                return self._retry_now(request, error, "clock")
             case Reaction.API_CLOSED | Reaction.API_PAUSED | Reaction.FATAL:
                 self._close(error, error.close_reason)
             case Reaction.REFRESH_TOKEN | Reaction.CLOCK:
                 self._close(error, "bad_credentials")
-        await self._note_success(request)  # it has answered about this very call
+        await self._note_success(request)
         return await self._give_up(request, error)
 
     async def _is_excused(self, request: ApiRequest, error: CallError) -> bool:
-        """Tell the breaker of trouble; return whether the call loses no try by it."""
+        """Report the failure to the breaker; return whether the call loses no try by it."""
         if isinstance(error, UnreachedError):
             self._context.quota.count_unmade(request.quota_day)
         if isinstance(error, UnknownRefusalError) and error.code:
-            await self._note_success(request)  # it works, and says something unheard of
+            await self._note_success(request)  # the gateway works, and says something unheard of
             return False
         excused = await self._context.breaker.failed(
             request.call.encode(),
@@ -206,7 +209,7 @@ class ErrorsMiddleware:
         return excused or error.blameless
 
     async def _slow_down(self, request: ApiRequest, error: CallError, *, counted: bool) -> Request:
-        """Hold all workers back by the shared quota, for about as long as was asked for."""
+        """Hold all workers back by the shared quota, about as long as the platform asks for."""
         asked = error.retry_after or self._backoff.delay(request.attempt)
         seconds = self._pauses.grant(asked)
         if seconds > LONG_PAUSE:
@@ -226,11 +229,10 @@ class ErrorsMiddleware:
     async def _refresh_token(self, request: ApiRequest, error: CallError) -> Request:
         try:
             await self._context.refresh_token(request.access_token)
-        except AuthorizationError as refusal:
-            self._stats.inc_value(f"ali1688/errors/{refusal.error_class}")
-            self._close(refusal, refusal.close_reason)
         except CallError as failure:
             self._stats.inc_value(f"ali1688/errors/{failure.error_class}")
+            if isinstance(failure, AuthorizationError):
+                self._close(failure, failure.close_reason)
             await self._context.breaker.failed(
                 request.call.encode(),
                 f"{failure}. {failure.advice}",
@@ -240,12 +242,12 @@ class ErrorsMiddleware:
             )
             delay = self._backoff.delay(request.attempt)
             return await self._retry(request, failure, delay, counted=False)
-        return self._mend(request, error, "token")
+        return self._retry_now(request, error, "token")
 
-    def _mend(self, request: ApiRequest, error: CallError, what: str) -> Request:
+    def _retry_now(self, request: ApiRequest, error: CallError, recovery: str) -> Request:
         self._stats.inc_value("ali1688/retries")
         logger.info("%s: %s; trying again", request, error)
-        return request.mended(what)
+        return request.retry_now(recovery)
 
     async def _retry(
         self, request: ApiRequest, error: CallError, delay: float, *, counted: bool
@@ -270,7 +272,7 @@ class ErrorsMiddleware:
         raise CallGivenUpError(str(error))
 
     async def _keep_failed(self, request: ApiRequest, error: CallError) -> bool:
-        """Keep a call among the failed ones; return False when that is not possible."""
+        """Keep a call among the failed ones; return whether that was possible."""
         logger.warning("%s given up: %s. %s", request, error, error.advice)
         failed = FailedCall(
             spider=self._spider_name,
@@ -290,19 +292,3 @@ class ErrorsMiddleware:
             return False
         self._stats.inc_value("ali1688/failed_calls")
         return True
-
-
-def _api_response(
-    request: ApiRequest, response: Response, payload: object, *, gone: bool = False
-) -> ApiResponse:
-    return ApiResponse(
-        response.url,
-        status=response.status,
-        headers=response.headers,
-        flags=response.flags,
-        body=response.body,
-        request=request,
-        payload=payload,
-        fetched_at=request.meta.get("fetched_at"),
-        gone=gone,
-    )

@@ -46,7 +46,7 @@ class SigningMiddleware:
         return middleware
 
     async def open(self) -> None:
-        """Take over the access token that an earlier run, or another worker, has kept."""
+        """Load the access token that an earlier run, or another worker, has kept."""
         try:
             await self._context.tokens.load()
         except TokenStoreError as error:

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 class MemoryScheduler(Scheduler):
     """A request with a ``delay`` waits here, not in one of the places for running calls.
 
-    While the breaker holds calls back, these do not take all places: a call whose error was mended,
-    such as a first one with an expired token, has to go out for the others to follow.
+    While the breaker holds calls back, these do not take all places: a retry after a recovery,
+    such as of a first one with an expired token, has to go out for the others to follow.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._delayed: dict[Request, CallLaterResult] = {}
-        self._mended: deque[Request] = deque()
+        self._recovered: deque[Request] = deque()
 
     def open(self, spider: Spider) -> Deferred[None] | None:
         """Take over the spider's crawl."""
@@ -47,8 +47,8 @@ class MemoryScheduler(Scheduler):
     def enqueue_request(self, request: Request) -> bool:
         """Queue *request*, or keep it for as long as its ``delay`` says."""
         delay: float = getattr(request, "delay", 0)
-        if delay <= 0 and getattr(request, "healed", None):
-            self._mended.append(request)
+        if delay <= 0 and getattr(request, "recoveries", None):
+            self._recovered.append(request)
             return True
         if delay <= 0:
             return super().enqueue_request(request)
@@ -58,19 +58,19 @@ class MemoryScheduler(Scheduler):
     def next_request(self) -> Request | None:
         """Return the next request; None while those that are held back leave no place."""
         assert self.crawler is not None
-        if self._mended:
-            return self._mended.popleft()
+        if self._recovered:
+            return self._recovered.popleft()
         if self._breaker.holds_back and len(self.crawler.engine.downloader.active) >= self._places:
             return None
         return super().next_request()
 
     def has_pending_requests(self) -> bool:
         """Tell whether requests are queued or delayed."""
-        return bool(self._delayed or self._mended) or super().has_pending_requests()
+        return bool(self._delayed or self._recovered) or super().has_pending_requests()
 
     def close(self, reason: str) -> Deferred[None] | None:
         """Put the delayed requests into the queue, which JOBDIR keeps for the next run."""
-        for request in self._mended:
+        for request in self._recovered:
             super().enqueue_request(request)
         for request, timer in self._delayed.items():
             timer.cancel()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from redis import Redis
 
-from ali1688_spider.cache.answer_cache import CachedAnswer
+from ali1688_spider.cache.response_cache import CachedResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,7 +65,7 @@ def test_what_is_cached_is_no_pickle_and_not_for_a_crawl_without_cache(
         data, lifetime = redis.get(key), redis.ttl(key)
     assert len(others) == 2
     assert isinstance(data, bytes)
-    assert CachedAnswer.decode(data) is not None
+    assert CachedResponse.decode(data) is not None
     with pytest.raises(pickle.UnpicklingError):
         pickle.loads(data)
     assert 500 < lifetime <= 600

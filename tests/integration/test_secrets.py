@@ -13,7 +13,7 @@ import pymongo
 from bson import json_util
 from redis import Redis
 
-from ali1688_spider.cache.answer_cache import CachedAnswer
+from ali1688_spider.cache.response_cache import CachedResponse
 from ali1688_spider.gateway.tokens import FileTokenStore, RedisTokenStore
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def files(folder: Path) -> Iterator[tuple[str, str]]:
     if cache.exists():
         with closing(sqlite3.connect(cache)) as connection:
             for key, data in connection.execute("SELECT key, data FROM answers"):
-                yield f"cache {key}", str(CachedAnswer.decode(data))
+                yield f"cache {key}", str(CachedResponse.decode(data))
 
 
 def redis_values(redis: Redis) -> Iterator[tuple[str, str]]:
@@ -114,7 +114,7 @@ def redis_values(redis: Redis) -> Iterator[tuple[str, str]]:
     for key in keys:
         value = readers[redis.type(key)](key)
         if key.startswith(b"ali1688:cache:"):
-            value = CachedAnswer.decode(value)
+            value = CachedResponse.decode(value)
         yield str(key), f"{key!r} {value!r}"
 
 

@@ -40,7 +40,7 @@ def answer(request: ApiRequest, body: bytes, content_type: str = "", **more: Any
 
 
 async def reread(crawler: Crawler, request: ApiRequest) -> Any:
-    """Return what becomes of a call when another crawl asks the cache."""
+    """Return the response that another crawl gets for a call from the cache, or None."""
     middleware = CacheMiddleware.from_crawler(crawler)
     cached = await middleware.process_request(request)
     await middleware.close()
