@@ -86,9 +86,9 @@ class CacheMiddleware:
 
     def _key(self, request: ApiRequest) -> str:
         return cache_key(
-            self._context.name,
-            self._context.apis.name(request.call),
-            self._context.apis.parameters(request.call),
+            self._context.client.identity,
+            self._context.client.apis.name(request.call),
+            self._context.client.apis.parameters(request.call),
         )
 
     def _note_failure(self, error: Exception) -> None:

@@ -16,14 +16,13 @@ from ali1688_spider.gateway.backoff import Backoff, PauseLimit, limited_wait
 from ali1688_spider.gateway.errors import (
     AuthorizationError,
     CallError,
+    ErrorAction,
     FlowControlError,
-    Reaction,
     UnknownRefusalError,
     UnreachedError,
-    read_answer,
-    transport_error,
 )
-from ali1688_spider.http import ApiRequest, ApiResponse, text_headers
+from ali1688_spider.gateway.response import transport_error
+from ali1688_spider.http import ApiRequest, ApiResponse, wire_response
 from ali1688_spider.middlewares.cache import CACHED
 from ali1688_spider.quota.slot_supply import ASK_AGAIN_SECONDS
 from ali1688_spider.shutdown import CrawlClosingError
@@ -53,8 +52,8 @@ MOST_REFUSALS = 50
 LONG_PAUSE = 5.0
 """Seconds; a longer pause is worth a warning."""
 
-_TROUBLE = frozenset({Reaction.RETRY, Reaction.WAIT})
-"""Reactions to what may be the gateway's fault, and tells nothing about the call."""
+_TROUBLE = frozenset({ErrorAction.RETRY, ErrorAction.WAIT})
+"""Actions about what may be the gateway's fault, and tells nothing about the call."""
 
 
 class CallGivenUpError(IgnoreRequest):
@@ -64,7 +63,7 @@ class CallGivenUpError(IgnoreRequest):
 class ErrorsMiddleware:
     """The one place that decides what becomes of a call that brought no data.
 
-    What an error asks for is its ``reaction``, see :mod:`ali1688_spider.gateway.errors`. What no
+    What an error asks for is its ``action``, see :mod:`ali1688_spider.gateway.errors`. What no
     middleware catches reaches :meth:`process_exception` by the request's errback. Without Redis, a
     call whose answer our own code failed on is given up; with Redis the queue tries it again.
     """
@@ -77,6 +76,7 @@ class ErrorsMiddleware:
         self._pauses = PauseLimit()
         self._giving_up: set[asyncio.Task[bool]] = set()
         self._refusals: Counter[ApiCall] = Counter()
+        self._skew = 0.0
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -97,18 +97,16 @@ class ErrorsMiddleware:
         """
         if not isinstance(request, ApiRequest):
             return response
-        protocol = self._context.config.protocol
-        headers = text_headers(response)
         try:
-            payload = read_answer(protocol, response.status, headers, response.body)
+            payload = self._context.client.read(wire_response(request, response))
         except CallError as error:
-            self._learn_time(request, response, refused=error.reaction is Reaction.CLOCK)
-            if error.reaction is Reaction.GONE and request.call.operation == "product":
+            self._note_skew()
+            if error.action is ErrorAction.GONE and request.call.operation == "product":
                 await self._note_success(request, response)
                 self._stats.inc_value(f"ali1688/errors/{error.error_class}")
                 return _api_response(request, response, None, gone=True)
             return await self._react(request, error)
-        self._learn_time(request, response, refused=False)
+        self._note_skew()
         await self._note_success(request, response)
         return _api_response(request, response, payload)
 
@@ -146,16 +144,15 @@ class ErrorsMiddleware:
         if self._giving_up:
             await asyncio.wait(self._giving_up)
 
-    def _learn_time(self, request: ApiRequest, response: Response, *, refused: bool) -> None:
-        date = response.headers.get("Date")
-        round_trip: float = request.meta.get("download_latency", 0.0)
-        clock = self._context.clock
-        if date is not None and clock.learn(date.decode(), round_trip=round_trip, refused=refused):
-            self._stats.set_value("ali1688/clock/skew_seconds", round(clock.skew_seconds, 1))
+    def _note_skew(self) -> None:
+        skew = self._context.client.clock.skew_seconds
+        if skew != self._skew:
+            self._skew = skew
+            self._stats.set_value("ali1688/clock/skew_seconds", round(skew, 1))
             logger.warning(
                 "The gateway's clock is %+.0f s off this machine's; signatures take the gateway's "
                 "time. Set this machine's clock (NTP).",
-                clock.skew_seconds,
+                skew,
             )
 
     async def _note_success(self, request: ApiRequest, response: Response | None = None) -> None:
@@ -167,21 +164,21 @@ class ErrorsMiddleware:
 
     async def _react(self, request: ApiRequest, error: CallError) -> Request:
         self._stats.inc_value(f"ali1688/errors/{error.error_class}")
-        excused = error.reaction in _TROUBLE and await self._is_excused(request, error)
-        match error.reaction:
-            case Reaction.RETRY:
+        excused = error.action in _TROUBLE and await self._is_excused(request, error)
+        match error.action:
+            case ErrorAction.RETRY:
                 asked = min(error.retry_after or 0.0, limited_wait(request.attempt))
                 delay = self._backoff.delay(request.attempt, not_before=asked)
                 return await self._retry(request, error, delay, counted=not excused)
-            case Reaction.WAIT:
+            case ErrorAction.WAIT:
                 return await self._slow_down(request, error, counted=not excused)
-            case Reaction.REFRESH_TOKEN if "token" not in request.healed:
+            case ErrorAction.REFRESH_TOKEN if "token" not in request.healed:
                 return await self._refresh_token(request, error)
-            case Reaction.CLOCK if "clock" not in request.healed:
+            case ErrorAction.CLOCK if "clock" not in request.healed:
                 return self._mend(request, error, "clock")
-            case Reaction.API_CLOSED | Reaction.API_PAUSED | Reaction.FATAL:
+            case ErrorAction.CLOSE:
                 self._close(error, error.close_reason)
-            case Reaction.REFRESH_TOKEN | Reaction.CLOCK:
+            case ErrorAction.REFRESH_TOKEN | ErrorAction.CLOCK:
                 self._close(error, "bad_credentials")
         await self._note_success(request)  # it has answered about this very call
         return await self._give_up(request, error)
@@ -225,7 +222,7 @@ class ErrorsMiddleware:
 
     async def _refresh_token(self, request: ApiRequest, error: CallError) -> Request:
         try:
-            await self._context.refresh_token(request.access_token)
+            await self._context.client.tokens.refresh(request.access_token)
         except AuthorizationError as refusal:
             self._stats.inc_value(f"ali1688/errors/{refusal.error_class}")
             self._close(refusal, refusal.close_reason)
@@ -275,7 +272,7 @@ class ErrorsMiddleware:
         failed = FailedCall(
             spider=self._spider_name,
             call=request.call.encode(),
-            api=self._context.apis.name(request.call),
+            api=self._context.client.apis.name(request.call),
             params=request.call.params,
             error=str(error),
             attempts=request.attempt,
