@@ -27,10 +27,7 @@ Parameters = dict[str, object]
 class ProductApi:
     """An API that returns one product.
 
-    Attributes:
-        name: Its name on the gateway.
-        parameters: Makes the parameters on the wire from a product id.
-        parse: Makes the fields of the product record from the data.
+    *parameters* makes those on the wire from a product id, *parse* the record's fields from data.
     """
 
     name: str
@@ -43,9 +40,7 @@ class SearchApi:
     """An API that returns a page of products.
 
     Attributes:
-        name: Its name on the gateway.
         parameters: Makes the parameters on the wire from those of a search.
-        parse: Makes a page, its rows as fields of the product record, from the data.
         max_page_size: The most rows that a page may have.
         max_rows: How many rows deep one query reaches; 0 for no limit.
         filters: The parameters of a search that the API knows.

@@ -81,20 +81,17 @@ async def send(call: WireCall) -> WireResponse:
 class Client:
     """One app's access to the platform; not for several threads at the same time.
 
+    Every method that calls the platform, or reads its response, raises CallError when it brings no
+    data, ProductGoneError among them when there is no such product.
+
     Args:
         access_token: The user's authorisation, and the means to renew it; both may be empty.
         gateway: The endpoint; by default the protocol's own.
         sign_method: For ``top`` only.
-        product_api: Name of the API that products are asked from; by default the usual one.
-        search_api: Likewise for searches.
+        product_api: Name of the API; by default, as for *search_api*, the usual one.
         token_store: Keeps refreshed tokens; by default they last as long as the client.
         redactor: Learns every token, so that logs do not show it.
         transport: Sends calls; raises TransportError when no response comes.
-
-    Attributes:
-        apis: The APIs that are called for products and searches.
-        clock: The gateway's time, learnt from its responses.
-        tokens: The access token in use.
 
     Raises:
         ConfigurationError: The protocol has no API of that name.
@@ -121,7 +118,6 @@ class Client:
         self.gateway = gateway.rstrip("/") or DEFAULT_GATEWAYS[protocol]
         self.apis = choose_apis(protocol, product_api, search_api)
         self.clock = GatewayClock()
-        self._app_key, self._app_secret = app_key, app_secret
         self._signer = CallSigner(
             protocol, self.gateway, app_key, app_secret, http_method, sign_method
         )
@@ -138,10 +134,9 @@ class Client:
     def identity(self) -> str:
         """Text that differs between gateways, apps and users; nothing secret or changing.
 
-        An app may act for several users, who may see different prices: the origin of the tokens
-        tells them apart.
+        An app may act for several users, who may see different prices.
         """
-        return f"{self._app_key}:{self.tokens.grant.origin[:16]}@{self.gateway}"
+        return f"{self._signer.app_key}:{self.tokens.grant.origin[:16]}@{self.gateway}"
 
     def address(self, call: ApiCall) -> str:
         """Return the URL that *call* goes to, without anything secret."""
@@ -152,19 +147,11 @@ class Client:
         return self._sign(self.apis.name(call), self.apis.parameters(call))
 
     def read(self, response: WireResponse, *, text_expected: bool = False) -> Any:
-        """Return the data of the response to a call, see :func:`read_response`; learn the time.
-
-        Raises:
-            CallError: There is no data in it.
-        """
+        """Return the data of the response to a call, see :func:`read_response`; learn the time."""
         return self._read(self.protocol, response, text_expected=text_expected)
 
     def product(self, product_id: int) -> Fields:
-        """Return the fields of the product record that the platform sets, unchecked.
-
-        Raises:
-            CallError: There is no such product (ProductGoneError), or the call failed.
-        """
+        """Return the fields of the product record that the platform sets, unchecked."""
         return _run(self.product_async(product_id))
 
     async def product_async(self, product_id: int) -> Fields:
@@ -174,11 +161,7 @@ class Client:
         return {"product_id": product_id} | api.parse(data)
 
     def search(self, **params: Value) -> SearchPage:
-        """Return a page of a search; *params* are those of :class:`ApiCall`.
-
-        Raises:
-            CallError: The call failed.
-        """
+        """Return a page of a search; *params* are those of :class:`ApiCall`."""
         return _run(self.search_async(**params))
 
     async def search_async(self, **params: Value) -> SearchPage:
@@ -188,11 +171,7 @@ class Client:
         return api.parse(await self.request_async(api.name, api.parameters(params)))
 
     def request(self, api_name: str, params: Mapping[str, object]) -> Any:
-        """Return the data of any API; a refused token or timestamp is corrected, once each.
-
-        Raises:
-            CallError: The call failed.
-        """
+        """Return the data of any API; a refused token or timestamp is corrected, once each."""
         return _run(self.request_async(api_name, params))
 
     async def request_async(self, api_name: str, params: Mapping[str, object]) -> Any:
@@ -214,20 +193,12 @@ class Client:
     async def attempt(
         self, api_name: str, params: Mapping[str, object], *, text_expected: bool = False
     ) -> Any:
-        """Return the data of one attempt at an API; nothing is corrected.
-
-        Raises:
-            CallError: The call failed.
-        """
+        """Return the data of one attempt at an API; nothing is corrected."""
         response = await self._transport(self._sign(api_name, params))
         return self.read(response, text_expected=text_expected)
 
     def authorise(self, code: str, redirect_uri: str) -> TokenGrant:
-        """Exchange an authorisation code for tokens, and keep them.
-
-        Raises:
-            CallError: The platform refuses, or the tokens cannot be kept.
-        """
+        """Exchange an authorisation code for tokens, and keep them."""
         return _run(self.authorise_async(code, redirect_uri))
 
     async def authorise_async(self, code: str, redirect_uri: str) -> TokenGrant:
@@ -247,11 +218,11 @@ class Client:
         if self.protocol != "param2":
             parts = urlsplit(base)
             base = f"{parts.scheme}://{parts.netloc}/openapi"
-        url = f"{base}/{param2_path(TOKEN_API, self._app_key)}"
-        app = {"client_id": self._app_key, "client_secret": self._app_secret}
+        app_key, app_secret = self._signer.app_key, self._signer.app_secret
+        app = {"client_id": app_key, "client_secret": app_secret}
         body = urlencode({"grant_type": grant_type, **app, **form}).encode()
-        response = await self._transport(WireCall("POST", url, body))
-        data: Mapping[str, Any] = self._read("param2", response)
+        call = WireCall("POST", f"{base}/{param2_path(TOKEN_API, app_key)}", body)
+        data: Mapping[str, Any] = self._read("param2", await self._transport(call))
         return data
 
     def _sign(self, api_name: str, params: Mapping[str, object]) -> WireCall:

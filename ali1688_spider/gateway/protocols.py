@@ -82,22 +82,15 @@ class CallSigner:
     ) -> WireCall:
         """Return the signed call of an API; *params* are its own, nested ones as objects."""
         url, texts = self.address(api_name), wire_text(params)
+        if access_token:
+            texts["access_token" if self.protocol == "param2" else "session"] = access_token
         if self.protocol == "param2":
-            texts |= wire_text(
-                {"_aop_timestamp": clock.milliseconds(), "access_token": access_token}
-            )
+            texts["_aop_timestamp"] = str(clock.milliseconds())
             path = param2_path(api_name, self.app_key)
             texts["_aop_signature"] = sign_param2(path, texts, self.app_secret)
         else:
-            texts |= wire_text(
-                {
-                    "method": api_name,
-                    "app_key": self.app_key,
-                    "timestamp": clock.timestamp(),
-                    "format": "json",
-                    "session": access_token,
-                }
-            )
+            texts |= {"method": api_name, "app_key": self.app_key, "format": "json"}
+            texts["timestamp"] = clock.timestamp()
             if self.protocol == "top":
                 texts |= {"v": "2.0", "sign_method": self.sign_method}
                 texts["sign"] = sign_top(texts, self.app_secret, self.sign_method)

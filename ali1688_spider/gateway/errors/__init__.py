@@ -31,14 +31,12 @@ class CallError(Ali1688Error):
     """A call brought no data.
 
     Attributes:
-        action: What is to be done about it.
         error_class: Short name for the statistic ``ali1688/errors/{class}``.
         advice: What a person can do about it, in one or two plain sentences.
         close_reason: The crawl's close reason where the action is CLOSE, else empty.
         blameless: The call itself cannot be the cause, so that it loses no attempt.
         message: What the platform said, shortened, without anything that looks like a secret.
-        code: The platform's code, or empty.
-        sub_code: The platform's ``sub_code`` (router and top only), or empty.
+        code: The platform's code, or empty, as is its ``sub_code`` (router and top only).
         status: HTTP status; None without a response.
         retry_after: Seconds that the platform asks to wait, or None.
     """

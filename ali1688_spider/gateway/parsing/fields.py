@@ -204,16 +204,17 @@ def read_tiers(raw: Any) -> Any:
 
     A range without a quantity counts from the first piece, one without a price is left out.
     """
-    tiers = listed(raw)
-    if not isinstance(tiers, list):
+    entries = listed(raw)
+    if not isinstance(entries, list):
         return raw
-    read = [_read_tier(tier) if isinstance(tier, dict) else tier for tier in tiers]
-    return [tier for tier in read if not isinstance(tier, dict) or tier["price"] is not None]
-
-
-def _read_tier(tier: dict[str, Any]) -> dict[str, Any]:
-    quantity = count(tier.get("startQuantity"))
-    return {"min_quantity": 1 if quantity is None else quantity, "price": unit_price(tier)}
+    tiers = []
+    for entry in entries:
+        if not isinstance(entry, dict):
+            tiers.append(entry)
+        elif (price := unit_price(entry)) is not None:
+            quantity = count(entry.get("startQuantity"))
+            tiers.append({"min_quantity": 1 if quantity is None else quantity, "price": price})
+    return tiers
 
 
 def unit_price(source: dict[str, Any]) -> Any:
@@ -244,11 +245,8 @@ def quoted_prices(quote_type: Any, tiers: Any, skus: Any) -> Fields:
     * 2: SKUs, by quantity for the whole product: the product's ranges; a SKU has no price
     * 3: per SKU and quantity: the SKU's ranges
 
-    Args:
-        quote_type: The data's ``quoteType``, if any.
-        tiers: The product's ranges, as :func:`read_tiers` gives them.
-        skus: The product's SKUs, as :func:`read_skus` gives them; their prices are set to what
-            *quote_type* means.
+    *tiers* are the product's ranges, see :func:`read_tiers`; the prices of *skus*, see
+    :func:`read_skus`, are set to what *quote_type* means.
     """
     quote_type = count(quote_type)
     variants = [sku for sku in skus if isinstance(sku, dict)] if isinstance(skus, list) else []

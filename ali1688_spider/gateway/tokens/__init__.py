@@ -29,10 +29,8 @@ _INSTANT = re.compile(r"(\d{14})(?:\d{3})?([+-]\d{4})")  # 20181213201638000+080
 def authorization_url(app_key: str, redirect_uri: str, state: str) -> str:
     """Return the page where a user authorises the app.
 
-    Args:
-        app_key: The app.
-        redirect_uri: Where the user is sent with ``?code=…&state=…``; the code lives minutes.
-        state: An unguessable text of the caller's, to recognise its own user by.
+    The user is then sent to ``{redirect_uri}?code=…&state=…``; the code lives minutes. *state* is
+    an unguessable text of the caller's, to recognise its own user by.
     """
     query = {"client_id": app_key, "site": "1688", "redirect_uri": redirect_uri, "state": state}
     return f"{_AUTHORIZE}?{urlencode(query)}"
@@ -61,7 +59,7 @@ class TokenGrant:
 
     @classmethod
     def configured(cls, access_token: str, refresh_token: str) -> TokenGrant:
-        """Return the grant that the settings describe; each token may be empty."""
+        """Return the grant of the settings; each token may be empty."""
         fingerprint = hashlib.sha256(f"{access_token}\n{refresh_token}".encode()).hexdigest()
         return cls(access_token, refresh_token, origin=fingerprint)
 
