@@ -25,7 +25,7 @@ def granted(**changes: Any) -> TokenGrant:
     return TokenGrant(origin="o").renewed({**ANSWER, **changes}, now=NOW)
 
 
-def test_an_answer_is_read() -> None:
+def test_a_response_is_read() -> None:
     grant = granted()
     assert grant.access_token == "f14da3b8-b0b1-4f73-a5de-9bed637e0188"
     assert grant.refresh_token == "479f9564-1049-456e-ab62-29d3e82277d9"
@@ -60,8 +60,8 @@ def test_an_end_that_nobody_understands_is_unknown(value: object) -> None:
 
 
 @pytest.mark.parametrize("answer", [{}, {"access_token": ""}, {"access_token": None}])
-def test_an_answer_without_an_access_token_is_none(answer: dict[str, Any]) -> None:
-    with pytest.raises(AuthorizationError, match="without an access_token"):
+def test_a_response_without_an_access_token_is_refused(answer: dict[str, Any]) -> None:
+    with pytest.raises(AuthorizationError, match="returned no access_token"):
         TokenGrant(origin="o").renewed(answer, now=NOW)
 
 

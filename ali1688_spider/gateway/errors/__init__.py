@@ -129,7 +129,7 @@ class UnreadableResponseError(TransportError):
     error_class = "unreadable_answer"
     advice = (
         "If it stays, check that ALI1688_GATEWAY is the API's address for ALI1688_PROTOCOL, and "
-        "that no proxy answers in its place. An answer beyond DOWNLOAD_MAXSIZE is cut off too."
+        "that no proxy answers in its place. A response beyond DOWNLOAD_MAXSIZE is cut off too."
     )
 
 

@@ -37,19 +37,15 @@ def read_product(product: dict[str, Any]) -> fields.Fields:
         supplier=fields.text(fields.first(product, "supplierLoginId", "sellerLoginId")),
         status=fields.text(product.get("status")),
     )
-    record |= _prices(product, sale, skus)
+    tiers = fields.read_tiers(sale.get("priceRanges"))
+    quoted = fields.quoted_prices(sale.get("quoteType"), tiers, skus)
+    if not quoted and product.get("referencePrice") is not None:
+        low, high = fields.read_range(product["referencePrice"])
+        quoted = {"price": low, "price_max": high}
+    record |= quoted
     if "priceAuth" in sale:
         record["price_private"] = fields.is_true(sale["priceAuth"])
     return fields.without_prices(record) if record.get("price_private") else record
-
-
-def _prices(product: dict[str, Any], sale: dict[str, Any], skus: Any) -> fields.Fields:
-    tiers = fields.read_tiers(sale.get("priceRanges"))
-    quoted = fields.quoted_prices(sale.get("quoteType"), tiers, skus)
-    if quoted or product.get("referencePrice") is None:
-        return quoted
-    low, high = fields.read_range(product["referencePrice"])
-    return {"price": low, "price_max": high}
 
 
 def _stock(product: dict[str, Any], sale: dict[str, Any], skus: Any) -> Any:

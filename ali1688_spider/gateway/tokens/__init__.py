@@ -77,7 +77,7 @@ class TokenGrant:
         """
         access_token, refresh_token = _text(data, "access_token"), _text(data, "refresh_token")
         if not access_token:
-            raise AuthorizationError("the token API answers without an access_token")
+            raise AuthorizationError("the token API returned no access_token")
         refresh_expires_at = _instant(_text(data, "refresh_token_timeout"))
         if not refresh_token:
             refresh_expires_at = refresh_expires_at or self.refresh_expires_at

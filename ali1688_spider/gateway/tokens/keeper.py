@@ -141,7 +141,7 @@ class TokenKeeper:
             async with asyncio.timeout(FETCH_SECONDS):
                 data = await self._fetch(self.grant.refresh_token)
         except TimeoutError:
-            raise errors.CallTimeoutError("no answer to the refresh of the token") from None
+            raise errors.CallTimeoutError("no response to the refresh of the token") from None
         except errors.CallError as error:
             if isinstance(error, errors.AuthorizationError) or self._may_pass(error):
                 raise
