@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from redis.connection import parse_url
@@ -17,20 +17,14 @@ from redis.connection import parse_url
 from ali1688_spider.delivery.settings import DeliverySettings
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.catalogue import choose_apis
+from ali1688_spider.gateway.protocols import DEFAULT_GATEWAYS, HttpMethod, ProtocolName
+from ali1688_spider.gateway.signing import SignMethod
 from ali1688_spider.redaction import redact_url
 from ali1688_spider.storage.connection import check_uri
 
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
 
-ProtocolName: TypeAlias = Literal["router", "param2", "top"]
-SignMethod: TypeAlias = Literal["md5", "hmac", "hmac-sha256"]
-
-DEFAULT_GATEWAYS: dict[ProtocolName, str] = {
-    "router": "https://gw.api.1688.com/router/json",
-    "param2": "https://gw.open.1688.com/openapi",
-    "top": "https://gw.api.taobao.com/router/rest",
-}
 _Choice = TypeVar("_Choice", bound=str)
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -52,7 +46,7 @@ class Config:
     protocol: ProtocolName
     gateway: str
     sign_method: SignMethod
-    http_method: Literal["GET", "POST"]
+    http_method: HttpMethod
     product_api: str
     search_api: str
     qps: float

@@ -1,106 +1,73 @@
-"""What all calls of a crawl share: credentials, protocol, APIs, clock, tokens, quota, stores."""
+"""What the components of one crawl share."""
 
 from __future__ import annotations
 
-import logging
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 from scrapy import signals
 from scrapy.utils.conf import closest_scrapy_cfg
 from scrapy_redis import connection
 
 from ali1688_spider.cache.response_cache import ResponseCache
 from ali1688_spider.cache.stores import DiskStore, RedisStore
-from ali1688_spider.gateway.catalogue import choose_apis
-from ali1688_spider.gateway.clock import GatewayClock
-from ali1688_spider.gateway.errors import read_answer, transport_error
-from ali1688_spider.gateway.protocols import wire_protocol
-from ali1688_spider.gateway.tokens import (
-    FileTokenStore,
-    RedisTokenStore,
-    TokenGrant,
-    TokenKeeper,
-    refresh_parameters,
-)
-from ali1688_spider.http import TokenRequest, text_headers
+from ali1688_spider.gateway.client import Client
+from ali1688_spider.gateway.response import transport_error
+from ali1688_spider.gateway.tokens.stores import FileTokenStore, RedisTokenStore
+from ali1688_spider.http import TokenRequest, wire_response
 from ali1688_spider.quota.breaker import CircuitBreaker, MemoryOutage, RedisOutage
 from ali1688_spider.quota.limits import MemoryQuota
 from ali1688_spider.quota.rate_limiter import RateLimiter
 from ali1688_spider.quota.redis_quota import RedisQuota
-from ali1688_spider.retrying import ServerRetry, Unavailable
+from ali1688_spider.retrying import ServerRetry, redis_outage
 from ali1688_spider.shutdown import CrawlClosingError, Shutdown
 from ali1688_spider.storage.failed_calls import failed_call_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from scrapy.crawler import Crawler
+    from scrapy.settings import BaseSettings
 
     from ali1688_spider.config import Config
-    from ali1688_spider.gateway.calls import ApiCall
-    from ali1688_spider.gateway.protocols import WireCall
-    from ali1688_spider.gateway.tokens import TokenStore
+    from ali1688_spider.gateway.protocols import WireCall, WireResponse
     from ali1688_spider.redaction import SecretRedactor
     from ali1688_spider.storage.failed_call import FailedCallStore
 
 
 class CrawlContext:
-    """One app's access to the platform, during one crawl.
+    """What the components of one crawl share; each part is made when it is first asked for.
 
     Attributes:
         config: The checked settings.
-        apis: The APIs that are called for products and searches.
-        clock: The gateway's time.
-        tokens: The access token in use.
         shutdown: Ends the crawl early.
     """
 
     def __init__(self, config: Config, crawler: Crawler, redactor: SecretRedactor) -> None:
         self.config = config
-        self.apis = choose_apis(config.protocol, config.product_api, config.search_api)
-        self.clock = GatewayClock()
         self.shutdown = Shutdown(crawler)
         self._crawler = crawler
         self._redactor = redactor
-        self._protocol = wire_protocol(config)
         crawler.signals.connect(self.close, signals.spider_closed)
         crawler.signals.connect(self.shutdown.end_incomplete, signals.spider_idle)
 
-    @property
-    def name(self) -> str:
-        """What tells this account from others, without anything secret or changing.
-
-        The app may act for one user or another, who may see other prices: a fingerprint of the
-        configured tokens tells them apart.
-        """
-        config = self.config
-        return f"{config.app_key}:{self.tokens.grant.origin[:16]}@{config.gateway}"
+    @cached_property
+    def client(self) -> Client:
+        """Signs calls, refreshes the access token, knows the gateway's time, reads responses."""
+        return client_for(self.config, self.redis, self._redactor, transport=self._send)
 
     @cached_property
     def redis(self) -> Any:
-        """The client of Redis, one for the crawl, by scrapy-redis's settings."""
-        return connection.from_settings(self._crawler.settings)
-
-    @cached_property
-    def tokens(self) -> TokenKeeper:
-        """The access token in use, shared through Redis or kept in a file of the user's own."""
-        config = self.config
-        store = token_store(config, self.redis if config.redis_url else None)
-        configured = TokenGrant.configured(config.access_token, config.refresh_token)
-        return TokenKeeper(configured, store, self.clock, redactor=self._redactor)
+        """The one blocking client of Redis, by scrapy-redis's settings; None without REDIS_URL."""
+        return redis_client(self.config, self._crawler.settings)
 
     @cached_property
     def redis_retry(self) -> ServerRetry:
         """Waits for a Redis that is away."""
         return ServerRetry(
             "Redis",
-            _redis_outage,
+            redis_outage,
             on_wait=lambda: self._crawler.stats.inc_value("ali1688/redis/errors"),
             is_closing=lambda: self.shutdown.in_progress,
             on_give_up=CrawlClosingError,
@@ -109,20 +76,20 @@ class CrawlContext:
     @cached_property
     def quota(self) -> RateLimiter:
         """When calls may be made: shared by all workers through Redis, else by this process."""
-        config = self.config
-        limits = (config.qps, config.daily_quota)
+        limits = (self.config.qps, self.config.daily_quota)
         quota = (
-            RedisQuota(self.redis, config.app_key, *limits)
-            if config.redis_url
-            else MemoryQuota(*limits)
+            MemoryQuota(*limits)
+            if self.redis is None
+            else RedisQuota(self.redis, self.config.app_key, *limits)
         )
         return RateLimiter(quota, self.redis_retry)
 
     @cached_property
     def breaker(self) -> CircuitBreaker:
-        """Holds the calls of all workers back while the gateway is away."""
-        config = self.config
-        outage = RedisOutage(self.redis, config.app_key) if config.redis_url else MemoryOutage()
+        """Holds back the calls of all workers while the gateway is away."""
+        outage = (
+            MemoryOutage() if self.redis is None else RedisOutage(self.redis, self.config.app_key)
+        )
         return CircuitBreaker(outage, count=self._crawler.stats.inc_value)
 
     @cached_property
@@ -130,75 +97,72 @@ class CrawlContext:
         """Where calls are kept that were given up."""
         return failed_call_store(
             self.config,
-            self.redis if self.config.redis_url else None,
+            self.redis,
             closing=lambda: self.shutdown.in_progress,
             folder=data_folder(),
         )
 
     async def close(self) -> None:
-        """Give back what the crawl held open."""
+        """Release what the crawl held open."""
         if "failed_calls" in self.__dict__:  # no call may have failed
             await self.failed_calls.close()
 
     def open_cache(self, on_error: Callable[[Exception], object]) -> ResponseCache:
         """Return the cache of responses: in Redis when there, else on disk."""
         store = (
-            RedisStore(self.redis)
-            if self.config.redis_url
-            else DiskStore(data_folder() / "cache.sqlite")
+            DiskStore(data_folder() / "cache.sqlite")
+            if self.redis is None
+            else RedisStore(self.redis)
         )
         return ResponseCache(store, self.config.cache_ttl, on_error)
 
-    def address(self, call: ApiCall) -> str:
-        """Return the URL that *call* goes to, without anything secret."""
-        return self._protocol.address(self.apis.name(call))
-
-    def sign(self, call: ApiCall) -> tuple[WireCall, str]:
-        """Return *call*, signed at this moment, and the access token that it carries."""
-        access_token = self.tokens.current()
-        wire_call = self._protocol.sign(
-            self.apis.name(call),
-            self.apis.parameters(call),
-            access_token=access_token,
-            clock=self.clock,
+    async def _send(self, call: WireCall) -> WireResponse:
+        """Send the client's own calls, which are requests for a token, by Scrapy's downloader."""
+        request = TokenRequest(
+            call.url, method=call.http_method, body=call.body, headers=call.headers
         )
-        return wire_call, access_token
-
-    async def refresh_token(self, stale_token: str) -> None:
-        """Replace the access token that the platform refused; once for all who ask.
-
-        Raises:
-            AuthorizationError: There is no refresh token, or the platform refuses it.
-            CallError: The refresh failed otherwise; it may succeed later.
-        """
-        await self.tokens.refresh(stale_token, self._fetch_token)
-
-    async def _fetch_token(self, refresh_token: str) -> Mapping[str, Any]:
-        config = self.config
-        parameters = refresh_parameters(
-            config.app_key, config.app_secret, refresh_token=refresh_token
-        )
-        request = TokenRequest(token_address(config), formdata=parameters)
         self._crawler.stats.inc_value("ali1688/token/refreshes")
         try:
             response = await self._crawler.engine.download_async(request)
         except Exception as error:
-            failure = transport_error(error)
-            if failure is None:
+            if (failure := transport_error(error)) is None:
                 raise
             raise failure from None
-        # The answer is an OAuth server's, whatever the protocol of the calls.
-        headers = text_headers(response)
-        answer: Mapping[str, Any] = read_answer("param2", response.status, headers, response.body)
-        return answer
+        return wire_response(request, response)
 
 
-def _redis_outage(error: Exception) -> Unavailable | None:
-    if not isinstance(error, RedisError):
-        return None
-    if isinstance(error, RedisConnectionError | RedisTimeoutError):
-        return Unavailable(str(error))
-    return Unavailable(f"Redis rejects the command: {error}", logging.ERROR)
+def client_for(
+    config: Config, redis: Any, redactor: SecretRedactor | None = None, **options: Any
+) -> Client:
+    """Return the client that *config* describes; *options* are further ones of its own.
+
+    Its tokens are shared through *redis*; without one, they are kept in a file of the user's own.
+    """
+    store = (
+        FileTokenStore(data_folder() / "token.json")
+        if redis is None
+        else RedisTokenStore(redis, config.app_key, config.app_secret)
+    )
+    return Client(
+        app_key=config.app_key,
+        app_secret=config.app_secret,
+        access_token=config.access_token,
+        refresh_token=config.refresh_token,
+        protocol=config.protocol,
+        gateway=config.gateway,
+        sign_method=config.sign_method,
+        http_method=config.http_method,
+        product_api=config.product_api,
+        search_api=config.search_api,
+        token_store=store,
+        redactor=redactor,
+        **options,
+    )
+
+
+def redis_client(config: Config, settings: BaseSettings) -> Any:
+    """Return a blocking client of Redis, by scrapy-redis's settings; None without REDIS_URL."""
+    return connection.from_settings(settings) if config.redis_url else None
 
 
 def data_folder() -> Path:
@@ -209,19 +173,3 @@ def data_folder() -> Path:
     project = closest_scrapy_cfg()
     folder = Path(project).parent if project else Path.cwd()
     return folder / ".scrapy" / "ali1688"
-
-
-def token_store(config: Config, redis: Any) -> TokenStore:
-    """Return where tokens are kept: in Redis when there is a client, else in a file."""
-    if redis is not None:
-        return RedisTokenStore(redis, config.app_key, config.app_secret)
-    return FileTokenStore(data_folder() / "token.json")
-
-
-def token_address(config: Config) -> str:
-    """Return the URL of the token API: at the configured gateway, whatever the protocol."""
-    gateway = config.gateway
-    if config.protocol != "param2":
-        parts = urlsplit(gateway)
-        gateway = f"{parts.scheme}://{parts.netloc}/openapi"
-    return f"{gateway}/param2/1/system.oauth2/getToken/{config.app_key}"

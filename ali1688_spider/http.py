@@ -6,8 +6,10 @@ import hashlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from scrapy import FormRequest, Request
+from scrapy import Request
 from scrapy.http import Response
+
+from ali1688_spider.gateway.protocols import WireResponse
 
 if TYPE_CHECKING:
     from ali1688_spider.gateway.calls import ApiCall
@@ -64,17 +66,16 @@ class ApiRequest(Request):
         self.quota_day = 0
         super().__init__(url, **kwargs)
 
-    def sign(self, wire_call: WireCall, access_token: str) -> None:
+    def sign(self, wire_call: WireCall) -> None:
         """Take over address and body of the signed call, in place.
 
         A new request would go through the scheduler once more.
         """
-        self.access_token = access_token
+        self.access_token = wire_call.access_token
         self.method = wire_call.http_method
         self._change_url(wire_call.url)
         self._set_body(wire_call.body)
-        if wire_call.body:
-            self.headers["Content-Type"] = "application/x-www-form-urlencoded;charset=UTF-8"
+        self.headers.update(wire_call.headers)
 
     def unsign(self, url: str) -> None:
         """Forget the signature: put back the address without it, and an empty body."""
@@ -105,7 +106,7 @@ class ApiRequest(Request):
     __str__ = __repr__
 
 
-class TokenRequest(FormRequest):
+class TokenRequest(Request):
     """Asks the gateway for a new access token; its body carries the app secret.
 
     It takes the way of the calls, but it is not signed: the secret is in it.
@@ -126,13 +127,18 @@ class CallFingerprinter:
         return hashlib.sha1(text.encode(), usedforsecurity=False).digest()
 
 
-_TELLING_HEADERS = ("Content-Type", "Date", "Retry-After")
+_HEADERS = ("content-type", "date", "retry-after")
 
 
-def text_headers(response: Response) -> dict[str, str]:
-    """Return as texts the headers that tell something about an answer, by lower-case names."""
-    headers = ((name, response.headers.get(name)) for name in _TELLING_HEADERS)
-    return {name.lower(): value.decode("latin-1") for name, value in headers if value is not None}
+def wire_response(request: Request, response: Response) -> WireResponse:
+    """Return *response* as the client reads it, with the headers that it looks at."""
+    headers = ((name, response.headers.get(name)) for name in _HEADERS)
+    return WireResponse(
+        response.status,
+        {name: value.decode("latin-1") for name, value in headers if value is not None},
+        response.body,
+        request.meta.get("download_latency", 0.0),
+    )
 
 
 class ApiResponse(Response):

@@ -4,8 +4,9 @@ import asyncio
 import logging
 
 import pytest
+from redis import exceptions as redis_errors
 
-from ali1688_spider.retrying import ServerRetry, Unavailable
+from ali1688_spider.retrying import ServerRetry, Unavailable, redis_outage
 
 
 class Server:
@@ -94,3 +95,22 @@ async def test_a_program_that_closes_waits_for_some_seconds_only() -> None:
 async def test_a_program_that_closes_still_waits_when_the_server_comes_back() -> None:
     retry = quick(is_closing=lambda: True, grace_seconds=3600)
     assert await retry.run(Server(*[ConnectionError()] * 3).answer) == "answer"
+
+
+@pytest.mark.parametrize(
+    ("error", "level", "text"),
+    [
+        (redis_errors.ConnectionError("gone"), "WARNING", "Redis does not answer (gone)"),
+        (redis_errors.TimeoutError("slow"), "WARNING", "Redis does not answer (slow)"),
+        (redis_errors.ResponseError("NOPERM"), "ERROR", "Redis rejects the command (NOPERM)"),
+    ],
+)
+def test_redis_may_be_away_or_reject_a_command(error: Exception, level: str, text: str) -> None:
+    outage = redis_outage(error)
+    assert outage is not None
+    assert (logging.getLevelName(outage.level), outage.text) == (level, text)
+
+
+def test_errors_of_others_are_no_outage_of_redis() -> None:
+    assert redis_outage(ValueError("x")) is None
+    assert redis_outage(ConnectionError("of another server")) is None

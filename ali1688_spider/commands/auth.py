@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
-import aiohttp
-from scrapy_redis import connection
-
 from ali1688_spider.config import Config
-from ali1688_spider.context import token_address, token_store
+from ali1688_spider.context import client_for, redis_client
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.gateway.clock import GatewayClock
-from ali1688_spider.gateway.errors import CallError, read_answer
-from ali1688_spider.gateway.tokens import TokenGrant, authorization_url, exchange_parameters
+from ali1688_spider.gateway.errors import CallError, TransportError
+from ali1688_spider.gateway.tokens import authorization_url
 from ali1688_spider.project_command import ProjectCommand
 
 if TYPE_CHECKING:
     import argparse
     from datetime import datetime
-
-TIMEOUT_SECONDS = 30
 
 
 class Command(ProjectCommand):
@@ -60,42 +53,18 @@ class Command(ProjectCommand):
             print("Within ten minutes, run:\n")
             print(f"  scrapy auth --redirect-uri {opts.redirect_uri} --code CODE")
             return
+        client = client_for(config, redis_client(config, self.settings))
         try:
-            asyncio.run(self._exchange(config, _code(opts.code), opts.redirect_uri))
+            grant = client.authorise(_code(opts.code), opts.redirect_uri)
+        except TransportError as error:
+            raise ConfigurationError(
+                f"the gateway does not answer ({error}): check ALI1688_GATEWAY. {error.advice}"
+            ) from None
         except CallError as error:
             raise ConfigurationError(f"{error}. {error.advice}") from None
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise ConfigurationError(
-                f"the gateway does not answer ({type(error).__name__}): check ALI1688_GATEWAY"
-            ) from None
-
-    async def _exchange(self, config: Config, code: str, redirect_uri: str) -> None:
-        answer = await _post(
-            token_address(config),
-            exchange_parameters(
-                config.app_key,
-                config.app_secret,
-                code=code,
-                redirect_uri=redirect_uri,
-            ),
-        )
-        configured = TokenGrant.configured(config.access_token, config.refresh_token)
-        now = GatewayClock().now()
-        grant = TokenGrant.from_answer(answer, now=now, origin=configured.origin)
-        client = connection.from_settings(self.settings) if config.redis_url else None
-        await token_store(config, client).save(grant)
         print("The tokens are kept; crawls use and renew them.")
         print(f"The access token ends {_moment(grant.expires_at)},")
         print(f"the refresh token {_moment(grant.refresh_expires_at)}.")
-
-
-async def _post(url: str, form: dict[str, str]) -> Any:
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-    async with (
-        aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
-        session.post(url, data=form, allow_redirects=False) as response,
-    ):
-        return read_answer("param2", response.status, response.headers, await response.read())
 
 
 def _code(text: str) -> str:
@@ -105,4 +74,4 @@ def _code(text: str) -> str:
 
 
 def _moment(moment: datetime | None) -> str:
-    return "at a time that the platform does not tell" if moment is None else f"{moment:%F %R} UTC"
+    return "at an unknown time" if moment is None else f"{moment:%F %R} UTC"

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from scrapy_redis import connection
-
 from ali1688_spider.config import Config
-from ali1688_spider.context import token_store
+from ali1688_spider.context import client_for, redis_client
 from ali1688_spider.diagnosis.finding import Finding
-from ali1688_spider.diagnosis.gateway import GatewayDiagnosis
+from ali1688_spider.diagnosis.gateway import gateway_findings
 from ali1688_spider.diagnosis.servers import end_pause, mongo_finding, redis_findings
 from ali1688_spider.env_file import env_file, is_open_to_others
-from ali1688_spider.gateway.clock import GatewayClock
-from ali1688_spider.gateway.tokens import TokenGrant, TokenKeeper, TokenStoreError
+from ali1688_spider.gateway.errors import TokenStoreError
 from ali1688_spider.project_command import ProjectCommand
 from ali1688_spider.redaction import SecretRedactor
 
 if TYPE_CHECKING:
     import argparse
-    from typing import Any
 
 
 class Command(ProjectCommand):
@@ -46,29 +43,17 @@ class Command(ProjectCommand):
         self._redactor = SecretRedactor(config.secrets)
         self._show(Finding("ok", "Settings", "are complete"))
         self._show(_env_file())
-        client = connection.from_settings(self.settings) if config.redis_url else None
+        redis = redis_client(config, self.settings)
         if opts.end_pause:
-            self._show(end_pause(config, client))
-        asyncio.run(self._diagnose(config, client))
-
-    async def _diagnose(self, config: Config, client: Any) -> None:
-        token = await self._access_token(config, client)
-        async for finding in GatewayDiagnosis(config, token).findings():
-            self._show(finding)
-        for finding in await asyncio.to_thread(lambda: list(redis_findings(config, client))):
-            self._show(finding)
-        self._show(await mongo_finding(config))
-
-    async def _access_token(self, config: Config, client: Any) -> str:
-        """Return the token that a crawl would use: that of the settings, or a renewed one."""
-        configured = TokenGrant.configured(config.access_token, config.refresh_token)
-        store = token_store(config, client)
-        keeper = TokenKeeper(configured, store, GatewayClock(), redactor=self._redactor)
+            self._show(end_pause(config, redis))
+        client = client_for(config, redis, self._redactor)
         try:
-            await keeper.load()
+            asyncio.run(client.tokens.load())  # those that a crawl would use
         except TokenStoreError as error:
             self._show(Finding("warn", "Kept tokens", f"{error}. {error.advice}"))
-        return keeper.current()
+        for finding in chain(gateway_findings(client), redis_findings(config, redis)):
+            self._show(finding)
+        self._show(asyncio.run(mongo_finding(config)))
 
     def _show(self, finding: Finding) -> None:
         if finding.status == "fail":

@@ -44,23 +44,18 @@ class Backoff:
     def delay(self, attempt: int, *, not_before: float | None = None) -> float:
         """Return the wait after failed attempt number ``attempt`` (from 1), in seconds.
 
-        Args:
-            attempt: How many attempts have failed.
-            not_before: Seconds that the platform asked for. The jitter comes on top: nobody is
-                early, and those who were told the same moment do not all take it.
+        It is *not_before*, the seconds that the platform asked for, and the jitter on top: nobody
+        is early, and calls that were asked for the same time do not return together.
         """
         return (not_before or 0.0) + self.random() * self.ceiling(attempt)
 
 
 class PauseLimit:
-    """How much is granted of the time that the platform asks to wait.
+    """Limits how much of the time is granted that the platform asks to wait.
 
-    One answer must not silence a cluster for a day: a minute at first, and ten times as long each
-    time that the platform asks again after it. Answers that were under way when a pause began ask
-    for the same one.
-
-    Args:
-        clock: Returns seconds of a clock that never jumps.
+    One response must not silence a cluster for a day: a minute at first, and ten times as long each
+    time that the platform asks again after it. Calls that were under way when a pause began ask
+    for the same one. *clock* returns seconds and never jumps.
     """
 
     FIRST = 60.0
@@ -87,5 +82,5 @@ class PauseLimit:
 
 
 def limited_wait(times: int) -> float:
-    """Return the longest wait, in seconds, that is granted when it is asked for so many times."""
+    """Return the longest wait, in seconds, that is granted the *times*-th time it is asked for."""
     return PauseLimit.FIRST * 10.0 ** min(max(times, 1) - 1, 6)

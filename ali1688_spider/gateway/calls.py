@@ -30,6 +30,7 @@ _SEARCH_PARAMS: dict[str, type[int | str]] = {
     "sort": str,
     "page": int,  # from 1
     "page_size": int,
+    # What the spider carries from page to page.
     "first_id": int,  # first product of page 1, to notice an API that answers page 1 for ever
     "max_pages": int,
     "search_id": str,  # which search a page belongs to; the first page begins it, and has none
@@ -43,10 +44,7 @@ class ApiCall:
     """One call: an operation and its parameters.
 
     Attributes:
-        operation: ``product`` (parameter ``product_id``) or ``search`` (``keyword``,
-            ``category_id``, ``price_start``, ``price_end``, ``sort``, ``page`` from 1,
-            ``page_size``, and what the spider carries from page to page: ``search_id``,
-            ``first_id``, ``max_pages``, ``details``).
+        operation: ``product`` (parameter ``product_id``) or ``search`` (``_SEARCH_PARAMS``).
         params: The parameters; integers and strings only, none of them empty.
     """
 

@@ -1,7 +1,7 @@
-"""The APIs that this project calls: their names, their parameters and how to read their answers.
+"""The APIs that this project calls: their names, their parameters and how to read their data.
 
-An :class:`~ali1688_spider.gateway.calls.ApiCall` says what is wanted; an :class:`Api` says which
-parameters that is on the wire. Names and parameters: the API pages of the 1688 Open Platform.
+An API is one entry here; the first one of a protocol is its usual one. Names and parameters: the
+API pages of the 1688 Open Platform.
 """
 
 from __future__ import annotations
@@ -10,46 +10,37 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.gateway.parsing import (
-    cross_border,
-    product_info,
-    product_list,
-    router,
-)
+from ali1688_spider.gateway.parsing import cross_border, product_info, router
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ali1688_spider.config import ProtocolName
     from ali1688_spider.gateway.calls import ApiCall, Value
-    from ali1688_spider.gateway.parsing.search_page import SearchPage
+    from ali1688_spider.gateway.parsing import SearchPage
+    from ali1688_spider.gateway.parsing.fields import Fields
+    from ali1688_spider.gateway.protocols import ProtocolName
 
 Parameters = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class ProductApi:
-    """An API that answers one product.
+    """An API that returns one product.
 
-    Attributes:
-        name: Its name on the gateway.
-        parameters: Makes the parameters on the wire from a product id.
-        parse: Makes the fields of the product record from an answer.
+    *parameters* makes those on the wire from a product id, *parse* the record's fields from data.
     """
 
     name: str
     parameters: Callable[[Value], Parameters]
-    parse: Callable[[Any], dict[str, Any]]
+    parse: Callable[[Any], Fields]
 
 
 @dataclass(frozen=True, slots=True)
 class SearchApi:
-    """An API that answers a page of products.
+    """An API that returns a page of products.
 
     Attributes:
-        name: Its name on the gateway.
-        parameters: Makes the parameters on the wire from a search's parameters.
-        parse: Makes a page, its rows as fields of the product record, from an answer.
+        parameters: Makes the parameters on the wire from those of a search.
         max_page_size: The most rows that a page may have.
         max_rows: How many rows deep one query reaches; 0 for no limit.
         filters: The parameters of a search that the API knows.
@@ -59,8 +50,8 @@ class SearchApi:
     parameters: Callable[[Mapping[str, Value]], Parameters]
     parse: Callable[[Any], SearchPage]
     max_page_size: int
-    max_rows: int
-    filters: frozenset[str]
+    max_rows: int = 0
+    filters: frozenset[str] = frozenset()
 
 
 _Api = TypeVar("_Api", ProductApi, SearchApi)
@@ -90,8 +81,9 @@ def choose_apis(protocol: ProtocolName, product_api: str = "", search_api: str =
     Raises:
         ConfigurationError: The protocol has no API of that name.
     """
-    products = _PARAM2_PRODUCT_APIS if protocol == "param2" else _ROUTER_PRODUCT_APIS
-    searches = _PARAM2_SEARCH_APIS if protocol == "param2" else _ROUTER_SEARCH_APIS
+    is_param2 = protocol == "param2"
+    products = PARAM2_PRODUCT_APIS if is_param2 else ROUTER_PRODUCT_APIS
+    searches = PARAM2_SEARCH_APIS if is_param2 else ROUTER_SEARCH_APIS
     return Apis(
         _choose(products, product_api, "ALI1688_PRODUCT_API"),
         _choose(searches, search_api, "ALI1688_SEARCH_API"),
@@ -99,53 +91,45 @@ def choose_apis(protocol: ProtocolName, product_api: str = "", search_api: str =
 
 
 def _choose(apis: tuple[_Api, ...], name: str, setting: str) -> _Api:
-    if not name:
-        return apis[0]
     for api in apis:
-        if api.name == name:
+        if name in ("", api.name):
             return api
     names = ", ".join(api.name for api in apis)
     raise ConfigurationError(f"{setting} is {name!r}: set it to one of {names}, or leave it empty")
 
 
-def _router_search(params: Mapping[str, Value]) -> Parameters:
-    names = {"keyword": "keyword", "page": "page_no", "page_size": "page_size"}
+def _renamed(params: Mapping[str, Value], **names: str) -> Parameters:
+    """Return those of *params* that have a name on the wire, by that name."""
     return {wire: params[name] for name, wire in names.items() if name in params}
 
 
 def _keyword_query(params: Mapping[str, Value]) -> Parameters:
-    names = {
-        "keyword": "keyword",
-        "page": "beginPage",
-        "page_size": "pageSize",
-        "price_start": "priceStart",
-        "price_end": "priceEnd",
-        "category_id": "categoryId",
-        "sort": "sort",
-    }
-    query = {wire: params[name] for name, wire in names.items() if name in params}
+    query = _renamed(
+        params,
+        keyword="keyword",
+        page="beginPage",
+        page_size="pageSize",
+        price_start="priceStart",
+        price_end="priceEnd",
+        category_id="categoryId",
+        sort="sort",
+    )
     return {"offerQueryParam": query | {"country": "en"}}
 
 
-def _own_products(params: Mapping[str, Value]) -> Parameters:
-    return {"pageNo": params["page"], "pageSize": params["page_size"]}
-
-
-_ROUTER_PRODUCT_APIS = (
+ROUTER_PRODUCT_APIS = (
     ProductApi("alibaba.product.get", lambda id_: {"product_id": id_}, router.parse_product),
 )
-_ROUTER_SEARCH_APIS = (
+ROUTER_SEARCH_APIS = (
     SearchApi(
         "alibaba.product.search",
-        _router_search,
+        lambda params: _renamed(params, keyword="keyword", page="page_no", page_size="page_size"),
         router.parse_search,
         max_page_size=20,
-        max_rows=0,
         filters=frozenset({"keyword"}),
     ),
 )
-
-_PARAM2_PRODUCT_APIS = (
+PARAM2_PRODUCT_APIS = (
     ProductApi(
         "com.alibaba.product:alibaba.product.get-1",
         lambda id_: {"productID": id_, "webSite": "1688"},
@@ -167,7 +151,7 @@ _PARAM2_PRODUCT_APIS = (
         cross_border.parse,
     ),
 )
-_PARAM2_SEARCH_APIS = (
+PARAM2_SEARCH_APIS = (
     SearchApi(
         "com.alibaba.fenxiao.crossborder:product.search.keywordQuery-1",
         _keyword_query,
@@ -178,10 +162,8 @@ _PARAM2_SEARCH_APIS = (
     ),
     SearchApi(
         "com.alibaba.product:alibaba.product.list.get-1",
-        _own_products,
-        product_list.parse_search,
+        lambda params: _renamed(params, page="pageNo", page_size="pageSize"),
+        product_info.parse_own_products,
         max_page_size=20,
-        max_rows=0,
-        filters=frozenset(),
     ),
 )

@@ -1,7 +1,6 @@
 """How a call goes over the wire: parameters as text, the address, the signature and the body.
 
-Each protocol turns the name of an API and its parameters into a :class:`WireCall`. Everything that
-may go into the body does, so that no token or signature stands in an address.
+Everything that may go into the body does, so that no token or signature stands in an address.
 """
 
 from __future__ import annotations
@@ -9,49 +8,98 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlencode
 
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.gateway.signing import sign_param2, sign_router, sign_top
+from ali1688_spider.gateway.signing import SignMethod, sign_param2, sign_router, sign_top
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ali1688_spider.config import Config
+    from ali1688_spider.gateway.clock import GatewayClock
 
+ProtocolName: TypeAlias = Literal["router", "param2", "top"]
 HttpMethod: TypeAlias = Literal["GET", "POST"]
 
-
-class Clock(Protocol):
-    """The gateway's time, see :mod:`ali1688_spider.gateway.clock`."""
-
-    def timestamp(self) -> str:
-        """Return the time in China as ``yyyy-MM-dd HH:mm:ss``."""
-
-    def milliseconds(self) -> int:
-        """Return the time since 1970-01-01 UTC in milliseconds."""
+DEFAULT_GATEWAYS: dict[ProtocolName, str] = {
+    "router": "https://gw.api.1688.com/router/json",
+    "param2": "https://gw.open.1688.com/openapi",
+    "top": "https://gw.api.taobao.com/router/rest",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class WireCall:
-    """A signed call, ready to be sent; ``body`` is a form when the method is POST, else empty."""
+    """A call ready to be sent; ``body`` is a form when the method is POST, else empty."""
 
     http_method: HttpMethod
     url: str = field(repr=False)
-    body: bytes = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+    access_token: str = field(default="", repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that belong to the body."""
+        form = "application/x-www-form-urlencoded;charset=UTF-8"
+        return {"Content-Type": form} if self.body else {}
 
 
-class WireProtocol(Protocol):
-    """One way to call the platform."""
+@dataclass(frozen=True, slots=True)
+class WireResponse:
+    """What came back: headers by lower-case names, the body decompressed, seconds on the way."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    round_trip: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CallSigner:
+    """Makes signed calls of one app by one protocol.
+
+    * ``router``: ``/router/json``, all parameters in one form, ``sign`` = MD5.
+    * ``top``: ``/router/rest`` of the Taobao Open Platform, POST, three kinds of ``sign``.
+    * ``param2``: ``/openapi/param2/…`` of the 1688 Open Platform, ``_aop_signature`` = HMAC-SHA1.
+    """
+
+    protocol: ProtocolName
+    gateway: str
+    app_key: str
+    app_secret: str = field(repr=False)
+    http_method: HttpMethod = "POST"
+    sign_method: SignMethod = "md5"
 
     def address(self, api_name: str) -> str:
         """Return the URL of an API, without anything secret."""
+        if self.protocol != "param2":
+            return self.gateway
+        return f"{self.gateway}/{param2_path(api_name, self.app_key)}"
 
     def sign(
-        self, api_name: str, params: Mapping[str, object], *, access_token: str, clock: Clock
+        self, api_name: str, params: Mapping[str, object], access_token: str, clock: GatewayClock
     ) -> WireCall:
         """Return the signed call of an API; *params* are its own, nested ones as objects."""
+        url, texts = self.address(api_name), wire_text(params)
+        if access_token:
+            texts["access_token" if self.protocol == "param2" else "session"] = access_token
+        if self.protocol == "param2":
+            texts["_aop_timestamp"] = str(clock.milliseconds())
+            path = param2_path(api_name, self.app_key)
+            texts["_aop_signature"] = sign_param2(path, texts, self.app_secret)
+        else:
+            texts |= {"method": api_name, "app_key": self.app_key, "format": "json"}
+            texts["timestamp"] = clock.timestamp()
+            if self.protocol == "top":
+                texts |= {"v": "2.0", "sign_method": self.sign_method}
+                texts["sign"] = sign_top(texts, self.app_secret, self.sign_method)
+            else:
+                texts["sign"] = sign_router(texts, self.app_secret)
+        form = urlencode(texts)
+        if self.http_method == "GET" and self.protocol != "top":
+            return WireCall("GET", f"{url}?{form}", b"", access_token)
+        return WireCall("POST", url, form.encode("ascii"), access_token)
 
 
 def wire_text(params: Mapping[str, object]) -> dict[str, str]:
@@ -71,98 +119,8 @@ def _text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-@dataclass(frozen=True, slots=True)
-class RouterProtocol:
-    """``/router/json``: all parameters in one form, ``sign`` = MD5."""
-
-    gateway: str
-    app_key: str
-    app_secret: str = field(repr=False)
-    http_method: HttpMethod = "POST"
-
-    def address(self, api_name: str) -> str:  # noqa: ARG002  # one address for all APIs
-        """Return the gateway's URL."""
-        return self.gateway
-
-    def sign(
-        self, api_name: str, params: Mapping[str, object], *, access_token: str, clock: Clock
-    ) -> WireCall:
-        """Return the signed call."""
-        texts = wire_text(params) | {
-            "method": api_name,
-            "app_key": self.app_key,
-            "timestamp": clock.timestamp(),
-            "format": "json",
-        }
-        if access_token:
-            texts["session"] = access_token
-        texts["sign"] = sign_router(texts, self.app_secret)
-        return _wire_call(self.http_method, self.gateway, texts)
-
-
-@dataclass(frozen=True, slots=True)
-class TopProtocol:
-    """``/router/rest`` of the Taobao Open Platform: POST, three kinds of signature."""
-
-    gateway: str
-    app_key: str
-    app_secret: str = field(repr=False)
-    sign_method: Literal["md5", "hmac", "hmac-sha256"] = "md5"
-
-    def address(self, api_name: str) -> str:  # noqa: ARG002  # one address for all APIs
-        """Return the gateway's URL."""
-        return self.gateway
-
-    def sign(
-        self, api_name: str, params: Mapping[str, object], *, access_token: str, clock: Clock
-    ) -> WireCall:
-        """Return the signed call."""
-        texts = wire_text(params) | {
-            "method": api_name,
-            "app_key": self.app_key,
-            "timestamp": clock.timestamp(),
-            "format": "json",
-            "v": "2.0",
-            "sign_method": self.sign_method,
-        }
-        if access_token:
-            texts["session"] = access_token
-        texts["sign"] = sign_top(texts, self.app_secret, self.sign_method)
-        return _wire_call("POST", self.gateway, texts)
-
-
-@dataclass(frozen=True, slots=True)
-class Param2Protocol:
-    """``/openapi/param2/…`` of the 1688 Open Platform: ``_aop_signature`` = HMAC-SHA1."""
-
-    gateway: str
-    app_key: str
-    app_secret: str = field(repr=False)
-    http_method: HttpMethod = "POST"
-
-    def address(self, api_name: str) -> str:
-        """Return the URL of an API named as ``namespace:name-version``."""
-        return f"{self.gateway}/{self._url_path(api_name)}"
-
-    def sign(
-        self, api_name: str, params: Mapping[str, object], *, access_token: str, clock: Clock
-    ) -> WireCall:
-        """Return the signed call."""
-        texts = wire_text(params)
-        texts["_aop_timestamp"] = str(clock.milliseconds())
-        if access_token:
-            texts["access_token"] = access_token
-        url_path = self._url_path(api_name)
-        texts["_aop_signature"] = sign_param2(url_path, texts, self.app_secret)
-        return _wire_call(self.http_method, f"{self.gateway}/{url_path}", texts)
-
-    def _url_path(self, api_name: str) -> str:
-        namespace, name, version = split_api_name(api_name)
-        return f"param2/{version}/{namespace}/{name}/{self.app_key}"
-
-
-def split_api_name(api_name: str) -> tuple[str, str, str]:
-    """Return namespace, name and version of ``namespace:name-version``.
+def param2_path(api_name: str, app_key: str) -> str:
+    """Return what stands between ``/openapi/`` and ``?`` for an API ``namespace:name-version``.
 
     Raises:
         ConfigurationError: The name has another form.
@@ -170,27 +128,8 @@ def split_api_name(api_name: str) -> tuple[str, str, str]:
     namespace, colon, rest = api_name.partition(":")
     name, dash, version = rest.rpartition("-")
     if colon and dash and namespace and name and version.isdigit():
-        return namespace, name, version
+        return f"param2/{version}/{namespace}/{name}/{app_key}"
     raise ConfigurationError(
         f"{api_name!r} is no API of param2: write it as namespace:name-version, "
         "such as com.alibaba.product:alibaba.product.get-1"
     )
-
-
-def wire_protocol(config: Config) -> WireProtocol:
-    """Return the protocol that the configuration names, with its credentials."""
-    credentials = (config.gateway, config.app_key, config.app_secret)
-    match config.protocol:
-        case "router":
-            return RouterProtocol(*credentials, config.http_method)
-        case "param2":
-            return Param2Protocol(*credentials, config.http_method)
-        case "top":
-            return TopProtocol(*credentials, config.sign_method)
-
-
-def _wire_call(http_method: HttpMethod, url: str, texts: Mapping[str, str]) -> WireCall:
-    form = urlencode(texts)
-    if http_method == "GET":
-        return WireCall("GET", f"{url}?{form}", b"")
-    return WireCall("POST", url, form.encode("ascii"))

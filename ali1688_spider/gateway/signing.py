@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import TYPE_CHECKING, Literal, assert_never
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+SignMethod: TypeAlias = Literal["md5", "hmac", "hmac-sha256"]
 
 
 def sign_router(params: Mapping[str, str], secret: str) -> str:
@@ -20,34 +22,23 @@ def sign_router(params: Mapping[str, str], secret: str) -> str:
 
 
 def sign_param2(url_path: str, params: Mapping[str, str], secret: str) -> str:
-    """Return ``HMAC-SHA1(urlPath + pairs, secret)``.
+    """Return ``HMAC-SHA1(urlPath + pairs, secret)``, without ``_aop_signature`` among *params*.
 
     The pairs ``name + value`` are sorted as wholes, in byte order: by name alone ``keyword`` and
     ``keywordTranslate`` could come out the other way round.
-
-    Args:
-        url_path: What stands between ``/openapi/`` and ``?``.
-        params: All parameters but ``_aop_signature``.
-        secret: The app secret.
     """
     pairs = sorted((name + value).encode() for name, value in params.items())
     message = url_path.encode() + b"".join(pairs)
     return hmac.new(secret.encode(), message, hashlib.sha1).hexdigest().upper()
 
 
-def sign_top(
-    params: Mapping[str, str], secret: str, sign_method: Literal["md5", "hmac", "hmac-sha256"]
-) -> str:
+def sign_top(params: Mapping[str, str], secret: str, sign_method: SignMethod) -> str:
     """Return ``MD5(secret + pairs + secret)``, ``HMAC-MD5(pairs)`` or ``HMAC-SHA256(pairs)``."""
     pairs = _joined_by_name(params)
-    match sign_method:
-        case "md5":
-            return _md5(secret + pairs + secret)
-        case "hmac":
-            return hmac.new(secret.encode(), pairs.encode(), hashlib.md5).hexdigest().upper()
-        case "hmac-sha256":
-            return hmac.new(secret.encode(), pairs.encode(), hashlib.sha256).hexdigest().upper()
-    assert_never(sign_method)
+    if sign_method == "md5":
+        return _md5(secret + pairs + secret)
+    digest = hashlib.md5 if sign_method == "hmac" else hashlib.sha256
+    return hmac.new(secret.encode(), pairs.encode(), digest).hexdigest().upper()
 
 
 def _joined_by_name(params: Mapping[str, str]) -> str:

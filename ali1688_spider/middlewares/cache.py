@@ -85,8 +85,8 @@ class CacheMiddleware:
         await self._cache.close()
 
     def _key(self, request: ApiRequest) -> str:
-        apis, call = self._context.apis, request.call
-        return cache_key(self._context.name, apis.name(call), apis.parameters(call))
+        client, call = self._context.client, request.call
+        return cache_key(client.identity, client.apis.name(call), client.apis.parameters(call))
 
     def _note_failure(self, error: Exception) -> None:
         self._stats.inc_value("ali1688/cache/errors")

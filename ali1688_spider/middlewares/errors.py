@@ -16,14 +16,13 @@ from ali1688_spider.gateway.backoff import Backoff, PauseLimit, limited_wait
 from ali1688_spider.gateway.errors import (
     AuthorizationError,
     CallError,
+    ErrorAction,
     FlowControlError,
-    Reaction,
     UnknownRefusalError,
     UnreachedError,
-    read_answer,
-    transport_error,
 )
-from ali1688_spider.http import ApiRequest, ApiResponse, text_headers
+from ali1688_spider.gateway.response import transport_error
+from ali1688_spider.http import ApiRequest, ApiResponse, wire_response
 from ali1688_spider.middlewares.cache import CACHED
 from ali1688_spider.quota.rate_limiter import ASK_AGAIN_SECONDS
 from ali1688_spider.shutdown import CrawlClosingError
@@ -61,7 +60,7 @@ class CallGivenUpError(IgnoreRequest):
 class ErrorsMiddleware:
     """Decides how to handle a failed call: retry, wait, refresh, give up or close.
 
-    Each error has a reaction, see :mod:`ali1688_spider.gateway.errors`. A call whose response
+    Each error has an action, see :mod:`ali1688_spider.gateway.errors`. A call whose response
     the spider or a pipeline fails on is given up without Redis; with Redis the queue retries it.
     """
 
@@ -73,6 +72,7 @@ class ErrorsMiddleware:
         self._pauses = PauseLimit()
         self._giving_up: set[asyncio.Task[bool]] = set()
         self._refusals: Counter[ApiCall] = Counter()
+        self._skew = 0.0
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -93,16 +93,15 @@ class ErrorsMiddleware:
         """
         if not isinstance(request, ApiRequest):
             return response
-        protocol = self._context.config.protocol
         error: CallError | None = None
         payload = None
         try:
-            payload = read_answer(protocol, response.status, text_headers(response), response.body)
+            payload = self._context.client.read(wire_response(request, response))
         except CallError as failure:
             error = failure
-        self._learn_time(request, response, error)
+        self._note_skew()
         if error is not None:
-            if error.reaction is not Reaction.GONE or request.call.operation != "product":
+            if error.action is not ErrorAction.GONE or request.call.operation != "product":
                 return await self._handle(request, error)
             self._stats.inc_value(f"ali1688/errors/{error.error_class}")
         if CACHED not in response.flags:  # a cached one says nothing about the gateway now
@@ -148,17 +147,15 @@ class ErrorsMiddleware:
         """Wait until the calls that were given up are kept."""
         await asyncio.gather(*self._giving_up)
 
-    def _learn_time(self, request: ApiRequest, response: Response, error: CallError | None) -> None:
-        date = response.headers.get("Date")
-        round_trip: float = request.meta.get("download_latency", 0.0)
-        clock = self._context.clock
-        refused = error is not None and error.reaction is Reaction.CLOCK
-        if date is not None and clock.learn(date.decode(), round_trip=round_trip, refused=refused):
-            self._stats.set_value("ali1688/clock/skew_seconds", round(clock.skew_seconds, 1))
+    def _note_skew(self) -> None:
+        skew = self._context.client.clock.skew_seconds
+        if skew != self._skew:
+            self._skew = skew
+            self._stats.set_value("ali1688/clock/skew_seconds", round(skew, 1))
             logger.warning(
                 "The gateway's clock is %+.0f s off this machine's; signatures take the gateway's "
                 "time. Set this machine's clock (NTP).",
-                clock.skew_seconds,
+                skew,
             )
 
     async def _note_success(self, request: ApiRequest) -> None:
@@ -169,22 +166,22 @@ class ErrorsMiddleware:
 
     async def _handle(self, request: ApiRequest, error: CallError) -> Request:
         self._stats.inc_value(f"ali1688/errors/{error.error_class}")
-        match error.reaction:
-            case Reaction.RETRY:
+        match error.action:
+            case ErrorAction.RETRY:
                 excused = await self._is_excused(request, error)
                 asked = min(error.retry_after or 0.0, limited_wait(request.attempt))
                 delay = self._backoff.delay(request.attempt, not_before=asked)
                 return await self._retry(request, error, delay, counted=not excused)
-            case Reaction.WAIT:
+            case ErrorAction.WAIT:
                 excused = await self._is_excused(request, error)
                 return await self._slow_down(request, error, counted=not excused)
-            case Reaction.REFRESH_TOKEN if "token" not in request.recoveries:
+            case ErrorAction.REFRESH_TOKEN if "token" not in request.recoveries:
                 return await self._refresh_token(request, error)
-            case Reaction.CLOCK if "clock" not in request.recoveries:
+            case ErrorAction.CLOCK if "clock" not in request.recoveries:
                 return self._retry_now(request, error, "clock")
-            case Reaction.API_CLOSED | Reaction.API_PAUSED | Reaction.FATAL:
+            case ErrorAction.CLOSE:
                 self._close(error, error.close_reason)
-            case Reaction.REFRESH_TOKEN | Reaction.CLOCK:
+            case ErrorAction.REFRESH_TOKEN | ErrorAction.CLOCK:
                 self._close(error, "bad_credentials")
         await self._note_success(request)
         return await self._give_up(request, error)
@@ -228,7 +225,7 @@ class ErrorsMiddleware:
 
     async def _refresh_token(self, request: ApiRequest, error: CallError) -> Request:
         try:
-            await self._context.refresh_token(request.access_token)
+            await self._context.client.tokens.refresh(request.access_token)
         except CallError as failure:
             self._stats.inc_value(f"ali1688/errors/{failure.error_class}")
             if isinstance(failure, AuthorizationError):
@@ -277,7 +274,7 @@ class ErrorsMiddleware:
         failed = FailedCall(
             spider=self._spider_name,
             call=request.call.encode(),
-            api=self._context.apis.name(request.call),
+            api=self._context.client.apis.name(request.call),
             params=request.call.params,
             error=str(error),
             attempts=request.attempt,

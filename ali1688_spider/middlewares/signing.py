@@ -10,8 +10,7 @@ from scrapy import signals
 from scrapy.exceptions import IgnoreRequest
 
 from ali1688_spider.addon import context_of
-from ali1688_spider.gateway.errors import ForeignHostError
-from ali1688_spider.gateway.tokens import TokenStoreError
+from ali1688_spider.gateway.errors import ForeignHostError, TokenStoreError
 from ali1688_spider.http import ApiRequest, TokenRequest
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ class SigningMiddleware:
     """
 
     def __init__(self, context: CrawlContext, stats: StatsCollector) -> None:
-        self._context = context
+        self._client = context.client
         self._stats = stats
         self._origin = urlsplit(context.config.gateway)[:2]
 
@@ -48,7 +47,7 @@ class SigningMiddleware:
     async def open(self) -> None:
         """Load the access token that an earlier run, or another worker, has kept."""
         try:
-            await self._context.tokens.load()
+            await self._client.tokens.load()
         except TokenStoreError as error:
             logger.warning("The tokens of the settings are used: %s. %s", error, error.advice)
 
@@ -69,17 +68,17 @@ class SigningMiddleware:
             )
         if isinstance(request, ApiRequest):
             self._stats.inc_value("ali1688/calls")
-            request.sign(*self._context.sign(request.call))
+            request.sign(self._client.prepare(request.call))
 
     def process_response(self, request: Request, response: Response) -> Response:
         """Take the signature out of request and response."""
         if not isinstance(request, ApiRequest):
             return response
-        url = self._context.address(request.call)
+        url = self._client.address(request.call)
         request.unsign(url)
         return response if response.url == url else response.replace(url=url)
 
     def process_exception(self, request: Request, exception: Exception) -> None:  # noqa: ARG002  # Scrapy's interface
         """Take the signature out of the request."""
         if isinstance(request, ApiRequest):
-            request.unsign(self._context.address(request.call))
+            request.unsign(self._client.address(request.call))

@@ -80,7 +80,7 @@ class StoreRecorder:
         return FailedCall(
             spider=self._spider_name,
             call=_text(refused.message),
-            api=self._context.apis.name(call) if call else "",
+            api=self._context.client.apis.name(call) if call else "",
             params=call.params if call else {},
             error=refused.reason,
             attempts=refused.attempt - 1,

@@ -11,9 +11,8 @@ from scrapy.exceptions import IgnoreRequest
 from ali1688_spider.addon import context_of
 from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.gateway.parsing.product import removed_fields
 from ali1688_spider.http import ApiRequest, ApiResponse
-from ali1688_spider.items import ProductAnswer
+from ali1688_spider.items import REMOVED, ProductAnswer
 from ali1688_spider.middlewares.errors import ErrorsMiddleware
 from ali1688_spider.scheduling.memory_scheduler import MemoryScheduler
 from ali1688_spider.scheduling.messages import ALL_OPERATIONS
@@ -120,7 +119,7 @@ class ApiSpider(Spider):
     def request(self, call: ApiCall, **options: Any) -> ApiRequest:
         """Return the request for *call*; *options* are :class:`ApiRequest`'s own."""
         return ApiRequest(
-            context_of(self.crawler).address(call),
+            context_of(self.crawler).client.address(call),
             call=call,
             method="POST",
             dont_filter=True,
@@ -154,9 +153,10 @@ class ApiSpider(Spider):
     def parse_product(self, response: ApiResponse) -> ProductAnswer:
         """Make the product of the answer to a product call; what it lacks, validation says."""
         assert response.request is not None
-        api = context_of(self.crawler).apis.product
+        api = context_of(self.crawler).client.apis.product
         product_id = int(response.request.call.params["product_id"])
-        fields = removed_fields(product_id) if response.gone else api.parse(response.payload)
+        removed = {"product_id": product_id, "status": REMOVED}
+        fields = removed if response.gone else api.parse(response.payload)
         if fields.setdefault("product_id", product_id) != product_id:
             fields = {"product_id": product_id}  # an answer about another product is none
         return ProductAnswer(fields, response.payload, api.name, response.fetched_at)

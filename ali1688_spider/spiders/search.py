@@ -8,9 +8,10 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ali1688_spider.addon import context_of
-from ali1688_spider.exceptions import ConfigurationError, UnexpectedAnswerError
+from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.catalogue import choose_apis
+from ali1688_spider.gateway.errors import UnreadableResponseError
 from ali1688_spider.http import ApiResponse
 from ali1688_spider.items import ProductAnswer
 from ali1688_spider.spiders.api_spider import ApiSpider
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from ali1688_spider.config import Config
     from ali1688_spider.gateway.calls import Value
-    from ali1688_spider.gateway.parsing.search_page import SearchPage
+    from ali1688_spider.gateway.parsing import SearchPage
 
 SEARCH_ARGUMENTS = frozenset(
     {"keyword", "category_id", "price_start", "price_end", "sort", "max_pages", "details"}
@@ -64,7 +65,7 @@ class SearchSpider(ApiSpider):
     async def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
         """Yield the call for the first page."""
         if self.has_source:
-            api = context_of(self.crawler).apis.search
+            api = context_of(self.crawler).client.apis.search
             yield ApiCall.search(**self.query, page=1, page_size=api.max_page_size), 0
 
     def parse(self, response: Response, **_: Any) -> Iterator[Any]:
@@ -79,10 +80,10 @@ class SearchSpider(ApiSpider):
     def parse_page(self, response: ApiResponse, call: ApiCall) -> Iterator[Any]:
         """Make products of the rows of a page, and calls for what comes after it."""
         call = self._within_search(call)
-        api = context_of(self.crawler).apis.search
+        api = context_of(self.crawler).client.apis.search
         try:
             page = api.parse(response.payload)
-        except UnexpectedAnswerError:
+        except UnreadableResponseError:
             # Validation says so, and keeps the answer.
             yield ProductAnswer({}, response.payload, api.name, response.fetched_at, complete=False)
             return

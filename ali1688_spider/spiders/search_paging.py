@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ali1688_spider.gateway.calls import Value
     from ali1688_spider.gateway.catalogue import SearchApi
-    from ali1688_spider.gateway.parsing.search_page import SearchPage
+    from ali1688_spider.gateway.parsing import SearchPage
 
 SMALLEST_STEP = Decimal("0.01")
 FIRST_PIVOT = Decimal(10)

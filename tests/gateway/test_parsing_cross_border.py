@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ali1688_spider.exceptions import UnexpectedAnswerError
+from ali1688_spider.gateway.errors import UnreadableResponseError
 from ali1688_spider.gateway.parsing.cross_border import parse, parse_search
-from ali1688_spider.gateway.parsing.json_text import load_json
+from ali1688_spider.gateway.response import load_json
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -114,5 +114,5 @@ def test_a_page_past_the_end_is_empty() -> None:
 
 
 def test_an_answer_without_a_page_is_unexpected() -> None:
-    with pytest.raises(UnexpectedAnswerError, match=r"^no search page in the answer$"):
+    with pytest.raises(UnreadableResponseError, match=r"^no search page in the response$"):
         parse_search({"result": {"success": "true"}})

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from ali1688_spider.gateway.parsing.json_text import load_json
-from ali1688_spider.gateway.parsing.product_info import parse
-from ali1688_spider.gateway.parsing.product_list import parse_search
+from ali1688_spider.gateway.parsing.product_info import parse, parse_own_products
+from ali1688_spider.gateway.response import load_json
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -201,7 +200,7 @@ def test_an_answer_without_a_product_tells_nothing(payload: Any) -> None:
 
 
 def test_the_sellers_own_list() -> None:
-    page = parse_search(sample("product_list"))
+    page = parse_own_products(sample("product_list"))
     assert (page.total, page.page, page.page_size) == (2, None, None)
     assert page.rows == [
         {
@@ -215,4 +214,4 @@ def test_the_sellers_own_list() -> None:
         },
         {"product_id": 610000000041, "name": "浴巾", "status": "member expired"},
     ]
-    assert parse_search(sample("past_the_end")["product_list"]).rows == []
+    assert parse_own_products(sample("past_the_end")["product_list"]).rows == []

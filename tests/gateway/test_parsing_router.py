@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from ali1688_spider.exceptions import UnexpectedAnswerError
-from ali1688_spider.gateway.parsing.json_text import load_json
-from ali1688_spider.gateway.parsing.product import removed_fields
+from ali1688_spider.gateway.errors import UnreadableResponseError
 from ali1688_spider.gateway.parsing.router import parse_product, parse_search
+from ali1688_spider.gateway.response import load_json
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -136,9 +135,5 @@ def test_a_row_that_is_no_object_tells_nothing() -> None:
     ],
 )
 def test_an_answer_without_a_page_is_unexpected(payload: Any) -> None:
-    with pytest.raises(UnexpectedAnswerError, match=r"^no search page in the answer$"):
+    with pytest.raises(UnreadableResponseError, match=r"^no search page in the response$"):
         parse_search(payload)
-
-
-def test_a_removed_product() -> None:
-    assert removed_fields(610000000001) == {"product_id": 610000000001, "status": "removed"}

@@ -47,6 +47,6 @@ def request_for() -> Callable[[Crawler, int], ApiRequest]:
 
     def make(crawler: Crawler, product_id: int) -> ApiRequest:
         call = ApiCall.product(product_id)
-        return ApiRequest(context_of(crawler).address(call), call=call, method="POST")
+        return ApiRequest(context_of(crawler).client.address(call), call=call, method="POST")
 
     return make

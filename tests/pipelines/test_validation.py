@@ -13,10 +13,9 @@ from scrapy.exceptions import DropItem
 from scrapy.logformatter import LogFormatter
 from scrapy.utils.test import get_crawler
 
-from ali1688_spider.gateway.parsing.json_text import load_json
-from ali1688_spider.gateway.parsing.product import removed_fields
 from ali1688_spider.gateway.parsing.router import parse_product
-from ali1688_spider.items import Product, ProductAnswer
+from ali1688_spider.gateway.response import load_json
+from ali1688_spider.items import REMOVED, Product, ProductAnswer
 from ali1688_spider.pipelines.documents import CODEC_OPTIONS, encode_document
 from ali1688_spider.pipelines.rejections import Rejection, storable
 from ali1688_spider.pipelines.validation import ValidationPipeline, check
@@ -55,7 +54,7 @@ def pipeline(crawler: Crawler, rejections: ListOfRejections) -> ValidationPipeli
 
 
 def answer_of(text: str, product_id: int, **values: Any) -> ProductAnswer:
-    payload = load_json(text)
+    payload = load_json(text.encode())
     fields = {"product_id": product_id, **parse_product(payload)}
     return ProductAnswer(fields, payload, API, NOW, **values)
 
@@ -230,7 +229,7 @@ def test_the_row_of_a_search_tells_only_what_it_has() -> None:
 
 
 def test_a_removed_product_keeps_what_was_known() -> None:
-    answer = ProductAnswer(removed_fields(610000000001), None, API, NOW)
+    answer = ProductAnswer({"product_id": 610000000001, "status": REMOVED}, None, API, NOW)
     told = checked(answer).model_fields_set
     assert told == {
         "product_id",

@@ -7,7 +7,7 @@ import pytest
 
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.catalogue import choose_apis
-from ali1688_spider.gateway.parsing.search_page import SearchPage
+from ali1688_spider.gateway.parsing import SearchPage
 from ali1688_spider.spiders.search import price_fits
 from ali1688_spider.spiders.search_paging import next_calls
 

@@ -5,47 +5,26 @@ platform's documentation is incomplete and its codes come with suffixes
 (``isv.item-not-exist:invalid-numIid``).
 
 Source of the numbered codes: https://developer.alibaba.com/docs/doc.htm?articleId=102707&docType=1.
-For the others there is no public list; the rows are what the gateway is reported to answer.
+For the others there is no public list; the rows are what the gateway is reported to say.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from ali1688_spider.gateway.errors.tree import (
-    ApiUnknownError,
-    AppKeyRefusedError,
-    AuthorizationError,
-    CallError,
-    CallWrongError,
-    ClockError,
-    DailyQuotaError,
-    FlowControlError,
-    PackageUsedUpError,
-    PermissionMissingError,
-    ProductGoneError,
-    ServiceError,
-    SignatureRefusedError,
-    TokenRefusedError,
-    UnknownRefusalError,
-)
+from ali1688_spider.gateway import errors
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """What an answer says instead of data; empty where it says nothing."""
+class Refusal(NamedTuple):
+    """What a response says instead of data; empty where it says nothing."""
 
     code: str = ""
     sub_code: str = ""
     message: str = ""
 
-    def __str__(self) -> str:
-        return f"{self.code} {self.sub_code} {self.message}"
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row: a refusal that fits every pattern given is this error.
 
     Attributes:
@@ -55,7 +34,7 @@ class Row:
         says: Regular expression for something in codes or message; None for any.
     """
 
-    error: type[CallError]
+    error: type[errors.CallError]
     code: str | None = None
     sub_code: str | None = None
     says: str | None = None
@@ -65,7 +44,7 @@ class Row:
         return (
             _matches(self.code, refusal.code)
             and _matches(self.sub_code, refusal.sub_code)
-            and (self.says is None or re.search(self.says, str(refusal), re.IGNORECASE) is not None)
+            and (self.says is None or bool(re.search(self.says, " ".join(refusal), re.IGNORECASE)))
         )
 
 
@@ -75,48 +54,52 @@ def _matches(pattern: str | None, text: str) -> bool:
 
 # {"error_response": {"code", "msg", "sub_code", "sub_msg"}}: router and top
 _NUMBERED = (
-    Row(ClockError, sub_code=r".*timestamp.*"),
-    Row(ClockError, code="30|31"),
-    Row(DailyQuotaError, sub_code=r".*(daily|by-day|day-count|per-day).*"),
+    Row(errors.ClockError, sub_code=r".*timestamp.*"),
+    Row(errors.ClockError, code="30|31"),
+    Row(errors.DailyQuotaError, sub_code=r".*(daily|by-day|day-count|per-day).*"),
     # A ban of hours is the day's count, whatever it is called; a shorter one is waited for.
-    Row(DailyQuotaError, code="7|8", says=r"ban will last for \d{5,} more second"),
-    Row(FlowControlError, sub_code=r"(isv\.access-|accesscontrol\.)limited-by-.*"),
-    Row(FlowControlError, code="7|8"),
-    Row(TokenRefusedError, code="26|27"),
-    Row(TokenRefusedError, sub_code=r"(isv\.)?(invalid|missing|expired)-session.*"),
-    Row(TokenRefusedError, sub_code=r"(isv\.)?session-?(key-)?(expired|invalid|not-exist).*"),
-    Row(SignatureRefusedError, code="24|25"),
-    Row(SignatureRefusedError, sub_code=r"(isv\.)?(invalid|missing)-signature.*"),
-    Row(AppKeyRefusedError, code="28|29"),
-    Row(AppKeyRefusedError, sub_code=r"(isv\.)?((invalid|missing)-app-?key|app-?key-not-).*"),
-    Row(PermissionMissingError, code="11|12|13"),
-    Row(PermissionMissingError, sub_code=r"isv\.(permission-|insufficient-).*"),
+    Row(errors.DailyQuotaError, code="7|8", says=r"ban will last for \d{5,} more second"),
+    Row(errors.FlowControlError, sub_code=r"(isv\.access-|accesscontrol\.)limited-by-.*"),
+    Row(errors.FlowControlError, code="7|8"),
+    Row(errors.TokenRefusedError, code="26|27"),
+    Row(errors.TokenRefusedError, sub_code=r"(isv\.)?(invalid|missing|expired)-session.*"),
     Row(
-        ProductGoneError,
+        errors.TokenRefusedError, sub_code=r"(isv\.)?session-?(key-)?(expired|invalid|not-exist).*"
+    ),
+    Row(errors.SignatureRefusedError, code="24|25"),
+    Row(errors.SignatureRefusedError, sub_code=r"(isv\.)?(invalid|missing)-signature.*"),
+    Row(errors.AppKeyRefusedError, code="28|29"),
+    Row(
+        errors.AppKeyRefusedError, sub_code=r"(isv\.)?((invalid|missing)-app-?key|app-?key-not-).*"
+    ),
+    Row(errors.PermissionMissingError, code="11|12|13"),
+    Row(errors.PermissionMissingError, sub_code=r"isv\.(permission-|insufficient-).*"),
+    Row(
+        errors.ProductGoneError,
         sub_code=r"isv\.(item|product|offer)-(is-)?(not-exist|not-found|delete|removed).*",
     ),
-    Row(ServiceError, sub_code=r"(isp|accesscontrol)\..*"),
-    Row(ServiceError, code="4|5|6|10"),
-    Row(CallWrongError, sub_code=r"isv\..*"),
-    Row(CallWrongError, code="9|2[1-3]|3[2-4]|4[0-3]|47"),
+    Row(errors.ServiceError, sub_code=r"(isp|accesscontrol)\..*"),
+    Row(errors.ServiceError, code="4|5|6|10"),
+    Row(errors.InvalidCallError, sub_code=r"isv\..*"),
+    Row(errors.InvalidCallError, code="9|2[1-3]|3[2-4]|4[0-3]|47"),
 )
 
 # {"error_code", "error_message", "exception"}, and {"error", "error_description"} of OAuth: param2
 _NAMED = (
-    Row(TokenRefusedError, code=r"401|gw\..*(token|authori[sz]ed).*"),
-    Row(ClockError, code=r"gw\..*timestamp.*"),
-    Row(ClockError, code="400", says=r"request (is|has) expired|timestamp"),
-    Row(SignatureRefusedError, code=r"gw\.sign.*"),
-    Row(AppKeyRefusedError, code=r"gw\.app_?key.*"),
-    Row(ApiUnknownError, code=r"gw\.api(unsupported|notfound|notexist|unknown).*"),
-    Row(PermissionMissingError, code=r"gw\..*(acl|permission|forbidden).*"),
-    Row(PackageUsedUpError, code=r"gw\.nousageleft.*"),
-    Row(DailyQuotaError, code=r"gw\.qos.*(day|daily).*"),
-    Row(FlowControlError, code=r"gw\.qos.*"),
-    Row(CallWrongError, code=r"gw\.param.*"),
-    Row(ServiceError, code="server_error|temporarily_unavailable"),
+    Row(errors.TokenRefusedError, code=r"401|gw\..*(token|authori[sz]ed).*"),
+    Row(errors.ClockError, code=r"gw\..*timestamp.*"),
+    Row(errors.ClockError, code="400", says=r"request (is|has) expired|timestamp"),
+    Row(errors.SignatureRefusedError, code=r"gw\.sign.*"),
+    Row(errors.AppKeyRefusedError, code=r"gw\.app_?key.*"),
+    Row(errors.ApiUnknownError, code=r"gw\.api(unsupported|notfound|notexist|unknown).*"),
+    Row(errors.PermissionMissingError, code=r"gw\..*(acl|permission|forbidden).*"),
+    Row(errors.PackageUsedUpError, code=r"gw\.nousageleft.*"),
+    Row(errors.DailyQuotaError, code=r"gw\.qos.*(day|daily).*"),
+    Row(errors.FlowControlError, code=r"gw\.qos.*"),
+    Row(errors.InvalidCallError, code=r"gw\.param.*"),
+    Row(errors.ServiceError, code="server_error|temporarily_unavailable"),
     Row(
-        AuthorizationError,
+        errors.AuthorizationError,
         code="(invalid|unsupported)_(grant|client|request|scope|token|grant_type)"
         "|unauthorized_client|access_denied",
     ),
@@ -126,42 +109,42 @@ _NAMED = (
 # Missing rights for one product do not close the API: that is decided by the gateway's own codes.
 _WORDED = (
     Row(
-        ProductGoneError,
+        errors.ProductGoneError,
         says=r"(商品|产品|货品|宝贝)(id|编号|信息|[\[【(（][^\]】)）]*[\]】)）]|[\s\d:：,，#'\"])*"
         r"(已经?)?被?(不存在|下架|删除)",
     ),
     Row(
-        ProductGoneError,
+        errors.ProductGoneError,
         says=r"(offer|product|item)(id|info|[\[(][^\])]*[\])]|[\s\d:#'\"_-])*"
         r"((is|does|has been|was|already)[\s_-]*)*"
         r"(not[\s_-]*(exist|found)|deleted|removed|offline)",
     ),
     Row(
-        FlowControlError,
+        errors.FlowControlError,
         says=r"^429 |频率|频繁|限流|流控|too (many|fast|frequent)|frequency|throttl"
         r"|(flow|rate)[\s_-]?(control|limit)",
     ),
     Row(
-        TokenRefusedError,
+        errors.TokenRefusedError,
         says=r"need user authorized|user authorization is required|授权(已|已经)?(过期|失效)"
         r"|access[\s_-]?token.*(expired|invalid|missing|not (exist|found))"
         r"|(expired|invalid|missing) access[\s_-]?token",
     ),
     Row(
-        ServiceError,
+        errors.ServiceError,
         says=r"^50[0234] |(系统|服务)(繁忙|异常|错误|不可用)|稍[后候]再?重?试|超时|\bisp\.|busy"
         r"|time[\s_-]?d?[\s_-]?out|unavailable|try (again|later)|internal"
         r"|(system|service|server)[\s_-]?(error|exception)",
     ),
     Row(
-        CallWrongError,
+        errors.InvalidCallError,
         says=r"参数|非法|不能为空|无权|没有权限|\bisv\.|param|argument|invalid|illegal|missing"
         r"|required|permission",
     ),
 )
 
-_REMOTE_SERVICE = (Row(ServiceError, code="15"),)
-_UNKNOWN = (Row(UnknownRefusalError),)
+_REMOTE_SERVICE = (Row(errors.ServiceError, code="15"),)
+_UNKNOWN = (Row(errors.UnknownRefusalError),)
 
 TABLE: dict[str, tuple[Row, ...]] = {
     "router": _NUMBERED + _WORDED + _REMOTE_SERVICE + _UNKNOWN,
@@ -171,6 +154,6 @@ TABLE: dict[str, tuple[Row, ...]] = {
 """The rows of each protocol: the same number means different things in different protocols."""
 
 
-def classify(protocol: str, refusal: Refusal) -> type[CallError]:
+def classify(protocol: str, refusal: Refusal) -> type[errors.CallError]:
     """Return the error that a refusal is, by the protocol's rows."""
     return next(row.error for row in TABLE[protocol] if row.fits(refusal))

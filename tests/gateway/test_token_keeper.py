@@ -11,16 +11,16 @@ from redis.retry import Retry
 
 from ali1688_spider.gateway.backoff import Backoff
 from ali1688_spider.gateway.clock import GatewayClock
-from ali1688_spider.gateway.errors import AuthorizationError, NoAnswerInTimeError, ServiceError
-from ali1688_spider.gateway.tokens import (
-    FileTokenStore,
-    RedisTokenStore,
-    TokenGrant,
-    TokenKeeper,
-    TokenStore,
+from ali1688_spider.gateway.errors import (
+    AuthorizationError,
+    CallTimeoutError,
+    ServiceError,
     TokenStoreError,
 )
+from ali1688_spider.gateway.tokens import TokenGrant
 from ali1688_spider.gateway.tokens import keeper as keeper_module
+from ali1688_spider.gateway.tokens.keeper import Fetch, TokenKeeper
+from ali1688_spider.gateway.tokens.stores import FileTokenStore, RedisTokenStore, TokenStore
 from ali1688_spider.redaction import SecretRedactor
 
 if TYPE_CHECKING:
@@ -70,34 +70,34 @@ def store(tmp_path: Path) -> FileTokenStore:
 
 
 def keeper_of(
-    store: TokenStore, configured: TokenGrant = CONFIGURED, time: Time | None = None
+    store: TokenStore, fetch: Fetch, configured: TokenGrant = CONFIGURED, time: Time | None = None
 ) -> TokenKeeper:
     time = time or Time()
     return TokenKeeper(
-        configured, store, GatewayClock(time), backoff=Backoff(10.0, 40.0), monotonic=time
+        configured, store, GatewayClock(time), fetch, backoff=Backoff(10.0, 40.0), monotonic=time
     )
 
 
 async def test_the_configured_token_is_used_until_it_is_refused(
     store: FileTokenStore, platform: Platform
 ) -> None:
-    keeper = keeper_of(store)
+    keeper = keeper_of(store, platform.fetch)
     await keeper.load()
     assert keeper.current() == "access-1"
-    assert await keeper.refresh("access-1", platform.fetch) == "access-2"
+    assert await keeper.refresh("access-1") == "access-2"
     assert keeper.current() == "access-2"
     assert keeper.grant.refresh_token == "refresh-2"
-    assert await keeper.refresh("access-2", platform.fetch) == "access-3"
+    assert await keeper.refresh("access-2") == "access-3"
     assert platform.asked == {"refresh-1": 1, "refresh-2": 1}
 
 
 async def test_many_calls_notice_and_one_refreshes(
     store: FileTokenStore, platform: Platform
 ) -> None:
-    keeper = keeper_of(store)
-    tokens = await asyncio.gather(*(keeper.refresh("access-1", platform.fetch) for _ in range(100)))
+    keeper = keeper_of(store, platform.fetch)
+    tokens = await asyncio.gather(*(keeper.refresh("access-1") for _ in range(100)))
     assert set(tokens) == {"access-2"}
-    assert await keeper.refresh("access-1", platform.fetch) == "access-2"
+    assert await keeper.refresh("access-1") == "access-2"
     assert platform.asked == {"refresh-1": 1}
 
 
@@ -113,14 +113,10 @@ async def test_many_workers_notice_and_one_refreshes(
     redis_stores: list[TokenStore], platform: Platform
 ) -> None:
     time = Time()
-    keepers = [keeper_of(store, time=time) for store in redis_stores]
+    keepers = [keeper_of(store, platform.fetch, time=time) for store in redis_stores]
     for generation in (1, 2, 3):
         tokens = await asyncio.gather(
-            *(
-                keeper.refresh(f"access-{generation}", platform.fetch)
-                for keeper in keepers
-                for _ in range(5)
-            )
+            *(keeper.refresh(f"access-{generation}") for keeper in keepers for _ in range(5))
         )
         assert set(tokens) == {f"access-{generation + 1}"}
     assert platform.asked == {"refresh-1": 1, "refresh-2": 1, "refresh-3": 1}
@@ -129,8 +125,8 @@ async def test_many_workers_notice_and_one_refreshes(
 async def test_the_next_run_takes_over_what_was_kept(
     store: FileTokenStore, platform: Platform
 ) -> None:
-    await keeper_of(store).refresh("access-1", platform.fetch)
-    keeper = keeper_of(store)
+    await keeper_of(store, platform.fetch).refresh("access-1")
+    keeper = keeper_of(store, platform.fetch)
     await keeper.load()
     assert keeper.current() == "access-2"
 
@@ -138,35 +134,35 @@ async def test_the_next_run_takes_over_what_was_kept(
 async def test_newly_configured_tokens_count_more_than_what_was_kept(
     store: FileTokenStore, platform: Platform
 ) -> None:
-    await keeper_of(store).refresh("access-1", platform.fetch)
-    keeper = keeper_of(store, TokenGrant.configured("access-9", "refresh-2"))
+    await keeper_of(store, platform.fetch).refresh("access-1")
+    keeper = keeper_of(store, platform.fetch, TokenGrant.configured("access-9", "refresh-2"))
     await keeper.load()
     assert keeper.current() == "access-9"
-    assert await keeper.refresh("access-9", platform.fetch) == "access-3"
+    assert await keeper.refresh("access-9") == "access-3"
 
 
 async def test_a_refresh_token_alone_is_enough(store: FileTokenStore, platform: Platform) -> None:
-    keeper = keeper_of(store, TokenGrant.configured("", "refresh-1"))
+    keeper = keeper_of(store, platform.fetch, TokenGrant.configured("", "refresh-1"))
     assert keeper.current() == ""
-    assert await keeper.refresh("", platform.fetch) == "access-2"
+    assert await keeper.refresh("") == "access-2"
 
 
 async def test_without_a_refresh_token_a_person_has_to_authorise(
     store: FileTokenStore, platform: Platform
 ) -> None:
-    keeper = keeper_of(store, TokenGrant.configured("access-1", ""))
+    keeper = keeper_of(store, platform.fetch, TokenGrant.configured("access-1", ""))
     with pytest.raises(AuthorizationError, match="there is no refresh token"):
-        await keeper.refresh("access-1", platform.fetch)
+        await keeper.refresh("access-1")
     assert not platform.asked
 
 
 async def test_all_who_wait_get_the_failure_of_one_refresh(
     store: FileTokenStore, platform: Platform
 ) -> None:
-    keeper = keeper_of(store)
+    keeper = keeper_of(store, platform.fetch)
     platform.error = ServiceError("down")
     outcomes = await asyncio.gather(
-        *(keeper.refresh("access-1", platform.fetch) for _ in range(10)), return_exceptions=True
+        *(keeper.refresh("access-1") for _ in range(10)), return_exceptions=True
     )
     assert outcomes == [platform.error] * 10
     assert platform.asked == {"refresh-1": 1}
@@ -174,28 +170,27 @@ async def test_all_who_wait_get_the_failure_of_one_refresh(
 
 async def test_failures_are_not_hammered(store: FileTokenStore, platform: Platform) -> None:
     time = Time()
-    keeper = keeper_of(store, time=time)
+    keeper = keeper_of(store, platform.fetch, time=time)
     platform.error = ServiceError("down")
     asked = []
     for wait in (0, 9.9, 0.2, 19.5, 0.6):
         time.seconds += wait
         with pytest.raises(ServiceError):
-            await keeper.refresh("access-1", platform.fetch)
+            await keeper.refresh("access-1")
         asked.append(platform.asked["refresh-1"])
     assert asked == [1, 1, 2, 2, 3]
 
     platform.error = None
     time.seconds += 41
-    assert await keeper.refresh("access-1", platform.fetch) == "access-2"
+    assert await keeper.refresh("access-1") == "access-2"
     platform.error = ServiceError("down again")
     with pytest.raises(ServiceError, match="down again"):
-        await keeper.refresh("access-2", platform.fetch)
+        await keeper.refresh("access-2")
 
 
 async def test_who_is_cancelled_takes_the_refresh_from_nobody(
     store: FileTokenStore, platform: Platform
 ) -> None:
-    keeper = keeper_of(store)
     asked, answer = asyncio.Event(), asyncio.Event()
 
     async def fetch(refresh_token: str) -> Mapping[str, Any]:
@@ -203,8 +198,9 @@ async def test_who_is_cancelled_takes_the_refresh_from_nobody(
         await answer.wait()
         return await platform.fetch(refresh_token)
 
-    first = asyncio.create_task(keeper.refresh("access-1", fetch))
-    second = asyncio.create_task(keeper.refresh("access-1", fetch))
+    keeper = keeper_of(store, fetch)
+    first = asyncio.create_task(keeper.refresh("access-1"))
+    second = asyncio.create_task(keeper.refresh("access-1"))
     await asked.wait()
     first.cancel()
     answer.set()
@@ -213,21 +209,34 @@ async def test_who_is_cancelled_takes_the_refresh_from_nobody(
     assert platform.asked == {"refresh-1": 1}
 
 
-async def test_a_refresh_without_an_answer_ends(
+async def test_a_refresh_without_a_response_ends(
     store: FileTokenStore, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keeper_module, "FETCH_SECONDS", 0.01)
+    answers = False
 
-    async def fetch(_: str) -> Mapping[str, Any]:
+    async def fetch(refresh_token: str) -> Mapping[str, Any]:
+        if answers:
+            return await platform.fetch(refresh_token)
         await asyncio.Event().wait()
         raise AssertionError
 
     time = Time()
-    keeper = keeper_of(store, time=time)
-    with pytest.raises(NoAnswerInTimeError):
-        await keeper.refresh("access-1", fetch)
+    keeper = keeper_of(store, fetch, time=time)
+    with pytest.raises(CallTimeoutError):
+        await keeper.refresh("access-1")
     time.seconds += 11
-    assert await keeper.refresh("access-1", platform.fetch) == "access-2"
+    answers = True
+    assert await keeper.refresh("access-1") == "access-2"
+
+
+async def test_the_tokens_of_a_new_authorisation_are_used_and_kept(
+    store: FileTokenStore, platform: Platform
+) -> None:
+    await keeper_of(store, platform.fetch).adopt({"access_token": "granted"})
+    keeper = keeper_of(store, platform.fetch)
+    await keeper.load()
+    assert (keeper.current(), keeper.grant.refresh_token) == ("granted", "")
 
 
 async def test_a_token_that_cannot_be_kept_is_used_and_not_given_up_for_an_older_one(
@@ -242,29 +251,29 @@ async def test_a_token_that_cannot_be_kept_is_used_and_not_given_up_for_an_older
             await super().save(grant)
 
     store = FullDisk(tmp_path / "token.json")
-    keeper = keeper_of(store)
-    await keeper.refresh("access-1", platform.fetch)
+    keeper = keeper_of(store, platform.fetch)
+    await keeper.refresh("access-1")
     store.full = True
-    assert await keeper.refresh("access-2", platform.fetch) == "access-3"
+    assert await keeper.refresh("access-2") == "access-3"
     assert caplog.messages == ["The refreshed token could not be kept: this process alone has it"]
     store.full = False
-    assert await keeper.refresh("access-3", platform.fetch) == "access-4"
+    assert await keeper.refresh("access-3") == "access-4"
     assert platform.asked == {"refresh-1": 1, "refresh-2": 1, "refresh-3": 1}
 
 
 async def test_a_store_that_is_away_is_reported_and_asks_nobody(platform: Platform) -> None:
     client = redis.Redis(unix_socket_path="/nowhere/redis.sock", retry=Retry(NoBackoff(), 0))
-    keeper = keeper_of(RedisTokenStore(client, "1000000", "test123"))
+    keeper = keeper_of(RedisTokenStore(client, "1000000", "test123"), platform.fetch)
     with pytest.raises(TokenStoreError):
         await keeper.load()
     with pytest.raises(TokenStoreError):
-        await keeper.refresh("access-1", platform.fetch)
+        await keeper.refresh("access-1")
     assert not platform.asked
 
 
 async def test_every_token_is_redacted(store: FileTokenStore, platform: Platform) -> None:
     redactor = SecretRedactor()
-    keeper = TokenKeeper(CONFIGURED, store, GatewayClock(), redactor=redactor)
+    keeper = TokenKeeper(CONFIGURED, store, GatewayClock(), platform.fetch, redactor=redactor)
     assert redactor.redact("access-1 refresh-1 access-2") == "*** *** access-2"
-    await keeper.refresh("access-1", platform.fetch)
+    await keeper.refresh("access-1")
     assert redactor.redact("access-1 access-2 refresh-2") == "*** *** ***"

@@ -3,11 +3,12 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from ali1688_spider.gateway.errors import AuthorizationError
-from ali1688_spider.gateway.tokens import TokenGrant
+from ali1688_spider.gateway.tokens import TokenGrant, authorization_url
 
 NOW = datetime(2026, 10, 10, 8, 0, tzinfo=UTC)
 ANSWER = {
@@ -21,10 +22,10 @@ ANSWER = {
 
 
 def granted(**changes: Any) -> TokenGrant:
-    return TokenGrant.from_answer({**ANSWER, **changes}, now=NOW, origin="o")
+    return TokenGrant(origin="o").renewed({**ANSWER, **changes}, now=NOW)
 
 
-def test_an_answer_is_read() -> None:
+def test_a_response_is_read() -> None:
     grant = granted()
     assert grant.access_token == "f14da3b8-b0b1-4f73-a5de-9bed637e0188"
     assert grant.refresh_token == "479f9564-1049-456e-ab62-29d3e82277d9"
@@ -59,9 +60,9 @@ def test_an_end_that_nobody_understands_is_unknown(value: object) -> None:
 
 
 @pytest.mark.parametrize("answer", [{}, {"access_token": ""}, {"access_token": None}])
-def test_an_answer_without_an_access_token_is_none(answer: dict[str, Any]) -> None:
-    with pytest.raises(AuthorizationError, match="without an access_token"):
-        TokenGrant.from_answer(answer, now=NOW, origin="o")
+def test_a_response_without_an_access_token_is_refused(answer: dict[str, Any]) -> None:
+    with pytest.raises(AuthorizationError, match="returned no access_token"):
+        TokenGrant(origin="o").renewed(answer, now=NOW)
 
 
 def test_a_refresh_replaces_what_it_answers() -> None:
@@ -105,7 +106,7 @@ def test_which_grant_is_newer() -> None:
 @pytest.mark.parametrize("grant", [granted(), granted(expires_in=""), TokenGrant()])
 def test_it_is_kept_as_json(grant: TokenGrant) -> None:
     assert TokenGrant.from_json(grant.to_json()) == grant
-    assert TokenGrant.from_json(grant.to_json().encode()) == grant
+    assert TokenGrant.from_json(grant.to_json().decode()) == grant
 
 
 @pytest.mark.parametrize(
@@ -120,3 +121,15 @@ def test_its_repr_shows_no_secret() -> None:
     shown = repr(granted())
     assert ANSWER["access_token"] not in shown
     assert ANSWER["refresh_token"] not in shown
+
+
+def test_the_page_where_a_user_authorises() -> None:
+    url = authorization_url("1000000", "http://localhost:8080/back?x=1&y=2", "a b/c")
+    parts = urlsplit(url)
+    assert f"{parts.scheme}://{parts.netloc}{parts.path}" == "https://auth.1688.com/oauth/authorize"
+    assert parse_qs(parts.query) == {
+        "client_id": ["1000000"],
+        "site": ["1688"],
+        "redirect_uri": ["http://localhost:8080/back?x=1&y=2"],
+        "state": ["a b/c"],
+    }

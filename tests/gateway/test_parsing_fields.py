@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ali1688_spider.gateway.parsing.values import (
+from ali1688_spider.gateway.parsing.fields import (
     amount,
     count,
     first,

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import codecs
 import json
+import socket
+import ssl
 from decimal import Decimal
 from typing import Any
 
@@ -9,15 +11,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ali1688_spider.gateway.errors import CallError, Reaction, UnreadableAnswerError, read_answer
+from ali1688_spider.gateway.errors import CallError, ErrorAction, UnreadableResponseError
+from ali1688_spider.gateway.protocols import WireResponse
+from ali1688_spider.gateway.response import load_json, read_response, transport_error
 
 PRODUCT = {"result": {"product": {"productName": "手机壳", "price": "12.50", "quantity": 3}}}
+
+
+def read(
+    protocol: str,
+    body: bytes,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    *,
+    text_expected: bool = False,
+) -> Any:
+    response = WireResponse(status, headers or {}, body)
+    return read_response(protocol, response, text_expected=text_expected)
 
 
 def answered(
     protocol: str, payload: Any, status: int = 200, headers: dict[str, str] | None = None
 ) -> Any:
-    return read_answer(protocol, status, headers or {}, json.dumps(payload).encode())
+    return read(protocol, json.dumps(payload).encode(), status, headers)
 
 
 def error_of(
@@ -30,7 +46,7 @@ def error_of(
 
 def unreadable(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> CallError:
     with pytest.raises(CallError) as caught:
-        read_answer("router", status, headers or {}, body)
+        read("router", body, status, headers)
     assert caught.value.__cause__ is None
     return caught.value
 
@@ -78,7 +94,7 @@ def test_a_deeply_nested_error_is_no_burden() -> None:
 
 def test_numbers_stay_exact() -> None:
     body = b'{"result":{"price":0.1,"large":1e400,"none":NaN,"id":9007199254740993}}'
-    result = read_answer("router", 200, {}, body)["result"]
+    result = read("router", body)["result"]
     assert result["price"] == Decimal("0.1")
     assert result["large"] == Decimal("1e400")
     assert result["none"].is_nan()
@@ -99,37 +115,37 @@ def test_only_a_single_wrapper_is_unwrapped() -> None:
     ],
 )
 def test_other_unicode_encodings_are_read(body: bytes) -> None:
-    assert read_answer("router", 200, {}, body) == PRODUCT
+    assert read("router", body) == PRODUCT
 
 
 def test_a_chinese_encoding_is_read_when_it_is_declared() -> None:
     body = json.dumps(PRODUCT, ensure_ascii=False).encode("gbk")
-    assert read_answer("router", 200, {"content-type": "text/json;charset=GBK"}, body) == PRODUCT
+    assert read("router", body, 200, {"content-type": "text/json;charset=GBK"}) == PRODUCT
     assert unreadable(body).error_class == "unreadable_answer"
 
 
 def test_half_a_surrogate_pair_is_left_to_validation() -> None:
     body = '{"result":{"name":"\ud800"}}'.encode("utf-8", "surrogatepass")
-    assert read_answer("router", 200, {}, body)["result"]["name"] == "\ud800"
+    assert read("router", body)["result"]["name"] == "\ud800"
 
 
 def test_a_bare_text_is_data_only_where_it_is_expected() -> None:
     body = b'"20261010164552223+0800"'
-    assert read_answer("param2", 200, {}, body, text_expected=True) == "20261010164552223+0800"
+    assert read("param2", body, text_expected=True) == "20261010164552223+0800"
     assert unreadable(body).error_class == "unreadable_answer"
     for wrong in (b'""', b"17", b"null"):
-        with pytest.raises(UnreadableAnswerError):
-            read_answer("param2", 200, {}, wrong, text_expected=True)
-    with pytest.raises(UnreadableAnswerError):
-        read_answer("param2", 500, {}, body, text_expected=True)
+        with pytest.raises(UnreadableResponseError):
+            read("param2", wrong, text_expected=True)
+    with pytest.raises(UnreadableResponseError):
+        read("param2", body, 500, {}, text_expected=True)
 
 
 @pytest.mark.parametrize("status", [200, 204, 301, 400, 401, 404, 500, 502, 503])
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "an empty answer"),
-        (b" \r\n", "an empty answer"),
+        (b"", "an empty response"),
+        (b" \r\n", "an empty response"),
         (b"<html><body>Bad Gateway</body></html>", "a page of HTML or XML"),
         (codecs.BOM_UTF8 + b"\n<!DOCTYPE html>", "a page of HTML or XML"),
         (b'{"result":{"product":{"produ', "28 bytes that are no JSON object"),
@@ -145,49 +161,49 @@ def test_a_bare_text_is_data_only_where_it_is_expected() -> None:
 )
 def test_bodies_that_say_nothing_are_tried_again(body: bytes, message: str, status: int) -> None:
     error = unreadable(body, status)
-    assert error.reaction is Reaction.RETRY
+    assert error.action is ErrorAction.RETRY
     assert error.error_class == "unreadable_answer"
     assert (error.message, error.status) == (message, status)
 
 
 def test_numbers_beyond_all_bounds_are_for_the_product_s_validation_to_reject() -> None:
     body = b'{"stock":' + b"9" * 5000 + b',"price":1e99999999999999999999}'
-    assert read_answer("router", 200, {}, body) == {
+    assert read("router", body) == {
         "stock": Decimal("9" * 5000),
         "price": "1e99999999999999999999",
     }
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "reaction", "retry_after"),
+    ("status", "headers", "action", "retry_after"),
     [
-        (429, {}, Reaction.WAIT, None),
-        (403, {}, Reaction.WAIT, None),
-        (503, {}, Reaction.RETRY, None),
-        (503, {"Retry-After": "17"}, Reaction.WAIT, 17.0),
-        (429, {"RETRY-AFTER": " 17 "}, Reaction.WAIT, 17.0),
-        (503, {"Retry-After": "0"}, Reaction.WAIT, 0.0),
-        (500, {"Retry-After": "17"}, Reaction.RETRY, 17.0),
-        (503, {"Retry-After": "9" * 400}, Reaction.WAIT, 86_400.0),
-        (503, {"Retry-After": "-5"}, Reaction.RETRY, None),
-        (503, {"Retry-After": "soon"}, Reaction.RETRY, None),
+        (429, {}, ErrorAction.WAIT, None),
+        (403, {}, ErrorAction.WAIT, None),
+        (503, {}, ErrorAction.RETRY, None),
+        (503, {"retry-after": "17"}, ErrorAction.WAIT, 17.0),
+        (429, {"retry-after": " 17 "}, ErrorAction.WAIT, 17.0),
+        (503, {"retry-after": "0"}, ErrorAction.WAIT, 0.0),
+        (500, {"retry-after": "17"}, ErrorAction.RETRY, 17.0),
+        (503, {"retry-after": "9" * 400}, ErrorAction.WAIT, 86_400.0),
+        (503, {"retry-after": "-5"}, ErrorAction.RETRY, None),
+        (503, {"retry-after": "soon"}, ErrorAction.RETRY, None),
         (
             503,
             {
-                "Retry-After": "Sat, 10 Oct 2026 08:46:52 GMT",
-                "Date": "Sat, 10 Oct 2026 08:45:52 GMT",
+                "retry-after": "Sat, 10 Oct 2026 08:46:52 GMT",
+                "date": "Sat, 10 Oct 2026 08:45:52 GMT",
             },
-            Reaction.WAIT,
+            ErrorAction.WAIT,
             60.0,
         ),
-        (503, {"Retry-After": "Sat, 10 Oct 2015 08:46:52 GMT"}, Reaction.WAIT, 0.0),
+        (503, {"retry-after": "Sat, 10 Oct 2015 08:46:52 GMT"}, ErrorAction.WAIT, 0.0),
     ],
 )
 def test_the_wait_that_http_asks_for(
-    status: int, headers: dict[str, str], reaction: Reaction, retry_after: float | None
+    status: int, headers: dict[str, str], action: ErrorAction, retry_after: float | None
 ) -> None:
     error = unreadable(b"<html/>", status, headers)
-    assert (error.reaction, error.retry_after) == (reaction, retry_after)
+    assert (error.action, error.retry_after) == (action, retry_after)
 
 
 @pytest.mark.parametrize(
@@ -195,10 +211,10 @@ def test_the_wait_that_http_asks_for(
     [
         ("This ban will last for 7 more seconds", {}, 7.0),
         ("This ban will last for 1 more second.", {}, 1.0),
-        ("This ban will last for 7 more seconds", {"Retry-After": "9"}, 9.0),
+        ("This ban will last for 7 more seconds", {"retry-after": "9"}, 9.0),
         ("This ban will last for 999999999 more seconds", {}, 86_400.0),
         ("This ban will last for ever", {}, None),
-        ("", {"Retry-After": "9"}, 9.0),
+        ("", {"retry-after": "9"}, 9.0),
         ("", {}, None),
     ],
 )
@@ -213,7 +229,7 @@ def test_the_wait_that_a_ban_asks_for(
 @given(st.binary(max_size=40) | st.text(max_size=40).map(str.encode), st.integers(100, 599))
 def test_every_body_is_data_or_one_error(body: bytes, status: int) -> None:
     try:
-        assert isinstance(read_answer("param2", status, {}, body), dict)
+        assert isinstance(read("param2", body, status), dict)
     except CallError as error:
         assert error.status == status  # noqa: PT017  # nothing but this error may come
 
@@ -240,4 +256,108 @@ def test_every_shape_is_data_or_one_error(payload: Any, protocol: str) -> None:
     try:
         assert isinstance(answered(protocol, payload), dict)
     except CallError as error:
-        assert isinstance(error.reaction, Reaction)  # noqa: PT017  # likewise
+        assert isinstance(error.action, ErrorAction)  # noqa: PT017  # likewise
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("12.50", "12.50"),
+        ("0.1", "0.1"),
+        ("12.340000000000000000000000000000000001", "12.340000000000000000000000000000000001"),
+        ("1.25e1", "12.5"),
+        ("2E3", "2000"),
+        ("-0.05", "-0.05"),
+    ],
+)
+def test_a_number_with_a_point_is_a_decimal_of_the_same_digits(text: str, expected: str) -> None:
+    value = load_json(text.encode())
+    assert isinstance(value, Decimal)
+    assert str(value) == expected
+
+
+def test_a_whole_number_is_an_int() -> None:
+    value = load_json(b"610000000001")
+    assert value == 610000000001
+    assert isinstance(value, int)
+
+
+def test_a_gigantic_integer_is_a_decimal_that_no_rule_accepts() -> None:
+    assert load_json(b"9" * 100_000) == Decimal("9" * 100_000)
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity"])
+def test_constants_that_are_no_json_become_decimals_that_no_rule_accepts(text: str) -> None:
+    (value,) = load_json(f"[{text}]".encode())
+    assert isinstance(value, Decimal)
+    assert not value.is_finite()
+
+
+def test_an_exponent_that_no_decimal_holds_stays_text() -> None:
+    assert load_json(b"[1e99999999999999999999]") == ["1e99999999999999999999"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"名":"值"}'.encode(), {"名": "值"}),
+        ('\ufeff{"a":1}'.encode(), {"a": 1}),
+        (b'"20261010164552223+0800"', "20261010164552223+0800"),
+        (b'"\\ud800"', "\ud800"),
+        (b'"\xed\xa0\x80"', "\ud800"),
+    ],
+)
+def test_bytes_with_or_without_a_byte_order_mark(text: bytes, expected: Any) -> None:
+    assert load_json(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"<html></html>", b'{"result":{"prod', b"\xff\xfe\x00", b"[" * 100_000, b"{} {}"]
+)
+def test_what_is_no_json_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  # the kind is all that callers look at
+        load_json(text)
+
+
+def scrapy_like(name: str, text: str) -> Exception:
+    kind: type[Exception] = type(name, (Exception,), {})
+    return kind(text)
+
+
+SECRET_URL = "https://gw.api.1688.com/router/json?sign=ABCDEF"
+
+
+@pytest.mark.parametrize(
+    ("exception", "error_class"),
+    [
+        (scrapy_like("DownloadTimeoutError", f"Getting {SECRET_URL} took too long"), "timeout"),
+        (scrapy_like("DownloadConnectionRefusedError", SECRET_URL), "connection_refused"),
+        (scrapy_like("DownloadFailedError", SECRET_URL), "connection"),
+        (
+            scrapy_like(
+                "DownloadFailedError", "[('SSL routines', '', 'certificate verify failed')]"
+            ),
+            "tls",
+        ),
+        (scrapy_like("ResponseDataLossError", SECRET_URL), "unreadable_answer"),
+        (scrapy_like("DownloadCancelledError", SECRET_URL), "unreadable_answer"),
+        (scrapy_like("CannotResolveHostError", SECRET_URL), "unknown_host"),
+        (TimeoutError(), "timeout"),
+        (ConnectionResetError(SECRET_URL), "connection"),
+        (ssl.SSLCertVerificationError("self-signed certificate"), "tls"),
+        (socket.gaierror(-2, "Name or service not known"), "unknown_host"),
+    ],
+)
+def test_failed_downloads(exception: Exception, error_class: str) -> None:
+    error = transport_error(exception)
+    assert error is not None
+    assert (error.action, error.error_class) == (ErrorAction.RETRY, error_class)
+    assert error.message == f"{error_class}: {type(exception).__name__}"
+    assert error.status is None
+    assert error.__cause__ is None
+    assert "sign" not in str(error)
+
+
+def test_other_exceptions_are_not_taken_for_failed_downloads() -> None:
+    assert transport_error(KeyError("x")) is None
+    assert transport_error(scrapy_like("DropItem", "x")) is None
