@@ -12,7 +12,7 @@ from scrapy.http import Response
 if TYPE_CHECKING:
     from ali1688_spider.gateway.calls import ApiCall
     from ali1688_spider.gateway.protocols import WireCall
-    from ali1688_spider.scheduling.handling import Handling
+    from ali1688_spider.scheduling.lease import Lease
 
 
 class ApiRequest(Request):
@@ -22,7 +22,7 @@ class ApiRequest(Request):
         call: What is wanted.
         attempt: Which try of the call this is, from 1.
         delay: Seconds that the scheduler keeps the request before it may be sent.
-        handling: Settles the call in the shared queue; None when it was not taken from there.
+        leases: Settle the call in the shared queue; empty when it was not leased there.
         healed: What was already mended for this call, and is not mended a second time.
         access_token: The token that the call was signed with.
         probe: Whether this try looks whether the gateway is back.
@@ -34,13 +34,13 @@ class ApiRequest(Request):
         "attempt",
         "call",
         "delay",
-        "handling",
         "healed",
+        "leases",
         "probe",
         "quota_day",
     )
 
-    attributes = (*Request.attributes, "call", "attempt", "delay", "handling", "healed")
+    attributes = (*Request.attributes, "call", "attempt", "delay", "leases", "healed")
 
     def __init__(
         self,
@@ -49,14 +49,14 @@ class ApiRequest(Request):
         call: ApiCall,
         attempt: int = 1,
         delay: float = 0,
-        handling: Handling | None = None,
+        leases: tuple[Lease, ...] = (),
         healed: frozenset[str] = frozenset(),
         **kwargs: Any,
     ) -> None:
         self.call = call
         self.attempt = attempt
         self.delay = delay
-        self.handling = handling
+        self.leases = leases
         self.healed = healed
         # No attributes in Scrapy's sense: neither copied to the next try nor written to disk.
         self.access_token = ""

@@ -15,8 +15,8 @@ import ali1688_spider
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.project_command import ProjectCommand
-from ali1688_spider.scheduling.entries import QueueEntry
-from ali1688_spider.scheduling.producers import open_queue
+from ali1688_spider.scheduling.lease import QueueEntry
+from ali1688_spider.scheduling.queue import open_queue
 from ali1688_spider.spiders.identifier_source import IdentifierSource, place
 
 if TYPE_CHECKING:
@@ -135,9 +135,9 @@ class Pushing:
     def _queue_batch(self, first: int, batch: list[QueueEntry]) -> int:
         if not self._digest:
             return self._queue.push(batch)
-        seeded = self._queue.crawls.seed(self._digest, first, batch)
-        _check_cursor(seeded.cursor if seeded else None, first + len(batch))
-        return seeded.added if seeded else 0
+        cursor, added = self._queue.crawls.enqueue(self._digest, first, batch) or (None, 0)
+        _check_cursor(cursor, first + len(batch))
+        return added
 
     def _entries(self) -> Iterator[QueueEntry]:
         for line_number, entry in self._source.entries(self._count_bytes):

@@ -8,10 +8,10 @@ from redis.exceptions import RedisError
 
 from ali1688_spider.quota.exceptions import DailyQuotaExhaustedError, QuotaUnavailableError
 from ali1688_spider.quota.quota import HORIZON_SECONDS, Reservation, Usage, slot_interval
-from ali1688_spider.scheduling.scripts import LuaScripts
+from ali1688_spider.redis_server import LuaScripts
 
 if TYPE_CHECKING:
-    from ali1688_spider.scheduling.scripts import Argument, RedisClient
+    from ali1688_spider.redis_server import Argument, RedisClient
 
 MICROSECONDS = 1_000_000
 
