@@ -23,10 +23,10 @@ class ApiRequest(Request):
         attempt: Which try of the call this is, from 1.
         delay: Seconds that the scheduler keeps the request before it may be sent.
         leases: Settle the call in the shared queue; empty when it was not leased there.
-        healed: What was already mended for this call, and is not mended a second time.
+        recoveries: What was repaired for this call (``token``, ``clock``), each once at most.
         access_token: The token that the call was signed with.
-        probe: Whether this try looks whether the gateway is back.
-        quota_day: The day that this try counts for, as the quota numbers days; 0 for none.
+        probe: Whether this try tests whether the gateway is back.
+        quota_day: The day that this try counts for (days since 1970 in China); 0 for none.
     """
 
     __slots__ = (
@@ -34,13 +34,13 @@ class ApiRequest(Request):
         "attempt",
         "call",
         "delay",
-        "healed",
         "leases",
         "probe",
         "quota_day",
+        "recoveries",
     )
 
-    attributes = (*Request.attributes, "call", "attempt", "delay", "leases", "healed")
+    attributes = (*Request.attributes, "call", "attempt", "delay", "leases", "recoveries")
 
     def __init__(
         self,
@@ -50,14 +50,14 @@ class ApiRequest(Request):
         attempt: int = 1,
         delay: float = 0,
         leases: tuple[Lease, ...] = (),
-        healed: frozenset[str] = frozenset(),
+        recoveries: frozenset[str] = frozenset(),
         **kwargs: Any,
     ) -> None:
         self.call = call
         self.attempt = attempt
         self.delay = delay
         self.leases = leases
-        self.healed = healed
+        self.recoveries = recoveries
         # No attributes in Scrapy's sense: neither copied to the next try nor written to disk.
         self.access_token = ""
         self.probe = False
@@ -91,18 +91,16 @@ class ApiRequest(Request):
         Uncounted, it is as if this try had not been.
         """
         attempt = self.attempt + 1 if counted else self.attempt
-        return self.replace(attempt=attempt, delay=delay, healed=frozenset(), dont_filter=True)
+        return self.replace(attempt=attempt, delay=delay, recoveries=frozenset(), dont_filter=True)
 
-    def mended(self, what: str) -> ApiRequest:
-        """Return another try of the same call, to be sent at once, now that *what* is mended."""
-        mended = self.replace(healed=self.healed | {what}, dont_filter=True)
-        mended.probe = self.probe
-        return mended
+    def retry_now(self, recovery: str) -> ApiRequest:
+        """Return another try of the same call, to be sent at once, after *recovery*."""
+        retry = self.replace(recoveries=self.recoveries | {recovery}, dont_filter=True)
+        retry.probe = self.probe
+        return retry
 
     def __repr__(self) -> str:
         return f"<{self.call} try {self.attempt}>"
-
-    __str__ = __repr__
 
 
 class TokenRequest(FormRequest):
@@ -114,11 +112,9 @@ class TokenRequest(FormRequest):
     def __repr__(self) -> str:
         return f"<token request to {self.url}>"
 
-    __str__ = __repr__
-
 
 class CallFingerprinter:
-    """Tells requests apart by their call; nothing of a signature goes into it."""
+    """Fingerprints requests by their call, without its signature."""
 
     def fingerprint(self, request: Request) -> bytes:
         """Return 20 bytes, equal for equal calls (for other requests: for equal URLs)."""

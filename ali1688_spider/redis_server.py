@@ -1,4 +1,4 @@
-"""Redis as all rooms use it: Lua scripts, when it is away, and how it may lose what it holds."""
+"""Redis as all rooms use it: Lua scripts, and the settings of a server that lose queued calls."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from redis.client import NEVER_DECODE
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-
-from ali1688_spider.retrying import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,15 +25,6 @@ logger = logging.getLogger(__name__)
 
 SET_ASIDE = "SETASIDE "
 """How the answer of a script begins that found keys of wrong types; see ``lua/keys.lua``."""
-
-
-def redis_outage(error: Exception) -> Unavailable | None:
-    """Return why Redis does not do what it was asked; None when *error* is not one of Redis."""
-    if isinstance(error, RedisConnectionError | RedisTimeoutError):
-        return Unavailable(f"Redis does not answer ({error})")
-    if isinstance(error, RedisError):
-        return Unavailable(f"Redis rejects the command ({error})", logging.ERROR)
-    return None
 
 
 def durability_risks(client: Any) -> Iterator[str]:

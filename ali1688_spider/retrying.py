@@ -8,6 +8,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
 if TYPE_CHECKING:
@@ -34,6 +37,15 @@ class Unavailable:
 
     text: str
     level: int = logging.WARNING
+
+
+def redis_outage(error: Exception) -> Unavailable | None:
+    """Return why Redis does not do what it was asked; None for errors that are not Redis's."""
+    if isinstance(error, RedisConnectionError | RedisTimeoutError):
+        return Unavailable(f"Redis does not answer ({error})")
+    if isinstance(error, RedisError):
+        return Unavailable(f"Redis rejects the command ({error})", logging.ERROR)
+    return None
 
 
 class ServerRetry:

@@ -4,8 +4,11 @@ import asyncio
 import logging
 
 import pytest
+from redis.exceptions import BusyLoadingError, OutOfMemoryError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from ali1688_spider.retrying import ServerRetry, Unavailable
+from ali1688_spider.retrying import ServerRetry, Unavailable, redis_outage
 
 
 class Server:
@@ -94,3 +97,21 @@ async def test_a_program_that_closes_waits_for_some_seconds_only() -> None:
 async def test_a_program_that_closes_still_waits_when_the_server_comes_back() -> None:
     retry = quick(is_closing=lambda: True, grace_seconds=3600)
     assert await retry.run(Server(*[ConnectionError()] * 3).answer) == "answer"
+
+
+@pytest.mark.parametrize("kind", [RedisConnectionError, RedisTimeoutError, BusyLoadingError])
+def test_a_redis_that_does_not_answer_is_an_outage(kind: type[RedisError]) -> None:
+    assert redis_outage(kind("refused")) == Unavailable(
+        "Redis does not answer (refused)", logging.WARNING
+    )
+
+
+def test_a_rejected_command_is_an_outage_that_a_person_has_to_end() -> None:
+    assert redis_outage(OutOfMemoryError("command not allowed")) == Unavailable(
+        "Redis rejects the command (command not allowed)", logging.ERROR
+    )
+
+
+def test_other_errors_are_none() -> None:
+    assert redis_outage(ZeroDivisionError()) is None
+    assert redis_outage(TimeoutError()) is None

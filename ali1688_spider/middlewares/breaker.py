@@ -36,6 +36,6 @@ class BreakerMiddleware:
         Raises:
             CrawlClosingError: The crawl ends before.
         """
-        if isinstance(request, ApiRequest) and not request.healed:
+        if isinstance(request, ApiRequest) and not request.recoveries:
             context = self._context
             request.probe = await context.shutdown.or_cancelled(context.breaker.enter())

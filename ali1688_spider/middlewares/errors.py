@@ -175,9 +175,9 @@ class ErrorsMiddleware:
                 return await self._retry(request, error, delay, counted=not excused)
             case Reaction.WAIT:
                 return await self._slow_down(request, error, counted=not excused)
-            case Reaction.REFRESH_TOKEN if "token" not in request.healed:
+            case Reaction.REFRESH_TOKEN if "token" not in request.recoveries:
                 return await self._refresh_token(request, error)
-            case Reaction.CLOCK if "clock" not in request.healed:
+            case Reaction.CLOCK if "clock" not in request.recoveries:
                 return self._mend(request, error, "clock")
             case Reaction.API_CLOSED | Reaction.API_PAUSED | Reaction.FATAL:
                 self._close(error, error.close_reason)
@@ -245,7 +245,7 @@ class ErrorsMiddleware:
     def _mend(self, request: ApiRequest, error: CallError, what: str) -> Request:
         self._stats.inc_value("ali1688/retries")
         logger.info("%s: %s; trying again", request, error)
-        return request.mended(what)
+        return request.retry_now(what)
 
     async def _retry(
         self, request: ApiRequest, error: CallError, delay: float, *, counted: bool

@@ -12,7 +12,7 @@ from ali1688_spider.storage.errors import StoreUnavailableError
 from ali1688_spider.storage.failed_call import FailedCall
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from scrapy.statscollectors import StatsCollector
 
@@ -45,55 +45,46 @@ class FailureRecorder:
 
     async def record(self, refused: Sequence[Lease], batch: MessageBatch | None) -> None:
         """Return when all are kept."""
-        failed = [self._refused_call(lease) for lease in refused]
-        if batch is not None:
-            failed += self._malformed_messages(batch)
+        failed = [
+            self._failed_call(lease.message, lease.refusal, _time(lease.token), lease)
+            for lease in refused
+        ]
+        malformed = batch.malformed if batch is not None else ()
+        for index, (message, reason) in enumerate(malformed):
+            assert batch is not None
+            # A millisecond apart: equal messages of the same moment would be kept once.
+            at = _time(batch.number) + timedelta(milliseconds=index)
+            failed.append(self._failed_call(message, reason, at))
         await self._retry.run(lambda: self._context.failed_calls.keep_all(failed))
         self._stats.inc_value("ali1688/failed_calls", len(refused))
         for lease in refused:
             logger.warning("%s given up: %s", lease.call or "An entry of the queue", lease.refusal)
-        if batch is not None:
-            self._stats.inc_value("ali1688/messages/malformed", len(batch.malformed))
+        if malformed:
+            self._stats.inc_value("ali1688/messages/malformed", len(malformed))
             logger.warning(
                 "%d messages ask for no call; they are kept among the failed calls. The first is "
                 "%s",
-                len(batch.malformed),
-                batch.malformed[0][1],
+                len(malformed),
+                malformed[0][1],
             )
 
-    def _refused_call(self, lease: Lease) -> FailedCall:
-        call = lease.call
+    def _failed_call(
+        self, message: bytes, reason: str, at: datetime, lease: Lease | None = None
+    ) -> FailedCall:
+        call = lease.call if lease is not None else None
         return FailedCall(
             spider=self._spider,
-            call=_text(lease.message),
+            call=message[:MOST_RECORDED_BYTES].decode(errors="backslashreplace"),
             api=self._context.apis.name(call) if call else "",
             params=call.params if call else {},
-            error=lease.refusal,
-            attempts=lease.attempt - 1,
-            at=_time(lease.token),
+            error=reason,
+            attempts=lease.attempt - 1 if lease is not None else 0,
+            at=at,
         )
-
-    def _malformed_messages(self, batch: MessageBatch) -> Iterator[FailedCall]:
-        for index, (message, reason) in enumerate(batch.malformed):
-            # A millisecond apart: equal messages of the same moment would be kept once.
-            at = _time(batch.number) + timedelta(milliseconds=index)
-            yield FailedCall(
-                spider=self._spider,
-                call=_text(message),
-                api="",
-                params={},
-                error=reason,
-                attempts=0,
-                at=at,
-            )
 
 
 def _outage(error: Exception) -> Unavailable | None:
     return Unavailable(str(error)) if isinstance(error, StoreUnavailableError) else None
-
-
-def _text(message: bytes) -> str:
-    return message[:MOST_RECORDED_BYTES].decode(errors="backslashreplace")
 
 
 def _time(microseconds: str | bytes) -> datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 import time
 from dataclasses import dataclass, field
@@ -30,6 +31,9 @@ PackedLease: TypeAlias = tuple[str, str, int, int, list[Packed]]
 HIGHEST_PRIORITY = 1000
 """Priorities reach from minus this to this: the score of a call has 53 bits."""
 
+SECONDS_IN_FLIGHT = 3.0
+"""Where the rate is limited, as many calls are in flight as may be made in this time: enough for
+slow responses, and a call with a higher priority does not wait longer."""
 HEARTBEAT_RETRY_SECONDS = 1.0
 
 _ACTIONS = {"ack": "done", "repeat": "anew", "retry": "back", "release": "back"}
@@ -175,6 +179,22 @@ class Lease:
         if self.outcome is None:
             self.outcome, self.delay, self._attempts_kept = outcome, delay, attempts_kept
             self.on_settled(self)
+
+
+def lease_limits(concurrency: int, qps: float) -> tuple[int, int]:
+    """Return how many leases of a worker may be in flight, and how many should be buffered.
+
+    What is buffered waits, goes to others only when this worker ends, and is passed by no call of a
+    higher priority: so it is few where the rate is low.
+
+    Args:
+        concurrency: How many requests run at the same time.
+        qps: Calls per second of all workers; 0 for no limit.
+    """
+    if not qps:
+        return concurrency, 2 * concurrency
+    in_flight = min(concurrency, math.ceil(SECONDS_IN_FLIGHT * qps))
+    return in_flight, min(2 * concurrency, math.ceil(qps) + 1)
 
 
 class Heartbeat(threading.Thread):

@@ -47,7 +47,7 @@ class MemoryScheduler(Scheduler):
     def enqueue_request(self, request: Request) -> bool:
         """Queue *request*, or keep it for as long as its ``delay`` says."""
         delay: float = getattr(request, "delay", 0)
-        if delay <= 0 and getattr(request, "healed", None):
+        if delay <= 0 and getattr(request, "recoveries", None):
             self._mended.append(request)
             return True
         if delay <= 0:

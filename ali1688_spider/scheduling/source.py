@@ -20,14 +20,17 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
+from scrapy.utils.asyncio import run_in_thread
+
 from ali1688_spider.scheduling.lease import QueueEntry, milliseconds, pack_entries
+from ali1688_spider.shutdown import CrawlClosingError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import Sequence
 
-    from ali1688_spider.gateway.calls import ApiCall
     from ali1688_spider.redis_server import LuaScripts
     from ali1688_spider.scheduling.queue import LeaseQueue
+    from ali1688_spider.spiders.api_spider import ApiSpider
 
 logger = logging.getLogger(__name__)
 
@@ -154,6 +157,7 @@ class CrawlSource:
 
     Attributes:
         flushed: To be set after each :meth:`flush`: there may be room for more.
+        is_broken: Whether the source cannot be read to its end.
         finished: Whether every call of the crawl is done.
         forgotten_from: Index of the first entry that has to be read from the source again, since
             Redis forgot more than is remembered here; None while nothing has.
@@ -169,7 +173,9 @@ class CrawlSource:
         self._skip = 0
         self._source_ended = False
         self._complete = False
+        self._reading: asyncio.Task[None] | None = None
         self.flushed = asyncio.Event()
+        self.is_broken = False
         self.finished = False
         self.forgotten_from: int | None = None
 
@@ -186,23 +192,60 @@ class CrawlSource:
         self._cursor = self._skip = crawl.cursor
         return crawl
 
-    async def read(
-        self, calls: AsyncGenerator[tuple[ApiCall, int]], flush_soon: asyncio.Event
-    ) -> None:
-        """Take over all calls of the source and their priorities; pause while many wait.
+    def start_reading(self, spider: ApiSpider, flush_soon: asyncio.Event) -> None:
+        """Begin to take over all calls of the spider's source; pause while many wait.
 
         Args:
-            calls: The source.
+            spider: Its ``all_calls()`` are the source.
             flush_soon: Set when the waiting entries should be flushed at once.
         """
-        async with aclosing(calls):
-            async for call, priority in calls:
-                while len(self._waiting) >= MOST_WAITING:
-                    self.flushed.clear()
-                    flush_soon.set()
-                    await self.flushed.wait()
-                self.add(QueueEntry(call, priority))
-        self.end()
+        self._reading = asyncio.create_task(self._read(spider, flush_soon))
+
+    async def stop_reading(self) -> None:
+        """Return when nothing is read any more."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait({self._reading})
+
+    async def read_again(self, spider: ApiSpider, flush_soon: asyncio.Event) -> bool:
+        """Take over once more what Redis forgot; return False where that cannot be."""
+        await self.stop_reading()
+        assert self.forgotten_from is not None
+        first = self.forgotten_from + 1
+        if not await run_in_thread(spider.can_read_again):
+            logger.error(
+                "Redis lost what the crawl begins with from entry number %d on, and it cannot be "
+                "read a second time: start the crawl again, with all of its entries",
+                first,
+            )
+            return False
+        logger.warning(
+            "Redis lost what the crawl begins with from entry number %d on; it is read and queued "
+            "again",
+            first,
+        )
+        self.rewind()
+        self.start_reading(spider, flush_soon)
+        return True
+
+    async def _read(self, spider: ApiSpider, flush_soon: asyncio.Event) -> None:
+        try:
+            async with aclosing(spider.all_calls()) as calls:
+                async for call, priority in calls:
+                    while len(self._waiting) >= MOST_WAITING:
+                        self.flushed.clear()
+                        flush_soon.set()
+                        await self.flushed.wait()
+                    self.add(QueueEntry(call, priority))
+        except CrawlClosingError:
+            return
+        except Exception:
+            logger.exception(
+                "What the crawl begins with cannot be read to its end: start it again when it can"
+            )
+            self.is_broken = True
+        else:
+            self.end()
         flush_soon.set()
 
     def add(self, entry: QueueEntry) -> None:

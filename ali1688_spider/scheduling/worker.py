@@ -16,12 +16,12 @@ from scrapy.utils.asyncio import run_in_thread
 
 import ali1688_spider
 from ali1688_spider.addon import context_of
-from ali1688_spider.redis_server import durability_risks, redis_outage
-from ali1688_spider.retrying import ServerRetry
+from ali1688_spider.redis_server import durability_risks
+from ali1688_spider.retrying import ServerRetry, redis_outage
 from ali1688_spider.scheduling.failures import FailureRecorder
-from ali1688_spider.scheduling.lease import Heartbeat, Lease
+from ali1688_spider.scheduling.lease import Heartbeat, Lease, lease_limits
 from ali1688_spider.scheduling.source import CrawlSource
-from ali1688_spider.shutdown import INCOMPLETE, CrawlClosingError
+from ali1688_spider.shutdown import INCOMPLETE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,9 +41,6 @@ FLUSH_SECONDS = 0.05
 POLL_SECONDS = 0.5
 """How often an idle worker looks for work."""
 SETTLED_AT_ONCE = 64
-SECONDS_IN_FLIGHT = 3.0
-"""Where the rate is limited, as many calls are in flight as may be made in this time: enough for
-slow responses, and a call with a higher priority does not wait longer."""
 AFTER_OUTAGE_SECONDS = 10.0
 RECOVER_SECONDS = 5.0
 """How often a worker looks for calls that would never come out of the queue."""
@@ -70,10 +67,10 @@ class QueueWorker:
     Args:
         crawler: The crawl.
         queue: The queue.
+        spider: The crawl's spider.
 
     Attributes:
         leases: What this worker has leased, by message, until Redis knows how it was settled.
-        counts: What the queue held when last asked; None before.
         has_ended: Whether this worker is done, or gives up.
     """
 
@@ -88,7 +85,6 @@ class QueueWorker:
             "Redis",
             redis_outage,
             on_wait=partial(self._stats.inc_value, "ali1688/redis/errors"),
-            is_closing=lambda: self._is_closing,
         )
         self._failures = FailureRecorder(self._context, self._stats, spider.name)
         self._heartbeat = Heartbeat(queue, config.lease_seconds)
@@ -100,11 +96,10 @@ class QueueWorker:
         self._refused: list[Lease] = []  # to be recorded, then acknowledged
         self._settled: list[Lease] = []  # Redis does not know yet
         self._malformed: MessageBatch | None = None
-        self.counts: QueueCounts | None = None
+        self._counts: QueueCounts | None = None
         self.has_ended = False
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._reading: asyncio.Task[None] | None = None
         self._recording: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._closing_since: float | None = None
@@ -140,7 +135,7 @@ class QueueWorker:
         """Begin to work."""
         self._heartbeat.start()
         if self._source is not None:
-            self._reading = asyncio.create_task(self._read_source(self._source))
+            self._source.start_reading(self._spider, self._wake)
         self._task = asyncio.create_task(self._work())
 
     def next_lease(self) -> Lease | None:
@@ -159,7 +154,8 @@ class QueueWorker:
         """Settle what is done and give back the rest."""
         self.has_ended = True
         self._wake.set()
-        await _cancel(self._reading)
+        if self._source is not None:
+            await self._source.stop_reading()
         try:
             async with asyncio.timeout(CLOSING_SECONDS):
                 if self._retry.is_away:
@@ -168,13 +164,11 @@ class QueueWorker:
                     # What a round that is under way leases has to be given back.
                     await asyncio.wait({self._task})
                 await self._give_back_all()
-        except (TimeoutError, CrawlClosingError):
+        except TimeoutError:
             logger.warning(
                 "Redis is away: the leases of this worker go to others when they run out"
             )
         self._heartbeat.stop()
-
-    # One round after the other
 
     async def _work(self) -> None:
         try:
@@ -185,21 +179,21 @@ class QueueWorker:
                     await self._leave()
                     continue
                 await self._flush_source()
+                if self.has_ended:
+                    break
                 await self._read_messages()
                 await self._lease()
                 self._record_soon()
-                if not self.has_ended and await self._is_done():
+                if await self._is_done():
                     self._end(INCOMPLETE if self._context.shutdown.is_incomplete else "finished")
         except Exception:
-            if self._is_closing and self._retry.is_away:
-                return  # close() says so
             # Nobody awaits this task: without this the worker would stand still for ever.
             logger.exception("The queue cannot be worked on any further")
             self._end("queue_failed")
 
     async def _wait(self) -> None:
         """Wait until something is to be done."""
-        due = self.counts.next_due if self.counts is not None else 0.0
+        due = self._counts.next_due if self._counts is not None else 0.0
         timeout = POLL_SECONDS if due is None else min(POLL_SECONDS, max(due, 0.01))
         if self._source is not None and self._source.has_work:
             timeout = FLUSH_SECONDS
@@ -220,7 +214,7 @@ class QueueWorker:
         finished = source is not None and await self._ask(source.check_finished)
         if idle_seconds is None:
             return finished
-        counts = self.counts
+        counts = self._counts
         is_queueing = source is not None and source.has_work
         if counts is None or counts.calls or counts.messages or is_queueing:
             self._last_work = time.monotonic()
@@ -232,11 +226,9 @@ class QueueWorker:
         closing = self._crawler.engine.close_spider_async(reason=reason)
         self._closing = asyncio.create_task(closing)
 
-    # Leases
-
     @property
     def _has_ready(self) -> bool:
-        return self.counts is not None and self.counts.ready > 0
+        return self._counts is not None and self._counts.ready > 0
 
     async def _lease(self) -> None:
         if time.monotonic() - self._recovered_at >= RECOVER_SECONDS:
@@ -245,7 +237,9 @@ class QueueWorker:
         batch = await self._ask(self._lease_batch)
         was_silent = self.is_in_doubt
         if batch.surplus < 0:
-            self._drop(await self._ask(self._find_lost), was_silent=was_silent)
+            held = list(self.leases.values())
+            lost = await self._ask(lambda: self._queue.find_lost(held))
+            self._drop(lost, was_silent=was_silent)
         self._heartbeat.confirm(batch.asked_at)
         self._add(batch)
         if batch.surplus > 0:
@@ -265,11 +259,8 @@ class QueueWorker:
         reclaim = not self._retry.was_away_within(AFTER_OUTAGE_SECONDS)
         return self._queue.lease(count, self.leases.values(), reclaim=reclaim)
 
-    def _find_lost(self) -> list[Lease]:
-        return self._queue.find_lost(self.leases.values())
-
     def _add(self, batch: LeaseBatch) -> None:
-        self.counts = batch.counts
+        self._counts = batch.counts
         for lease in batch.leases:
             lease.on_settled = self._on_settled
             self.leases[lease.message] = lease
@@ -333,10 +324,8 @@ class QueueWorker:
         self._stats.inc_value("ali1688/leases/released", released)
         self._stats.inc_value("ali1688/leases/stale", len(stale))
 
-    # What cannot be made
-
     async def _read_messages(self) -> None:
-        if self._malformed is not None or (self.counts is not None and not self.counts.messages):
+        if self._malformed is not None or (self._counts is not None and not self._counts.messages):
             return
         batch = await self._ask(self._queue.start_list.read)
         if batch is None:
@@ -365,20 +354,8 @@ class QueueWorker:
             self._malformed = None
         self._wake.set()
 
-    # What the crawl begins with
-
-    async def _read_source(self, source: CrawlSource) -> None:
-        try:
-            await source.read(self._spider.all_calls(), self._wake)
-        except CrawlClosingError:
-            return
-        except Exception:
-            logger.exception(
-                "What the crawl begins with cannot be read to its end: start it again when it can"
-            )
-            self._end(INCOMPLETE)
-
     async def _flush_source(self) -> None:
+        """Queue what was read of the calls that the crawl begins with."""
         source = self._source
         if source is None:
             return
@@ -386,29 +363,12 @@ class QueueWorker:
             await self._ask(source.flush)
             source.flushed.set()
         if source.forgotten_from is not None:
-            await self._read_again(source, source.forgotten_from)
-
-    async def _read_again(self, source: CrawlSource, first: int) -> None:
-        """Queue what Redis forgot, from entry *first* on; end the crawl where that cannot be."""
-        await _cancel(self._reading)
-        if not await run_in_thread(self._spider.can_read_again):
-            logger.error(
-                "Redis lost what the crawl begins with from entry number %d on, and it cannot be "
-                "read a second time: start the crawl again, with all of its entries",
-                first + 1,
-            )
+            if await source.read_again(self._spider, self._wake):
+                self._stats.inc_value("ali1688/queue/sources_read_again")
+            else:
+                source.is_broken = True
+        if source.is_broken:
             self._end(INCOMPLETE)
-            return
-        logger.warning(
-            "Redis lost what the crawl begins with from entry number %d on; it is read and queued "
-            "again",
-            first + 1,
-        )
-        self._stats.inc_value("ali1688/queue/sources_read_again")
-        source.rewind()
-        self._reading = asyncio.create_task(self._read_source(source))
-
-    # The end
 
     @property
     def _is_closing(self) -> bool:
@@ -435,22 +395,6 @@ class QueueWorker:
         self._stats.inc_value("ali1688/leases/released", released)
         for left in (self.leases, self._buffer, self._refused, self._settled):
             left.clear()
-
-
-def lease_limits(concurrency: int, qps: float) -> tuple[int, int]:
-    """Return how many leases of a worker may be in flight, and how many should be buffered.
-
-    What is buffered waits, goes to others only when this worker ends, and is passed by no call of a
-    higher priority: so it is few where the rate is low.
-
-    Args:
-        concurrency: How many requests run at the same time.
-        qps: Calls per second of all workers; 0 for no limit.
-    """
-    if not qps:
-        return concurrency, 2 * concurrency
-    in_flight = min(concurrency, math.ceil(SECONDS_IN_FLIGHT * qps))
-    return in_flight, min(2 * concurrency, math.ceil(qps) + 1)
 
 
 def _source_of(spider: ApiSpider, queue: LeaseQueue) -> CrawlSource | None:

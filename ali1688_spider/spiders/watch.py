@@ -16,8 +16,7 @@ from ali1688_spider.context import data_folder
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.http import ApiRequest
-from ali1688_spider.redis_server import redis_outage
-from ali1688_spider.retrying import ServerRetry
+from ali1688_spider.retrying import ServerRetry, redis_outage
 from ali1688_spider.spiders.identifier_source import IdentifierSource
 from ali1688_spider.spiders.search import SEARCH_ARGUMENTS, SearchSpider, check_search
 from ali1688_spider.watching.redis_store import RedisWatchStore

@@ -215,7 +215,7 @@ async def test_the_clock_is_learnt_from_any_answer_and_mended_once(
     too_old = {"error_response": {"code": 31, "sub_code": "isv.timestamp-limit-error"}}
     date = {"Date": "Tue, 01 Jan 2030 00:00:00 GMT"}
     next_try = await gateway.retry(too_old, date)
-    assert (next_try.attempt, next_try.delay, next_try.healed) == (1, 0, frozenset({"clock"}))
+    assert (next_try.attempt, next_try.delay, next_try.recoveries) == (1, 0, frozenset({"clock"}))
     assert gateway.context.clock.timestamp().startswith("2030-01-01 08:00:0")
     assert gateway.stats.get_value("ali1688/clock/skew_seconds") == pytest.approx(
         gateway.context.clock.skew_seconds, abs=0.1

@@ -56,13 +56,13 @@ async def test_a_later_try_waits_in_redis(open_scheduler: Open) -> None:
     assert scheduler.queue.counts().leased == 0
 
 
-async def test_a_mended_call_is_made_at_once(open_scheduler: Open) -> None:
+async def test_a_call_after_a_recovery_is_made_at_once(open_scheduler: Open) -> None:
     scheduler = await open_scheduler()
     produce(scheduler, 7)
     request = await until(scheduler.next_request)
-    mended = request.mended("token")
-    assert scheduler.enqueue_request(mended)
-    assert scheduler.next_request() is mended
+    retry = request.retry_now("token")
+    assert scheduler.enqueue_request(retry)
+    assert scheduler.next_request() is retry
     assert scheduler.queue.counts().leased == 1
 
 

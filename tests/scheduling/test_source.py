@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -350,21 +351,22 @@ def test_a_source_without_entries_is_done(source: CrawlSource) -> None:
 async def test_reading_pauses_while_many_entries_wait(
     source: CrawlSource, queue: LeaseQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def calls() -> AsyncGenerator[tuple[ApiCall, int]]:
+    async def all_calls() -> AsyncGenerator[tuple[ApiCall, int]]:
         for number in range(1, 8):
             yield ApiCall.product(number), 0
 
+    spider: Any = SimpleNamespace(all_calls=all_calls)
     monkeypatch.setattr(module, "MOST_WAITING", 3)
     source.begin()
     flush_soon = asyncio.Event()
-    reading = asyncio.create_task(source.read(calls(), flush_soon))
+    source.start_reading(spider, flush_soon)
     for expected in ([1, 2, 3], [1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6, 7]):
         await flush_soon.wait()
         flush_soon.clear()
         source.flush()
         assert queued(queue) == expected
         source.flushed.set()
-    await reading
+    await source.stop_reading()
 
 
 def test_workers_with_the_same_source_share_it(source: CrawlSource, queue: LeaseQueue) -> None:

@@ -10,9 +10,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.scheduling import worker as module
-from ali1688_spider.scheduling.lease import Heartbeat
+from ali1688_spider.scheduling.lease import Heartbeat, lease_limits
 from ali1688_spider.scheduling.queue import LeaseBatch, LeaseQueue
-from ali1688_spider.scheduling.worker import lease_limits
 from ali1688_spider.storage import redis_failed_calls
 from tests.scheduling.conftest import reasons, until
 from tests.scheduling.leases import products
