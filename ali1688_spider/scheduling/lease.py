@@ -36,7 +36,7 @@ SECONDS_IN_FLIGHT = 3.0
 slow responses, and a call with a higher priority does not wait longer."""
 HEARTBEAT_RETRY_SECONDS = 1.0
 
-_ACTIONS = {"ack": "done", "repeat": "anew", "retry": "back", "release": "back"}
+_ACTIONS = {"ack": "done", "repeat": "repeat", "retry": "back", "release": "back"}
 _BACKOFF = Backoff()
 
 

@@ -64,7 +64,7 @@ def test_children_go_with_their_parent_and_with_no_other_try(lease: Lease) -> No
 def test_a_watched_call_is_queued_as_if_just_pushed(lease: Lease) -> None:
     lease.ack()
     lease.repeat(420)
-    assert lease.pack() == ("token", "anew", 420_000, 0, [])
+    assert lease.pack() == ("token", "repeat", 420_000, 0, [])
 
 
 def test_a_call_is_settled_once(lease: Lease, settled: list[Lease]) -> None:

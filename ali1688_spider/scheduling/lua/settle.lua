@@ -1,5 +1,5 @@
 -- End leases. ARGV: JSON [[token, action, delay in ms, attempts, children], ...], then the members.
--- Actions: 'done'; 'back' queues the call again at its old place; 'anew' as if it were pushed now.
+-- Actions: 'done'; 'back' queues the call again at its old place; 'repeat' as if it were pushed now.
 -- Returns the indices, from 0, of those that were lost before; these change nothing.
 
 local now = now_ms()
@@ -15,7 +15,7 @@ local function settle(member, score, action, delay, attempts)
     owe(slot_of(score), -1)
     return
   end
-  if action == 'anew' then
+  if action == 'repeat' then
     score = without_sequence(score)
     if delay == 0 then
       score = score + ((draw_sequence(1) + 1) % SEQUENCES) * POSITION
