@@ -57,6 +57,7 @@ class Ali1688Addon:
             settings.set("SCHEDULER", f"{SCHEDULING}.memory_scheduler.MemoryScheduler", "addon")
             return
         settings.set("SCHEDULER", f"{SCHEDULING}.scheduler.RedisScheduler", "addon")
+        settings.set("DUPEFILTER_CLASS", f"{SCHEDULING}.dupefilter.QueueDupeFilter", "addon")
         settings.set_in_component_priority_dict("SPIDER_MIDDLEWARES", AcknowledgementMiddleware, 10)
 
 

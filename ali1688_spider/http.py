@@ -14,7 +14,7 @@ from ali1688_spider.gateway.protocols import WireResponse
 if TYPE_CHECKING:
     from ali1688_spider.gateway.calls import ApiCall
     from ali1688_spider.gateway.protocols import WireCall
-    from ali1688_spider.scheduling.handling import Handling
+    from ali1688_spider.scheduling.lease import Lease
 
 
 class ApiRequest(Request):
@@ -24,7 +24,7 @@ class ApiRequest(Request):
         call: What is wanted.
         attempt: Which try of the call this is, from 1.
         delay: Seconds that the scheduler keeps the request before it may be sent.
-        handling: Settles the call in the shared queue; None when it was not taken from there.
+        leases: Settle the call in the shared queue; empty when it was not leased there.
         recoveries: What was repaired for this call (``token``, ``clock``), each once at most.
         access_token: The token that the call was signed with.
         probe: Whether this try tests whether the gateway is back.
@@ -36,13 +36,13 @@ class ApiRequest(Request):
         "attempt",
         "call",
         "delay",
-        "handling",
+        "leases",
         "probe",
         "quota_day",
         "recoveries",
     )
 
-    attributes = (*Request.attributes, "call", "attempt", "delay", "handling", "recoveries")
+    attributes = (*Request.attributes, "call", "attempt", "delay", "leases", "recoveries")
 
     def __init__(
         self,
@@ -51,14 +51,14 @@ class ApiRequest(Request):
         call: ApiCall,
         attempt: int = 1,
         delay: float = 0,
-        handling: Handling | None = None,
+        leases: tuple[Lease, ...] = (),
         recoveries: frozenset[str] = frozenset(),
         **kwargs: Any,
     ) -> None:
         self.call = call
         self.attempt = attempt
         self.delay = delay
-        self.handling = handling
+        self.leases = leases
         self.recoveries = recoveries
         # No attributes in Scrapy's sense: neither copied to the next try nor written to disk.
         self.access_token = ""
@@ -103,8 +103,6 @@ class ApiRequest(Request):
     def __repr__(self) -> str:
         return f"<{self.call} try {self.attempt}>"
 
-    __str__ = __repr__
-
 
 class TokenRequest(Request):
     """Asks the gateway for a new access token; its body carries the app secret.
@@ -115,11 +113,9 @@ class TokenRequest(Request):
     def __repr__(self) -> str:
         return f"<token request to {self.url}>"
 
-    __str__ = __repr__
-
 
 class CallFingerprinter:
-    """Tells requests apart by their call; nothing of a signature goes into it."""
+    """Fingerprints requests by their call, without its signature."""
 
     def fingerprint(self, request: Request) -> bytes:
         """Return 20 bytes, equal for equal calls (for other requests: for equal URLs)."""

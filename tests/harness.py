@@ -27,8 +27,7 @@ from scrapy.settings import Settings
 
 from ali1688_spider.local_servers import free_port, start_redis, start_sandbox
 from ali1688_spider.scheduling.keys import QUEUE_KEY
-from ali1688_spider.scheduling.producers import QueueName
-from ali1688_spider.scheduling.queue import LeaseQueue
+from ali1688_spider.scheduling.queue import LeaseQueue, QueueName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -23,8 +23,8 @@ from ali1688_spider.context import data_folder
 from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.project_command import ProjectCommand
-from ali1688_spider.scheduling.entries import QueueEntry
-from ali1688_spider.scheduling.producers import open_queue
+from ali1688_spider.scheduling.lease import QueueEntry
+from ali1688_spider.scheduling.queue import open_queue
 from ali1688_spider.shutdown import INCOMPLETE
 from ali1688_spider.storage.failed_calls import failed_call_store
 

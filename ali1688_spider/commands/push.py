@@ -13,8 +13,8 @@ import ali1688_spider
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.project_command import ProductIds, ProjectCommand
-from ali1688_spider.scheduling.entries import QueueEntry
-from ali1688_spider.scheduling.producers import open_queue
+from ali1688_spider.scheduling.lease import QueueEntry
+from ali1688_spider.scheduling.queue import open_queue
 
 if TYPE_CHECKING:
     import argparse
@@ -95,9 +95,9 @@ def _push(queue: LeaseQueue, ids: ProductIds, priority: int, name: str) -> None:
 def _queue_batch(queue: LeaseQueue, batch: list[QueueEntry], name: str, first: int) -> int:
     if not name:
         return queue.push(batch)
-    seeded = queue.crawls.seed(name, first, batch)
-    _check_cursor(seeded.cursor if seeded else None, first + len(batch))
-    return seeded.added if seeded else 0
+    cursor, added = queue.crawls.enqueue(name, first, batch) or (None, 0)
+    _check_cursor(cursor, first + len(batch))
+    return added
 
 
 def _check_cursor(cursor: int | None, queued: int) -> None:

@@ -12,6 +12,7 @@ from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.quota.breaker import RedisOutage
 from ali1688_spider.quota.redis_quota import RedisQuota
 from ali1688_spider.redaction import redact_url
+from ali1688_spider.redis_server import durability_risks
 from ali1688_spider.storage.connection import connect, greet
 from ali1688_spider.storage.errors import StoreUnavailableError, explain
 
@@ -46,26 +47,8 @@ def redis_findings(config: Config, client: Any) -> Iterator[Finding]:
 
 
 def redis_warnings(client: Any) -> Iterator[Finding]:
-    """Yield which settings of the Redis server can lose queued calls."""
-    try:
-        memory, persistence = client.info("memory"), client.info("persistence")
-    except (RedisError, ValueError):
-        return  # a user without INFO; managed servers hide it
-    policy = memory.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
-        yield Finding(
-            "warn",
-            "Redis",
-            f"its maxmemory-policy is {policy}, so that a full server drops queued calls: "
-            "set it to noeviction",
-        )
-    if not persistence.get("aof_enabled"):
-        yield Finding(
-            "warn",
-            "Redis",
-            "it keeps no append-only file, so that a restart loses queued calls: "
-            "set appendonly to yes",
-        )
+    """Return which settings of the Redis server can lose queued calls."""
+    return (Finding("warn", "Redis", risk) for risk in durability_risks(client))
 
 
 def end_pause(config: Config, client: Any) -> Finding:

@@ -138,7 +138,7 @@ class ErrorsMiddleware:
     def parsing_failed(self, response: Response | Failure | None, failure: Failure) -> None:
         """Give up a call that no queue retries, whose response spider or pipeline failed on."""
         request = getattr(response, "request", None)
-        if isinstance(request, ApiRequest) and request.handling is None:
+        if isinstance(request, ApiRequest) and not request.leases:
             cause = type(failure.value).__name__
             error = UnknownRefusalError(f"its response could not be handled: {cause}")
             self._giving_up.add(asyncio.create_task(self._keep_failed(request, error)))
@@ -261,11 +261,11 @@ class ErrorsMiddleware:
 
     async def _give_up(self, request: ApiRequest, error: CallError) -> NoReturn:
         if not await self._keep_failed(request, error):
-            if request.handling is not None:
-                request.handling.postpone(counted=False)
+            for lease in request.leases:
+                lease.retry(counted=False)
             raise CrawlClosingError(str(error))
-        if request.handling is not None:
-            request.handling.acknowledge()
+        for lease in request.leases:
+            lease.ack()
         raise CallGivenUpError(str(error))
 
     async def _keep_failed(self, request: ApiRequest, error: CallError) -> bool:
@@ -284,7 +284,7 @@ class ErrorsMiddleware:
             await self._context.failed_calls.keep(failed)
         except StoreUnavailableError as away:
             logger.error("%s could not be kept among the failed calls: %s", request, away)  # noqa: TRY400  # no traceback for an outage
-            if request.handling is None:
+            if not request.leases:
                 self._context.shutdown.has_lost = True
             return False
         self._stats.inc_value("ali1688/failed_calls")

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import RedisError
 
 from ali1688_spider.gateway.backoff import Backoff
-from ali1688_spider.scheduling.scripts import LuaScripts
+from ali1688_spider.redis_server import LuaScripts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ali1688_spider.quota.rate_limiter import RunInThread
-    from ali1688_spider.scheduling.scripts import RedisClient
+    from ali1688_spider.redis_server import RedisClient
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from ali1688_spider.quota.limits import (
     Usage,
     slot_interval,
 )
-from ali1688_spider.scheduling.scripts import LuaScripts
+from ali1688_spider.redis_server import LuaScripts
 
 if TYPE_CHECKING:
-    from ali1688_spider.scheduling.scripts import RedisClient
+    from ali1688_spider.redis_server import RedisClient
 
 MICROSECONDS = 1_000_000
 

@@ -4,7 +4,7 @@ All carry the name of the producers' list as their hash tag, so that Redis Clust
 node, where a script may change several at once. For the spider ``product``:
 
 ``product:start_urls`` LIST (or SET, or ZSET with the highest score first)
-    Messages of producers; see :mod:`ali1688_spider.scheduling.messages`.
+    Messages of producers; see :mod:`ali1688_spider.scheduling.start_list`.
 ``{product:start_urls}:requests`` ZSET call → score
     Calls that are ready, the next one first. A call is written as :meth:`ApiCall.encode` does.
     The score is ``-priority * 2^42 + sequence * 2^8 + slot``: by priority, then first in, first

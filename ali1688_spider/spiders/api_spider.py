@@ -15,7 +15,7 @@ from ali1688_spider.http import ApiRequest, ApiResponse
 from ali1688_spider.items import REMOVED, ProductAnswer
 from ali1688_spider.middlewares.errors import ErrorsMiddleware
 from ali1688_spider.scheduling.memory_scheduler import MemoryScheduler
-from ali1688_spider.scheduling.messages import ALL_OPERATIONS
+from ali1688_spider.scheduling.start_list import ALL_OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
@@ -142,8 +142,9 @@ class ApiSpider(Spider):
             failure.value, next_try = settled, None
         if isinstance(next_try, ApiRequest):
             yield next_try
-        elif request.handling is not None:
-            request.handling.failed(failure.value)
+        else:
+            for lease in request.leases:
+                lease.fail(failure.value)
 
     def parse(self, response: Response, **_: Any) -> Iterator[Any]:
         """Make products of an answer."""

@@ -16,7 +16,7 @@ from ali1688_spider.context import data_folder
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.http import ApiRequest
-from ali1688_spider.scheduling.outage import Outage
+from ali1688_spider.retrying import ServerRetry, redis_outage
 from ali1688_spider.spiders.identifier_source import IdentifierSource
 from ali1688_spider.spiders.search import SEARCH_ARGUMENTS, SearchSpider, check_search
 from ali1688_spider.watching.redis_store import RedisWatchStore
@@ -122,8 +122,9 @@ class WatchSpider(SearchSpider):
         return SqliteWatchStore(data_folder() / FILE_NAME)
 
     @cached_property
-    def _outage(self) -> Outage:
-        return Outage(self.crawler.stats)
+    def _redis_retry(self) -> ServerRetry:
+        count = partial(self.crawler.stats.inc_value, "ali1688/redis/errors")
+        return ServerRetry("Redis", redis_outage, on_wait=count)
 
     async def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
         """Yield the calls that add products; without Redis, then those that are due, for ever."""
@@ -187,9 +188,9 @@ class WatchSpider(SearchSpider):
         try:
             return await run_in_thread(function, *arguments)
         except RedisError:
-            operation = partial(function, *arguments)
+            operation = partial(run_in_thread, function, *arguments)
             closing = context_of(self.crawler).shutdown
-            return await closing.or_cancelled(self._outage.patiently(operation))
+            return await closing.or_cancelled(self._redis_retry.run(operation))
 
     async def fetched(self, product: Product) -> Outcome:
         """Decide when a product that was just stored is fetched again; return what was found."""

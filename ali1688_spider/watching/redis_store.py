@@ -6,8 +6,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from ali1688_spider.redis_server import LuaScripts
 from ali1688_spider.scheduling.keys import QUEUE_KEY, TYPES, QueueKeys
-from ali1688_spider.scheduling.scripts import LuaScripts
 from ali1688_spider.watching.store import Entry
 from ali1688_spider.watching.totals import Totals, differences
 

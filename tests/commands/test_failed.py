@@ -13,8 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.scheduling.keys import QUEUE_KEY
-from ali1688_spider.scheduling.producers import QueueName, open_queue
-from ali1688_spider.scheduling.queue import LeaseQueue
+from ali1688_spider.scheduling.queue import LeaseQueue, QueueName, open_queue
 from ali1688_spider.storage.failed_call import FailedCall
 from ali1688_spider.storage.redis_failed_calls import RedisFailedCallStore
 

@@ -13,10 +13,9 @@ import redis
 
 import ali1688_spider
 from ali1688_spider.scheduling.keys import QUEUE_KEY
-from ali1688_spider.scheduling.leased_calls import done
-from ali1688_spider.scheduling.producers import QueueName
-from ali1688_spider.scheduling.queue import LeaseQueue
+from ali1688_spider.scheduling.queue import LeaseQueue, QueueName
 from tests.harness import eventually
+from tests.scheduling.leases import done
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,7 +83,7 @@ def test_ids_are_queued_in_order(push: Push, queue: LeaseQueue) -> None:
 
 def test_what_is_queued_or_in_flight_is_not_queued_twice(push: Push, queue: LeaseQueue) -> None:
     push("product", 1, 2, 3)
-    (leased,) = queue.lease(1).calls
+    (leased,) = queue.lease(1).leases
     result = push("product", 1, 2, 4)
     assert result.stdout == "1 products queued, 2 were queued already; 3 calls wait now.\n"
     assert queued(queue) == [2, 3, 4]
@@ -135,7 +134,7 @@ def test_a_large_file_whose_push_was_killed_goes_on_where_it_was(
     before = queue.counts().ready
     assert before < count
     # Workers go on meanwhile; what they have done is not queued again.
-    queue.settle(map(done, queue.lease(500).calls))
+    queue.settle(map(done, queue.lease(500).leases))
 
     result = push("product", "--file", file)
 

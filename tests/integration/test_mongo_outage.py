@@ -11,8 +11,7 @@ import redis
 
 from ali1688_spider.local_servers import free_port, start_mongo
 from ali1688_spider.scheduling.keys import QUEUE_KEY
-from ali1688_spider.scheduling.producers import QueueName
-from ali1688_spider.scheduling.queue import LeaseQueue
+from ali1688_spider.scheduling.queue import LeaseQueue, QueueName
 from tests.harness import eventually
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.scheduling.entries import QueueEntry
+from ali1688_spider.scheduling.lease import QueueEntry
 from tests.harness import Cluster, eventually, products
 
 if TYPE_CHECKING:

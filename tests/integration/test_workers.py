@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.scheduling.entries import QueueEntry
+from ali1688_spider.scheduling.lease import QueueEntry
 from tests.harness import FIRST_PRODUCT, Cluster, eventually, products
 from tests.integration.round_trips import CountingProxy
 

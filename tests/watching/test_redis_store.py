@@ -7,11 +7,9 @@ import pytest
 import redis
 
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.keys import QUEUE_KEY
-from ali1688_spider.scheduling.leased_calls import LeasedCall, again
-from ali1688_spider.scheduling.producers import QueueName
-from ali1688_spider.scheduling.queue import LeaseQueue
+from ali1688_spider.scheduling.lease import Lease, QueueEntry
+from ali1688_spider.scheduling.queue import LeaseQueue, QueueName
 from ali1688_spider.watching.product import WatchedProduct
 from ali1688_spider.watching.redis_store import RedisWatchStore
 from ali1688_spider.watching.totals import Totals
@@ -50,8 +48,14 @@ def entry(product_id: int, delay: float = 0) -> QueueEntry:
     return QueueEntry(ApiCall.product(product_id), 0, delay)
 
 
-def leased(queue: LeaseQueue, most: int = 9) -> dict[int, LeasedCall]:
-    return {int(call.message): call for call in queue.lease(most).calls}
+def leased(queue: LeaseQueue, most: int = 9) -> dict[int, Lease]:
+    return {int(lease.message): lease for lease in queue.lease(most).leases}
+
+
+def repeated(lease: Lease, delay: float) -> Lease:
+    lease.ack()
+    lease.repeat(delay)
+    return lease
 
 
 def test_the_first_fetch_adds(store: RedisWatchStore, queue: LeaseQueue) -> None:
@@ -109,8 +113,8 @@ def test_products_leave_hashes_and_queue_wherever_they_are(
     assert (counts.ready, counts.delayed, counts.leased) == (1, 0, 1)
     # The worker that made the call meanwhile changes nothing any more.
     store.save([second_fetch(1)])
-    answer = queue.settle([again(calls[1], 60), again(calls[4], 60)])
-    assert [int(outcome.lease.message) for outcome in answer.stale] == [1]
+    stale = queue.settle([repeated(calls[1], 60), repeated(calls[4], 60)])
+    assert [int(lease.message) for lease in stale] == [1]
     assert store.load([1]) == [""]
     for name in ("scores", "leases", "attempts"):
         kept: Any = client.hkeys(f"{{watch:start_urls}}:{name}")
@@ -125,7 +129,7 @@ def test_a_product_that_is_unwatched_during_its_first_fetch_is_not_saved(
     calls = leased(queue)
     assert store.remove([1]) == 1
     store.save([first_fetch(1), first_fetch(2)])
-    queue.settle([again(calls[1], 0), again(calls[2], 0)])
+    queue.settle([repeated(calls[1], 0), repeated(calls[2], 0)])
     assert store.load([1, 2]) == ["", TEXT]
     assert_sums(store.totals(), Totals.of([FETCHED]))
     assert set(leased(queue)) == {2}

@@ -11,10 +11,9 @@ import redis
 
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.items import REMOVED, Product
-from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.keys import QUEUE_KEY
-from ali1688_spider.scheduling.producers import QueueName
-from ali1688_spider.scheduling.queue import LeaseQueue
+from ali1688_spider.scheduling.lease import QueueEntry
+from ali1688_spider.scheduling.queue import LeaseQueue, QueueName
 from ali1688_spider.watching.redis_store import RedisWatchStore
 from ali1688_spider.watching.schedule import Outcome
 from ali1688_spider.watching.sqlite_store import SqliteWatchStore

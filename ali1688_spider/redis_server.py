@@ -1,4 +1,4 @@
-"""Runs Lua scripts in Redis."""
+"""Redis as all rooms use it: Lua scripts, and the settings of a server that lose queued calls."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from redis.client import NEVER_DECODE
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from redis import Redis
     from redis.cluster import RedisCluster
@@ -25,6 +25,25 @@ logger = logging.getLogger(__name__)
 
 SET_ASIDE = "SETASIDE "
 """How the answer of a script begins that found keys of wrong types; see ``lua/keys.lua``."""
+
+
+def durability_risks(client: Any) -> Iterator[str]:
+    """Yield which settings of the Redis server can lose queued calls, and what to do about it."""
+    try:
+        memory, persistence = client.info("memory"), client.info("persistence")
+    except (RedisError, ValueError):
+        return  # a user without INFO; managed servers hide it
+    policy = memory.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        yield (
+            f"its maxmemory-policy is {policy}, so that a full server drops queued calls: "
+            "set it to noeviction"
+        )
+    if not persistence.get("aof_enabled"):
+        yield (
+            "it keeps no append-only file, so that a restart loses queued calls: "
+            "set appendonly to yes"
+        )
 
 
 class LuaScripts:
