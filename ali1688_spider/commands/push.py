@@ -17,7 +17,7 @@ from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.project_command import ProjectCommand
 from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.producers import open_queue
-from ali1688_spider.spiders.identifier_source import IdentifierSource, place
+from ali1688_spider.spiders.ids import IdentifierSource, place
 
 if TYPE_CHECKING:
     import argparse

@@ -13,7 +13,7 @@ from ali1688_spider.config import read_redis_url
 from ali1688_spider.context import data_folder
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.project_command import ProjectCommand
-from ali1688_spider.spiders.identifier_source import IdentifierSource, place
+from ali1688_spider.spiders.ids import IdentifierSource, place
 from ali1688_spider.watching.redis_store import RedisWatchStore
 from ali1688_spider.watching.sqlite_store import FILE_NAME, SqliteWatchStore
 

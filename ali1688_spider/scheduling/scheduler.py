@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from ali1688_spider.scheduling.leased_calls import Outcome
-    from ali1688_spider.spiders.api_spider import ApiSpider
+    from ali1688_spider.spiders.base import ApiSpider
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.spiders.api_spider import ApiSpider
-from ali1688_spider.spiders.identifier_source import IdentifierSource
+from ali1688_spider.spiders.base import ApiSpider
+from ali1688_spider.spiders.ids import IdentifierSource
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

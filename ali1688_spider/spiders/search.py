@@ -13,7 +13,7 @@ from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.catalogue import choose_apis
 from ali1688_spider.http import ApiResponse
 from ali1688_spider.items import ProductAnswer
-from ali1688_spider.spiders.api_spider import ApiSpider
+from ali1688_spider.spiders.base import ApiSpider
 from ali1688_spider.spiders.search_paging import next_calls
 from ali1688_spider.spiders.shown_products import ShownProducts
 

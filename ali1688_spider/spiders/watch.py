@@ -17,7 +17,7 @@ from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.http import ApiRequest
 from ali1688_spider.scheduling.outage import Outage
-from ali1688_spider.spiders.identifier_source import IdentifierSource
+from ali1688_spider.spiders.ids import IdentifierSource
 from ali1688_spider.spiders.search import SEARCH_ARGUMENTS, SearchSpider, check_search
 from ali1688_spider.watching.redis_store import RedisWatchStore
 from ali1688_spider.watching.sqlite_store import FILE_NAME, SqliteWatchStore

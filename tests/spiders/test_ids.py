@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.spiders.identifier_source import IdentifierSource, place
-from ali1688_spider.spiders.line_stream import read_lines
+from ali1688_spider.spiders.ids import IdentifierSource, place, read_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
