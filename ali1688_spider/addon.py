@@ -9,8 +9,8 @@ from scrapy import signals
 
 from ali1688_spider.config import Config, strip_settings
 from ali1688_spider.context import CrawlContext
-from ali1688_spider.env_file import env_file, is_open_to_others
 from ali1688_spider.logs import raise_log_threshold, redact_logs
+from ali1688_spider.private_files import env_file, is_open_to_others
 from ali1688_spider.scheduling.acknowledgement import AcknowledgementMiddleware
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from ali1688_spider.context import token_store
 from ali1688_spider.diagnosis.finding import Finding
 from ali1688_spider.diagnosis.gateway import GatewayDiagnosis
 from ali1688_spider.diagnosis.servers import end_pause, mongo_finding, redis_findings
-from ali1688_spider.env_file import env_file, is_open_to_others
 from ali1688_spider.gateway.clock import GatewayClock
 from ali1688_spider.gateway.tokens import TokenGrant, TokenKeeper, TokenStoreError
+from ali1688_spider.private_files import env_file, is_open_to_others
 from ali1688_spider.project_command import ProjectCommand
 from ali1688_spider.redaction import SecretRedactor
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from scrapy.exceptions import UsageError
 
-from ali1688_spider.config import read_daily_quota
+from ali1688_spider.config import read_setting
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.exporting.database import stored
 from ali1688_spider.exporting.target import STANDARD_OUTPUT, target
@@ -63,7 +63,7 @@ class Command(ProjectCommand):
                 database,
                 Period.last_days(opts.days, datetime.now(UTC)),
                 product_ids=product_ids,
-                daily_quota=read_daily_quota(self.settings),
+                daily_quota=read_setting(self.settings, "ALI1688_DAILY_QUOTA"),
             )
         with target(args[0]) as file:
             file.write(page(report).encode())

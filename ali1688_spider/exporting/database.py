@@ -9,6 +9,7 @@ import pymongo
 from bson.errors import BSONError
 from pymongo.errors import PyMongoError
 
+from ali1688_spider.config import read_setting
 from ali1688_spider.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def stored(settings: BaseSettings) -> Iterator[Database[dict[str, Any]]]:
         ConfigurationError: The setting is empty or wrong, or the database does not answer, now or
             while it is being read.
     """
-    address = str(settings.get("MONGO_URI") or "")
+    address = read_setting(settings, "MONGO_URI")
     if not address:
         raise ConfigurationError(
             "MONGO_URI is empty, so no products are stored: "
@@ -42,7 +43,7 @@ def stored(settings: BaseSettings) -> Iterator[Database[dict[str, Any]]]:
             patience = min(CONNECT_SECONDS, client.options.server_selection_timeout)
             with pymongo.timeout(patience):
                 client.admin.command("ping")
-            yield client[settings.get("MONGO_DATABASE") or "ali1688"]
+            yield client[read_setting(settings, "MONGO_DATABASE")]
     except (PyMongoError, BSONError) as error:
         raise ConfigurationError(
             f"the database at MONGO_URI does not answer as it should ({_first_line(error)}): "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from scrapy_redis import connection
 
-from ali1688_spider.config import read_redis_url
+from ali1688_spider.config import read_setting
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.queue import LeaseQueue
@@ -28,7 +28,7 @@ def open_queue(settings: BaseSettings, spider_name: str) -> LeaseQueue:
     Raises:
         ConfigurationError: REDIS_URL is empty or no address.
     """
-    if not read_redis_url(settings):
+    if not read_setting(settings, "REDIS_URL"):
         raise ConfigurationError(
             "REDIS_URL is empty: set it to the Redis of your workers, such as redis://localhost/0"
         )

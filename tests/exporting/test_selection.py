@@ -141,7 +141,7 @@ def test_empty_address_is_said() -> None:
 
 
 def test_wrong_address_is_said() -> None:
-    with pytest.raises(ConfigurationError, match=r"^the database at MONGO_URI does not answer"):
+    with pytest.raises(ConfigurationError, match=r"^MONGO_URI is not a valid URL: begin it"):
         open_database("http://localhost/")
 
 
