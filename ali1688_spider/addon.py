@@ -55,8 +55,10 @@ class Ali1688Addon:
         self.context = CrawlContext(config, self._crawler, redactor)
         if not config.redis_url:
             settings.set("SCHEDULER", f"{SCHEDULING}.memory_scheduler.MemoryScheduler", "addon")
+            settings.set("DUPEFILTER_CLASS", f"{SCHEDULING}.dupefilter.MemoryDupeFilter", "addon")
             return
         settings.set("SCHEDULER", f"{SCHEDULING}.scheduler.RedisScheduler", "addon")
+        settings.set("DUPEFILTER_CLASS", f"{SCHEDULING}.dupefilter.RedisDupeFilter", "addon")
         settings.set_in_component_priority_dict("SPIDER_MIDDLEWARES", AcknowledgementMiddleware, 10)
 
 

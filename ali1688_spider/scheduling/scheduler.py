@@ -20,7 +20,7 @@ from ali1688_spider.addon import context_of
 from ali1688_spider.diagnosis.servers import redis_warnings
 from ali1688_spider.http import ApiRequest
 from ali1688_spider.scheduling.courier import Courier
-from ali1688_spider.scheduling.dupefilter import QueueDupeFilter
+from ali1688_spider.scheduling.dupefilter import RedisDupeFilter
 from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.handling import Handling
 from ali1688_spider.scheduling.heartbeat import Heartbeat
@@ -70,7 +70,7 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
             server=connection.from_settings(settings),
             persist=True,  # a worker that closes must not delete the queue of all
             queue_key=settings.get("SCHEDULER_QUEUE_KEY") or QUEUE_KEY,
-            dupefilter_cls=QueueDupeFilter,
+            dupefilter_cls=RedisDupeFilter,
             serializer=settings.get("SCHEDULER_SERIALIZER"),
         )
         scheduler.stats = crawler.stats
@@ -80,7 +80,7 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
     def open(self, spider: ApiSpider) -> Deferred[None]:
         """Join the workers on the spider's queue, waiting for Redis if need be."""
         self.spider = spider
-        self.df = QueueDupeFilter.from_spider(spider)
+        self.df = RedisDupeFilter.from_spider(spider)
         config = context_of(self.crawler).config
         concurrency = self.crawler.settings.getint("CONCURRENT_REQUESTS")
         self._stock = Stock.sized(concurrency, config.qps)
