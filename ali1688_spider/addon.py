@@ -9,8 +9,8 @@ from scrapy import signals
 
 from ali1688_spider.config import Config, strip_settings
 from ali1688_spider.context import CrawlContext
-from ali1688_spider.env_file import env_file, is_open_to_others
 from ali1688_spider.logs import raise_log_threshold, redact_logs
+from ali1688_spider.private_files import env_file, is_open_to_others
 from ali1688_spider.scheduling.acknowledgement import AcknowledgementMiddleware
 
 if TYPE_CHECKING:
@@ -55,9 +55,10 @@ class Ali1688Addon:
         self.context = CrawlContext(config, self._crawler, redactor)
         if not config.redis_url:
             settings.set("SCHEDULER", f"{SCHEDULING}.memory_scheduler.MemoryScheduler", "addon")
+            settings.set("DUPEFILTER_CLASS", f"{SCHEDULING}.dupefilter.MemoryDupeFilter", "addon")
             return
         settings.set("SCHEDULER", f"{SCHEDULING}.scheduler.RedisScheduler", "addon")
-        settings.set("DUPEFILTER_CLASS", f"{SCHEDULING}.dupefilter.QueueDupeFilter", "addon")
+        settings.set("DUPEFILTER_CLASS", f"{SCHEDULING}.dupefilter.RedisDupeFilter", "addon")
         settings.set_in_component_priority_dict("SPIDER_MIDDLEWARES", AcknowledgementMiddleware, 10)
 
 

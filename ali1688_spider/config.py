@@ -1,64 +1,254 @@
-"""What a user may set, read from Scrapy's settings once and checked as a whole.
+"""What a user may set, checked once: the project's settings, and the base of spider arguments.
 
 Scrapy's own settings stay with Scrapy; here are the names that begin with ``ALI1688_`` and the
-addresses of Redis and MongoDB. ``settings.py`` has their defaults and says where values come from.
+addresses of Redis and MongoDB. ``settings.py`` takes the defaults from here and says where values
+come from; the components read the checked :class:`Config` only.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar, get_args
+from collections.abc import Mapping  # noqa: TC003  # pydantic reads the annotations
+from contextlib import suppress
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
-from redis.connection import parse_url
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    model_validator,
+)
 
-from ali1688_spider.delivery.settings import DeliverySettings
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.catalogue import choose_apis
 from ali1688_spider.gateway.protocols import DEFAULT_GATEWAYS, HttpMethod, ProtocolName
-from ali1688_spider.gateway.signing import SignMethod
+from ali1688_spider.gateway.signing import SignMethod  # noqa: TC001  # pydantic reads it
+from ali1688_spider.items import CHANGE_FIELDS, ChangeField
 from ali1688_spider.redaction import redact_url
-from ali1688_spider.storage.connection import check_uri
 
 if TYPE_CHECKING:
+    from typing import Self
+
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
     from scrapy.settings import BaseSettings
 
-_Choice = TypeVar("_Choice", bound=str)
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PATH = re.compile(r"[\w.~!$&'()*+,;=:@%/-]*", re.ASCII)  # what Scrapy leaves as it is
-_SERVERS = ("REDIS_URL", "MONGO_URI", "MONGO_DATABASE")
+_NOT_IN_HOSTS = set("%, \0")
+_PUT = "put it into .env (see .env.example), the environment or"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """The checked settings; each field is the setting of its name, with ``ALI1688_`` before it.
+class UserInput(BaseModel):
+    """Base of what a user gives by name, as texts.
 
-    Secrets have no place in ``repr()``. Seconds and calls per second are floats.
+    A field's description completes the sentence "NAME is 'value': set it to …". Other mistakes are
+    for validators: a ``ValueError`` goes on after the name, a ``ConfigurationError`` says it all.
     """
 
+    model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True)
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any]) -> Self:
+        """Return what is *given*, checked; None and blank texts mean the default.
+
+        Raises:
+            ConfigurationError: One sentence that names the first wrong value and the way out.
+        """
+        values = {name: v.strip() if isinstance(v, str) else v for name, v in given.items()}
+        values = {name: value for name, value in values.items() if value not in (None, "")}
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            wrong = error.errors(include_url=False)[0]
+        raise ConfigurationError(cls._sentence(wrong, values))
+
+    @classmethod
+    def _sentence(cls, wrong: ErrorDetails, values: Mapping[str, Any]) -> str:
+        name = str(wrong["loc"][0])
+        if wrong["type"] == "missing":
+            return f"{name} is missing: {_PUT} -s {name}=…"
+        if wrong["type"] == "value_error":
+            return f"{name} {wrong['ctx']['error']}"
+        field = next(each for key, each in cls.model_fields.items() if (each.alias or key) == name)
+        wanted = field.description or f"one of {', '.join(get_args(field.annotation))}"
+        return f"{name} is {values[name]!r}: set it to {wanted}"
+
+
+def _number(value: object) -> object:
+    with suppress(ValueError):
+        return float(str(value))  # 1e5 is whole
+    return value
+
+
+def _check_scheme(url: str, *schemes: str) -> None:
+    if url.partition("://")[0] not in schemes:
+        raise ValueError(f"is not a valid URL: begin it with {schemes[0]}://, or leave it empty")
+
+
+def _unreadable(example: str) -> ValueError:
+    """Return the error of a URL; what the clients say quotes parts of it, maybe the password."""
+    return ValueError(
+        f"cannot be read: write {example} with every special character of the user name and the "
+        "password percent-encoded"
+    )
+
+
+def _check_redis_url(url: str) -> str:
+    from redis.connection import parse_url  # noqa: PLC0415  # slow, and seldom needed
+
+    _check_scheme(url, "redis", "rediss", "unix")
+    with suppress(ValueError):
+        parse_url(url)  # type: ignore[no-untyped-call]  # upstream has no types here
+        return url
+    raise _unreadable("redis://user:password@host:6379/0")
+
+
+def _check_mongo_uri(uri: str) -> str:
+    from pymongo.errors import PyMongoError  # noqa: PLC0415  # likewise
+    from pymongo.uri_parser import parse_uri  # noqa: PLC0415  # likewise
+
+    _check_scheme(uri, "mongodb", "mongodb+srv")
+    scheme, _, rest = uri.partition("://")
+    if scheme == "mongodb+srv":  # as the other scheme: no name server is asked here
+        rest = rest.partition("?")[0]  # options of its own, which the other scheme refuses
+    with suppress(PyMongoError, ValueError, TypeError):
+        parse_uri(f"mongodb://{rest}", warn=False)
+        return uri
+    raise _unreadable("mongodb://user:password@host:27017/")
+
+
+def _check_database(name: str) -> str:
+    if len(name.encode()) > 63 or set(name) & set('/\\. "$*<>:|?\0'):
+        raise ValueError(f"is {name!r}: set it to a name of letters, digits, - and _")
+    return name
+
+
+def _normal_gateway(url: str, info: ValidationInfo) -> str:
+    """Return the one spelling of the address, in which all requests go there."""
+    example = DEFAULT_GATEWAYS[info.data.get("protocol", "router")]
+    url = url or example
+    wanted = f"is {redact_url(url)!r}: set it to a URL such as {example}"
+    try:
+        parts = urlsplit(url)
+        host, port = _normal_host(parts.hostname or ""), parts.port
+    except ValueError:  # UnicodeError of a name that is no host's is one
+        raise ValueError(wanted) from None
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(f"has a user name in it: set it to a URL such as {example}")
+    is_plain = _PATH.fullmatch(parts.path) and not parts.query and not parts.fragment
+    if parts.scheme not in _DEFAULT_PORTS or not host or port == 0 or not is_plain:
+        raise ValueError(wanted)
+    if port is not None and port != _DEFAULT_PORTS[parts.scheme]:
+        host = f"{host}:{port}"
+    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+
+
+def _normal_host(name: str) -> str:
+    """Return a host name in lower case and ASCII, without the dot at its end."""
+    if ":" in name:
+        return f"[{name}]"
+    return name.removesuffix(".").encode("idna").decode().lower()
+
+
+def _check_webhook(url: str) -> str:
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        host = _normal_host(parts.hostname or "")  # as the resolver reads it
+        if set(host) <= set("0123456789."):
+            ip_address(host)
+        if parts.scheme in _DEFAULT_PORTS and parts.port != 0 and not set(host) & _NOT_IN_HOSTS:
+            return url
+    raise ValueError(
+        "is not a valid URL: begin it with https:// and a host name, or leave it empty"
+    )
+
+
+def _read_change_fields(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    names = set(value.replace(",", " ").split())
+    if unknown := names.difference(CHANGE_FIELDS):
+        known = ", ".join(CHANGE_FIELDS)
+        raise ValueError(f"has {min(unknown)!r} in it: use {known}, or leave it empty for all")
+    return tuple(field for field in CHANGE_FIELDS if field in names) or CHANGE_FIELDS
+
+
+NotNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Whole: TypeAlias = Annotated[int, BeforeValidator(_number)]
+RedisUrl: TypeAlias = Annotated[str, AfterValidator(_check_redis_url)]
+MongoUri: TypeAlias = Annotated[str, AfterValidator(_check_mongo_uri)]
+DatabaseName: TypeAlias = Annotated[str, AfterValidator(_check_database)]
+GatewayUrl: TypeAlias = Annotated[str, AfterValidator(_normal_gateway)]
+WebhookUrl: TypeAlias = Annotated[str, AfterValidator(_check_webhook)]
+ChangeFields: TypeAlias = Annotated[tuple[ChangeField, ...], BeforeValidator(_read_change_fields)]
+
+
+def _setting_name(field: str) -> str:
+    return f"ALI1688_{field.upper()}"
+
+
+class DeliverySettings(UserInput):
+    """Where changes of products go: whose, and from which per cent of the old value on."""
+
+    model_config = ConfigDict(alias_generator=_setting_name)
+
+    webhook_url: WebhookUrl = Field("", repr=False)
+    webhook_secret: str = Field("", repr=False)
+    fields: ChangeFields = Field(CHANGE_FIELDS, alias="ALI1688_CHANGE_FIELDS")
+    min_percent: NotNegative = Field(
+        0, alias="ALI1688_CHANGE_MIN_PERCENT", description="a number of per cent, 0 for all"
+    )
+
+    @model_validator(mode="after")
+    def _check_secret(self) -> Self:
+        if self.webhook_url and not self.webhook_secret:
+            raise ConfigurationError(
+                "ALI1688_WEBHOOK_SECRET is missing: set it to a long random text that the "
+                "receiver of the webhook knows as well"
+            )
+        return self
+
+
+class Config(UserInput):
+    """The checked settings, each under its name without ``ALI1688_``; repr() shows no secret."""
+
+    model_config = ConfigDict(alias_generator=_setting_name)
+
     app_key: str
-    app_secret: str = field(repr=False)
-    access_token: str = field(repr=False)
-    refresh_token: str = field(repr=False)
-    protocol: ProtocolName
-    gateway: str
-    sign_method: SignMethod
-    http_method: HttpMethod
-    product_api: str
-    search_api: str
-    qps: float
-    daily_quota: int
-    cache_ttl: float
-    max_attempts: int
-    lease_seconds: float
-    history_days: float
-    redis_url: str = field(repr=False)
-    mongo_uri: str = field(repr=False)
-    mongo_database: str
-    delivery: DeliverySettings
+    app_secret: str = Field(repr=False)
+    access_token: str = Field("", repr=False)
+    refresh_token: str = Field("", repr=False)
+    protocol: ProtocolName = "router"
+    gateway: GatewayUrl = Field("", validate_default=True)
+    sign_method: SignMethod = "md5"
+    http_method: HttpMethod = "POST"
+    product_api: str = ""
+    search_api: str = ""
+    qps: NotNegative = Field(2, description="a number of calls per second, or 0 for no limit")
+    daily_quota: Whole = Field(
+        100_000, ge=0, description="a whole number of calls, or 0 for no limit"
+    )
+    cache_ttl: NotNegative = Field(60, description="a number of seconds, or 0 for no cache")
+    max_attempts: Whole = Field(5, ge=1, description="a whole number of tries, 1 or more")
+    lease_seconds: float = Field(
+        60, ge=1, allow_inf_nan=False, description="a number of seconds, 1 or more"
+    )
+    history_days: NotNegative = Field(0, description="a number of days, or 0 to keep all")
+    stats_file: str = ""
+    progress: Literal["auto", "on", "off"] = "auto"
+    redis_url: RedisUrl = Field("", alias="REDIS_URL", repr=False)
+    mongo_uri: MongoUri = Field("", alias="MONGO_URI", repr=False)
+    mongo_database: DatabaseName = Field("ali1688", alias="MONGO_DATABASE")
+    delivery: DeliverySettings = DeliverySettings()
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -69,168 +259,36 @@ class Config:
         return tuple(filter(None, (self.app_secret, *tokens, *webhook)))
 
     @classmethod
-    def from_settings(cls, settings: BaseSettings) -> Config:
-        """Read and check the settings.
+    def from_settings(cls, settings: BaseSettings) -> Self:
+        """Read and check the settings; what is wrong raises as in :meth:`read`."""
+        return cls.read({**settings, "ALI1688_DELIVERY": DeliverySettings.read(settings)})
 
-        Raises:
-            ConfigurationError: One sentence that names the first wrong setting and the way out.
-        """
-        protocol: ProtocolName = _choice(settings, "ALI1688_PROTOCOL", get_args(ProtocolName))
-        config = cls(
-            app_key=_required(settings, "ALI1688_APP_KEY"),
-            app_secret=_required(settings, "ALI1688_APP_SECRET"),
-            access_token=_text(settings, "ALI1688_ACCESS_TOKEN"),
-            refresh_token=_text(settings, "ALI1688_REFRESH_TOKEN"),
-            protocol=protocol,
-            gateway=_gateway(settings, protocol),
-            sign_method=_choice(settings, "ALI1688_SIGN_METHOD", get_args(SignMethod)),
-            http_method=_choice(settings, "ALI1688_HTTP_METHOD", ("POST", "GET")),
-            product_api=_text(settings, "ALI1688_PRODUCT_API"),
-            search_api=_text(settings, "ALI1688_SEARCH_API"),
-            qps=_number(settings, "ALI1688_QPS", "calls per second, or 0 for no limit"),
-            daily_quota=read_daily_quota(settings),
-            cache_ttl=_number(settings, "ALI1688_CACHE_TTL", "seconds, or 0 for no cache"),
-            max_attempts=_whole(settings, "ALI1688_MAX_ATTEMPTS", "tries, 1 or more", least=1),
-            lease_seconds=_number(settings, "ALI1688_LEASE_SECONDS", "seconds, 1 or more", least=1),
-            history_days=_number(settings, "ALI1688_HISTORY_DAYS", "days, or 0 to keep all"),
-            redis_url=read_redis_url(settings),
-            mongo_uri=_mongo_uri(settings),
-            mongo_database=_database(settings),
-            delivery=DeliverySettings.from_settings(settings),
-        )
-        # Only to refuse the names of APIs that the protocol does not have.
-        choose_apis(protocol, config.product_api, config.search_api)
-        return config
+    @model_validator(mode="after")
+    def _check_apis(self) -> Self:
+        choose_apis(self.protocol, self.product_api, self.search_api)
+        return self
 
 
-def read_redis_url(settings: BaseSettings) -> str:
-    """Return ``REDIS_URL``, which needs no other setting; empty when it is not set.
+_FIELDS: dict[str, FieldInfo] = {
+    str(field.alias): field
+    for model in (Config, DeliverySettings)
+    for key, field in model.model_fields.items()
+    if key != "delivery"
+}
 
-    Raises:
-        ConfigurationError: It cannot be read.
-    """
-    url = _url(settings, "REDIS_URL", ("redis", "rediss", "unix"))
-    try:
-        parse_url(url or "redis://")  # type: ignore[no-untyped-call]  # upstream has no types here
-    # What the client says quotes parts of the address, and they may be the password.
-    except ValueError:
-        raise ConfigurationError(
-            "REDIS_URL cannot be read: write redis://user:password@host:6379/0 with every special "
-            "character of the user name and the password percent-encoded"
-        ) from None
-    return url
+DEFAULTS = {name: "" if field.is_required() else field.default for name, field in _FIELDS.items()}
+"""The project's settings by name, and what they are when nobody sets them."""
 
 
-def read_daily_quota(settings: BaseSettings) -> int:
-    """Return ``ALI1688_DAILY_QUOTA``, which needs no other setting.
-
-    Raises:
-        ConfigurationError: It is no number of calls.
-    """
-    return _whole(settings, "ALI1688_DAILY_QUOTA", "calls, or 0 for no limit")
+def read_setting(settings: BaseSettings, name: str) -> Any:
+    """Return the checked value of one setting, for what needs no other; see :class:`Config`."""
+    field: Any = _FIELDS[name]
+    model = create_model("Setting", __base__=UserInput, value=(field.annotation, field))
+    return model.read(settings).model_dump()["value"]
 
 
 def strip_settings(settings: BaseSettings) -> None:
-    """Take white space off the ends of the project's settings, wherever they come from.
-
-    So what is checked here is what other components read.
-    """
-    for name in settings:
-        is_ours = str(name).startswith("ALI1688_") or name in _SERVERS
-        value = settings[name] if is_ours else None
-        if isinstance(value, str) and value != value.strip():
+    """Take white space off the ends of the settings, for those that Scrapy's libraries read."""
+    for name in DEFAULTS:
+        if isinstance(value := settings.get(name), str):
             settings.set(name, value.strip(), settings.getpriority(name) or 0)
-
-
-def _text(settings: BaseSettings, name: str) -> str:
-    value = settings.get(name)
-    return "" if value is None else str(value).strip()
-
-
-def _required(settings: BaseSettings, name: str) -> str:
-    value = _text(settings, name)
-    if value:
-        return value
-    raise ConfigurationError(
-        f"{name} is missing: put it into .env (see .env.example), the environment or -s {name}=…"
-    )
-
-
-def _choice(settings: BaseSettings, name: str, choices: tuple[_Choice, ...]) -> _Choice:
-    value = _text(settings, name)
-    for choice in choices:
-        if value == choice:
-            return choice
-    raise ConfigurationError(f"{name} is {value!r}: set it to one of {', '.join(choices)}")
-
-
-def _number(settings: BaseSettings, name: str, meaning: str, *, least: float = 0) -> float:
-    text = _text(settings, name)
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if math.isfinite(value) and value >= least:
-        return value
-    raise ConfigurationError(f"{name} is {text!r}: set it to a number of {meaning}")
-
-
-def _whole(settings: BaseSettings, name: str, meaning: str, *, least: int = 0) -> int:
-    value = _number(settings, name, meaning, least=least)
-    if value.is_integer():
-        return int(value)
-    raise ConfigurationError(f"{name} is {_text(settings, name)!r}: set it to a whole number")
-
-
-def _gateway(settings: BaseSettings, protocol: ProtocolName) -> str:
-    """Return the one spelling of the address, in which all requests go there."""
-    value = _text(settings, "ALI1688_GATEWAY") or DEFAULT_GATEWAYS[protocol]
-    shown, example = redact_url(value), DEFAULT_GATEWAYS[protocol]
-    wanted = f"ALI1688_GATEWAY is {shown!r}: set it to a URL such as {example}"
-    try:
-        parts = urlsplit(value)
-        host, port = _host(parts.hostname or ""), parts.port
-    except ValueError:  # UnicodeError of a name that is no host's is one
-        raise ConfigurationError(wanted) from None
-    if parts.username is not None or parts.password is not None:
-        raise ConfigurationError(
-            f"ALI1688_GATEWAY has a user name in it: set it to a URL such as {example}"
-        )
-    is_plain = _PATH.fullmatch(parts.path) and not parts.query and not parts.fragment
-    if parts.scheme not in _DEFAULT_PORTS or not host or port == 0 or not is_plain:
-        raise ConfigurationError(wanted)
-    if port is not None and port != _DEFAULT_PORTS[parts.scheme]:
-        host = f"{host}:{port}"
-    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
-
-
-def _host(name: str) -> str:
-    """Return a host name in lower case and ASCII, without the dot at its end."""
-    if ":" in name:
-        return f"[{name}]"
-    return name.removesuffix(".").encode("idna").decode().lower()
-
-
-def _url(settings: BaseSettings, name: str, schemes: tuple[str, ...]) -> str:
-    value = _text(settings, name)
-    if value and value.partition("://")[0] not in schemes:
-        raise ConfigurationError(
-            f"{name} is no such address: begin it with {schemes[0]}://, or leave it empty"
-        )
-    return value
-
-
-def _mongo_uri(settings: BaseSettings) -> str:
-    uri = _url(settings, "MONGO_URI", ("mongodb", "mongodb+srv"))
-    if uri:
-        check_uri(uri)
-    return uri
-
-
-def _database(settings: BaseSettings) -> str:
-    value = _text(settings, "MONGO_DATABASE")
-    if not value or len(value.encode()) > 63 or set(value) & set('/\\. "$*<>:|?\0'):
-        raise ConfigurationError(
-            f"MONGO_DATABASE is {value!r}: set it to a name of letters, digits, - and _"
-        )
-    return value

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +22,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict  # pydantic asks for this one below Python 3.12
+
+ChangeField: TypeAlias = Literal["price", "stock", "status", "name"]
+CHANGE_FIELDS: tuple[ChangeField, ...] = get_args(ChangeField)
+"""The fields whose changes are kept and brought to others."""
 
 REMOVED = "removed"
 """The status of a product of which the platform says that it is gone."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from dotenv import find_dotenv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
@@ -69,3 +72,14 @@ def _close_to_others(path: Path) -> None:
         path.chmod(mode & 0o700)
     except PermissionError:
         logger.warning("Others can read %s, which belongs to another user", path)
+
+
+def env_file() -> Path | None:
+    """Return the ``.env`` in use: in the current folder or above it; None without any."""
+    name = find_dotenv(usecwd=True)
+    return Path(name) if name else None
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Return whether others than its owner may read or write the file."""
+    return bool(stat.S_IMODE(path.stat().st_mode) & 0o077)

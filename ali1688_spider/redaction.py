@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import re
-import traceback
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
@@ -55,9 +53,9 @@ def redact_url(text: str) -> str:
 
 
 def redact_foreign(text: str) -> str:
-    """Return a text that somebody else wrote, without whatever looks like a URL or a secret.
+    """Return a message of the platform, which may repeat a call's parameters, without secrets.
 
-    For messages of the platform, which may repeat a call's own parameters.
+    Whatever looks like a URL or a secret is taken for one.
     """
     text = _ADDRESS.sub(MASK, text)
     text = _NAMED.sub(rf"\1\2{MASK}", text)
@@ -90,50 +88,6 @@ class SecretRedactor:
         if self._pattern is not None:
             text = self._pattern.sub(MASK, text)
         return redact_url(text)
-
-
-class RedactingFilter(logging.Filter):
-    """Redacts log records: message, arguments and exception, traceback included.
-
-    It belongs on handlers, or where records are made; as a logger's own filter it would not see
-    the records of that logger's children. A record without a secret is left as it is.
-    """
-
-    def __init__(self, redactor: SecretRedactor) -> None:
-        """Redact by this redactor."""
-        super().__init__()
-        self._redactor = redactor
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Redact the record in place; always True, as nothing is dropped."""
-        self._redact_message(record)
-        self._redact_exception(record)
-        if record.stack_info:
-            record.stack_info = self._redactor.redact(record.stack_info)
-        return True
-
-    def _redact_message(self, record: logging.LogRecord) -> None:
-        try:
-            message = record.getMessage()
-        except Exception:  # noqa: BLE001  # the arguments' own code runs here
-            # Logging would print the broken record to standard error, arguments and all.
-            record.msg = self._redactor.redact(f"{record.msg} {record.args!r}")
-            record.args = None
-            return
-        redacted = self._redactor.redact(message)
-        if redacted != message:
-            record.msg, record.args = redacted, None
-
-    def _redact_exception(self, record: logging.LogRecord) -> None:
-        text = record.exc_text
-        if not text and isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
-            text = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
-        if not text:
-            return
-        redacted = self._redactor.redact(text)
-        if redacted != text:
-            record.exc_text = redacted
-            record.exc_info = None  # other handlers would format it anew
 
 
 def _forms(secret: str) -> Iterator[str]:

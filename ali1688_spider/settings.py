@@ -1,7 +1,7 @@
 """Scrapy's settings of the project.
 
-A value of :data:`ENVIRONMENT` comes from the environment, else from a file ``.env`` in the current
-folder or above it; ``-s NAME=value`` wins over both. An empty value means the default.
+Those of the project, and the log level, come from the environment, else from a file ``.env`` in the
+current folder or above it; ``-s NAME=value`` wins over both. An empty value means the default.
 What differs from Scrapy's default says why.
 """
 
@@ -11,11 +11,9 @@ import os
 
 from dotenv import dotenv_values, find_dotenv
 
-ENVIRONMENT: dict[str, str | None] = {**dotenv_values(find_dotenv(usecwd=True)), **os.environ}
+from ali1688_spider.config import DEFAULTS as _DEFAULTS
 
-
-def _read(name: str, default: str = "") -> str:
-    return ENVIRONMENT.get(name) or default
+_environment = {**dotenv_values(find_dotenv(usecwd=True)), **os.environ}
 
 
 # The project
@@ -28,43 +26,15 @@ COMMANDS_MODULE = "ali1688_spider.commands"
 # Checks the configuration, and chooses what depends on it: the scheduler, the pipelines.
 ADDONS = {"ali1688_spider.addon.Ali1688Addon": 100}
 
-# The platform
+# What a user may set: config.py says what there is, and what it is by default
 
-ALI1688_APP_KEY = _read("ALI1688_APP_KEY")
-ALI1688_APP_SECRET = _read("ALI1688_APP_SECRET")
-ALI1688_ACCESS_TOKEN = _read("ALI1688_ACCESS_TOKEN")
-ALI1688_REFRESH_TOKEN = _read("ALI1688_REFRESH_TOKEN")
-ALI1688_PROTOCOL = _read("ALI1688_PROTOCOL", "router")
-ALI1688_GATEWAY = _read("ALI1688_GATEWAY")
-ALI1688_SIGN_METHOD = _read("ALI1688_SIGN_METHOD", "md5")
-ALI1688_HTTP_METHOD = _read("ALI1688_HTTP_METHOD", "POST")
-ALI1688_PRODUCT_API = _read("ALI1688_PRODUCT_API")
-ALI1688_SEARCH_API = _read("ALI1688_SEARCH_API")
-
-# Limits and retries
-
-ALI1688_QPS = _read("ALI1688_QPS", "2")
-ALI1688_DAILY_QUOTA = _read("ALI1688_DAILY_QUOTA", "100000")
-ALI1688_CACHE_TTL = _read("ALI1688_CACHE_TTL", "60")
-ALI1688_MAX_ATTEMPTS = _read("ALI1688_MAX_ATTEMPTS", "5")
-ALI1688_LEASE_SECONDS = _read("ALI1688_LEASE_SECONDS", "60")
+globals().update({name: _environment.get(name) or text for name, text in _DEFAULTS.items()})
 
 # Servers
 
-REDIS_URL = _read("REDIS_URL")
-MONGO_URI = _read("MONGO_URI")
-MONGO_DATABASE = _read("MONGO_DATABASE", "ali1688")
 # A Redis that hangs must not keep a worker from ending for long (default 30 s); who waits for Redis
 # tries again.
 REDIS_PARAMS = {"socket_timeout": 5, "socket_connect_timeout": 5}
-ALI1688_HISTORY_DAYS = _read("ALI1688_HISTORY_DAYS", "0")
-
-# Where changes go
-
-ALI1688_WEBHOOK_URL = _read("ALI1688_WEBHOOK_URL")
-ALI1688_WEBHOOK_SECRET = _read("ALI1688_WEBHOOK_SECRET")
-ALI1688_CHANGE_FIELDS = _read("ALI1688_CHANGE_FIELDS")
-ALI1688_CHANGE_MIN_PERCENT = _read("ALI1688_CHANGE_MIN_PERCENT", "0")
 
 # Requests
 
@@ -158,8 +128,4 @@ FEED_EXPORTERS = {
 
 # Log
 
-LOG_LEVEL = _read("LOG_LEVEL", "INFO")
-
-# Statistics, as one JSON object that other programs read
-
-ALI1688_STATS_FILE = _read("ALI1688_STATS_FILE")
+LOG_LEVEL = _environment.get("LOG_LEVEL") or "INFO"

@@ -10,8 +10,7 @@ import pytest
 from scrapy import Request
 from scrapy.settings import Settings
 
-from ali1688_spider import settings as defaults
-from ali1688_spider.config import Config, read_daily_quota, strip_settings
+from ali1688_spider.config import DEFAULTS, Config, read_setting, strip_settings
 from ali1688_spider.exceptions import ConfigurationError
 
 ROOT = Path(__file__).parents[1]
@@ -19,23 +18,18 @@ CREDENTIALS = {"ALI1688_APP_KEY": "1000000", "ALI1688_APP_SECRET": "test123"}
 
 
 def config(**changes: Any) -> Config:
-    values = {name: getattr(defaults, name) for name in dir(defaults) if name.isupper()}
-    return Config.from_settings(Settings(values | CREDENTIALS | changes))
+    return Config.from_settings(Settings(CREDENTIALS | changes))
 
 
-@pytest.fixture(autouse=True)
-def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in dir(defaults):
-        if name.startswith("ALI1688_") or name in {"REDIS_URL", "MONGO_URI"}:
-            monkeypatch.delenv(name, raising=False)
-
-
-def test_the_defaults() -> None:
-    read = config()
+@pytest.mark.parametrize("given", [{}, dict.fromkeys(set(DEFAULTS) - set(CREDENTIALS), " ")])
+def test_the_defaults(given: dict[str, str]) -> None:
+    read = config(**given)
     assert (read.protocol, read.gateway) == ("router", "https://gw.api.1688.com/router/json")
     assert (read.qps, read.daily_quota, read.cache_ttl) == (2.0, 100000, 60.0)
     assert (read.max_attempts, read.lease_seconds) == (5, 60.0)
     assert (read.redis_url, read.mongo_uri, read.mongo_database) == ("", "", "ali1688")
+    assert (read.delivery.webhook_url, read.delivery.min_percent) == ("", 0)
+    assert read.delivery.fields == ("price", "stock", "status", "name")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +71,19 @@ def test_what_is_checked_is_what_is_used() -> None:
     assert settings["MONGO_URI"] == "mongodb://localhost/"
     assert settings["ALI1688_WEBHOOK_URL"] == "https://example.com/"
     assert settings.getpriority("ALI1688_WEBHOOK_URL") == 40
-    assert read_daily_quota(Settings({"ALI1688_DAILY_QUOTA": "1e5"})) == 100_000
+
+
+def test_a_setting_alone_is_checked_as_with_the_others() -> None:
+    assert read_setting(Settings({"ALI1688_DAILY_QUOTA": "1e5"}), "ALI1688_DAILY_QUOTA") == 100_000
+    assert read_setting(Settings(), "MONGO_DATABASE") == "ali1688"
+    for url in ("localhost", "redis://:pass-word/0@host"):
+        settings = Settings(CREDENTIALS | {"REDIS_URL": url})
+        with pytest.raises(ConfigurationError) as alone:
+            read_setting(settings, "REDIS_URL")
+        with pytest.raises(ConfigurationError) as with_others:
+            Config.from_settings(settings)
+        assert str(alone.value) == str(with_others.value)
+        assert "pass-word" not in str(alone.value)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +95,7 @@ def test_what_is_checked_is_what_is_used() -> None:
         ("ALI1688_GATEWAY", "gw.open.1688.com/openapi"),
         ("ALI1688_GATEWAY", "ftp://gw.open.1688.com"),
         ("ALI1688_GATEWAY", "https://host:port/"),
-        ("ALI1688_GATEWAY", "https://user:password@host/"),
+        ("ALI1688_GATEWAY", "https://user:pass-word@host/"),
         ("ALI1688_GATEWAY", "https://user@host/"),
         ("ALI1688_GATEWAY", "https://@host/"),
         ("ALI1688_GATEWAY", "https://host:0/"),
@@ -108,6 +114,9 @@ def test_what_is_checked_is_what_is_used() -> None:
         ("ALI1688_HISTORY_DAYS", "week"),
         ("REDIS_URL", "localhost:6379"),
         ("MONGO_URI", "localhost"),
+        ("MONGO_URI", "mongodb://"),
+        ("MONGO_URI", "mongodb://user:pass-word@pass/word@host/"),
+        ("MONGO_URI", "mongodb://host:pass-word/"),
         ("MONGO_DATABASE", "a/b"),
     ],
 )
@@ -117,7 +126,76 @@ def test_a_wrong_value_is_one_sentence_that_names_its_setting(name: str, value: 
     text = str(error.value)
     assert text.startswith(f"{name} ")
     assert "\n" not in text
-    assert "password" not in text
+    assert "pass-word" not in text
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://127.0.0.1",
+        "mongodb://user:p%40ss@a:27017,b:27018/?replicaSet=rs0",
+        "mongodb+srv://user:pass@cluster.example.invalid/?tls=true",
+    ],
+)
+def test_an_address_of_mongodb(uri: str) -> None:
+    assert config(MONGO_URI=uri).mongo_uri == uri
+
+
+def test_all_of_delivery() -> None:
+    delivery = config(
+        ALI1688_WEBHOOK_URL="https://example.com/hook?token=s3cret",
+        ALI1688_WEBHOOK_SECRET="s3cret",
+        ALI1688_CHANGE_FIELDS="stock, price",
+        ALI1688_CHANGE_MIN_PERCENT="2.5",
+    ).delivery
+    assert delivery.fields == ("price", "stock")
+    assert delivery.min_percent == 2.5
+    assert delivery.webhook_url == "https://example.com/hook?token=s3cret"
+    assert "s3cret" not in repr(delivery)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "way_out"),
+    [
+        ("ALI1688_WEBHOOK_URL", "example.com/hook", "begin it with https://"),
+        ("ALI1688_WEBHOOK_URL", "http://[", "begin it with https://"),
+        ("ALI1688_WEBHOOK_URL", "https://", "begin it with https://"),
+        ("ALI1688_WEBHOOK_URL", "http://a..b/", "begin it with https://"),
+        ("ALI1688_WEBHOOK_URL", "http://.example/", "begin it with https://"),
+        ("ALI1688_WEBHOOK_URL", f"http://{'a' * 64}.example/", "begin it with https://"),
+        ("ALI1688_WEBHOOK_URL", "http://exa mple.com/", "begin it with https://"),
+        ("ALI1688_WEBHOOK_URL", "http://1.2.3.4.5/", "begin it with https://"),
+        ("ALI1688_WEBHOOK_URL", "http://a:b@/hook", "begin it with https://"),
+        ("ALI1688_WEBHOOK_URL", "http://example.com:99999/", "begin it with https://"),
+        ("ALI1688_CHANGE_FIELDS", "price,colour", "use price, stock, status, name"),
+        ("ALI1688_CHANGE_MIN_PERCENT", "-1", "set it to a number of per cent"),
+        ("ALI1688_CHANGE_MIN_PERCENT", "five", "set it to a number of per cent"),
+    ],
+)
+def test_a_wrong_value_of_delivery(name: str, value: str, way_out: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^{name}.*{way_out}"):
+        config(**{"ALI1688_WEBHOOK_SECRET": "x", name: value})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost:8080/hook",
+        "https://user:s3cret@example.com./hook?a=b",
+        "http://[::1]:8080/",
+        "http://127.0.0.1/",
+        "https://bücher.example/",
+        "http://my_service/",
+    ],
+)
+def test_an_address_that_may_be_reached(url: str) -> None:
+    read = config(ALI1688_WEBHOOK_URL=url, ALI1688_WEBHOOK_SECRET="x")
+    assert read.delivery.webhook_url == url
+
+
+def test_a_webhook_needs_a_secret() -> None:
+    with pytest.raises(ConfigurationError, match=r"^ALI1688_WEBHOOK_SECRET is missing: set it"):
+        config(ALI1688_WEBHOOK_URL="https://example.com")
 
 
 def test_secrets_are_not_shown() -> None:

@@ -11,8 +11,8 @@ from ali1688_spider.context import client_for, redis_client
 from ali1688_spider.diagnosis.finding import Finding
 from ali1688_spider.diagnosis.gateway import gateway_findings
 from ali1688_spider.diagnosis.servers import end_pause, mongo_finding, redis_findings
-from ali1688_spider.env_file import env_file, is_open_to_others
 from ali1688_spider.gateway.errors import TokenStoreError
+from ali1688_spider.private_files import env_file, is_open_to_others
 from ali1688_spider.project_command import ProjectCommand
 from ali1688_spider.redaction import SecretRedactor
 

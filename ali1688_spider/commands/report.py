@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ali1688_spider.config import read_daily_quota
+from ali1688_spider.config import read_setting
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.exporting.files import STANDARD_OUTPUT, open_output
 from ali1688_spider.exporting.selection import open_database
@@ -59,7 +59,7 @@ class Command(ProjectCommand):
                 database,
                 Period.last_days(opts.days, datetime.now(UTC)),
                 product_ids=product_ids,
-                daily_quota=read_daily_quota(self.settings),
+                daily_quota=read_setting(self.settings, "ALI1688_DAILY_QUOTA"),
             )
         with open_output(file) as stream:
             stream.write(page(report).encode())

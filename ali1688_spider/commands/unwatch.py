@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 from scrapy_redis import connection
 
-from ali1688_spider.config import read_redis_url
+from ali1688_spider.config import read_setting
 from ali1688_spider.context import data_folder
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.project_command import ProjectCommand
-from ali1688_spider.spiders.identifier_source import IdentifierSource, place
+from ali1688_spider.spiders.ids import IdentifierSource, place
 from ali1688_spider.watching.redis_store import RedisWatchStore
 from ali1688_spider.watching.sqlite_store import FILE_NAME, SqliteWatchStore
 
@@ -77,7 +77,7 @@ class Command(ProjectCommand):
 
 
 def _open(settings: Settings) -> WatchStore:
-    if read_redis_url(settings):
+    if read_setting(settings, "REDIS_URL"):
         return RedisWatchStore(connection.from_settings(settings))
     path = data_folder() / FILE_NAME
     if not path.exists():

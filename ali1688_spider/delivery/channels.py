@@ -16,7 +16,7 @@ from ali1688_spider.storage.errors import explain, severity
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ali1688_spider.delivery.settings import DeliverySettings
+    from ali1688_spider.config import DeliverySettings
     from ali1688_spider.storage.change import Change
     from ali1688_spider.storage.connection import Database
     from ali1688_spider.storage.outbox import Channel

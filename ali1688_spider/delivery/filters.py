@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from ali1688_spider.storage.change import Change, Field
+    from ali1688_spider.items import ChangeField
+    from ali1688_spider.storage.change import Change
     from ali1688_spider.storage.outbox import Channel
 
 
@@ -22,7 +23,7 @@ class FilteredChannel:
     """
 
     def __init__(
-        self, channel: Channel, *, fields: Collection[Field], min_percent: float = 0.0
+        self, channel: Channel, *, fields: Collection[ChangeField], min_percent: float = 0.0
     ) -> None:
         self._channel = channel
         self._fields = frozenset(fields)

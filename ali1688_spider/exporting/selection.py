@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 from bson import Decimal128
 
+from ali1688_spider.config import read_setting
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.exporting.rows import CHANGE_COLUMNS, PRODUCT_COLUMNS
-from ali1688_spider.storage.connection import check_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -43,18 +43,17 @@ def open_database(settings: BaseSettings) -> Iterator[Database[Document]]:
         ConfigurationError: ``MONGO_URI`` is empty or cannot be read.
         PyMongoError: The database does not answer, now or while it is being read.
     """
-    address = str(settings.get("MONGO_URI") or "")
+    address = read_setting(settings, "MONGO_URI")
     if not address:
         raise ConfigurationError(
             "MONGO_URI is empty, so no products are stored: "
             "set it to the database's address, such as mongodb://localhost"
         )
-    check_uri(address)
     client: pymongo.MongoClient[Document] = pymongo.MongoClient(address, tz_aware=True)
     with client:
         with pymongo.timeout(min(CONNECT_SECONDS, client.options.server_selection_timeout)):
             client.admin.command("ping")
-        yield client[settings.get("MONGO_DATABASE") or "ali1688"]
+        yield client[read_setting(settings, "MONGO_DATABASE")]
 
 
 def parse_time(text: str, *, now: datetime) -> datetime:

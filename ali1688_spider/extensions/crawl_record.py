@@ -36,7 +36,7 @@ class CrawlRecord:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Build the extension; without ``MONGO_URI`` there is nowhere to write to."""
-        if not crawler.settings.get("MONGO_URI"):
+        if not context_of(crawler).config.mongo_uri:
             raise NotConfigured
         record = cls(crawler)
         crawler.signals.connect(record.write, signals.spider_closed)

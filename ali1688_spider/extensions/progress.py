@@ -10,6 +10,8 @@ from scrapy import signals
 from scrapy.exceptions import NotConfigured
 from scrapy.utils.asyncio import create_looping_call
 
+from ali1688_spider.addon import context_of
+
 if TYPE_CHECKING:
     from typing import Self, TextIO
 
@@ -34,7 +36,7 @@ class Progress:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Build the extension and begin when the spider does."""
-        wanted = crawler.settings.get("ALI1688_PROGRESS")
+        wanted = context_of(crawler).config.progress
         logs_elsewhere = bool(crawler.settings.get("LOG_FILE"))
         if wanted == "off" or (wanted != "on" and not (sys.stderr.isatty() and logs_elsewhere)):
             raise NotConfigured

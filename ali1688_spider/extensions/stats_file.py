@@ -9,6 +9,8 @@ from scrapy import signals
 from scrapy.exceptions import NotConfigured
 from scrapy.utils.serialize import ScrapyJSONEncoder
 
+from ali1688_spider.addon import context_of
+
 if TYPE_CHECKING:
     from typing import Self
 
@@ -29,7 +31,7 @@ class StatsFile:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Build the extension; it is off unless the setting names a file."""
-        path = crawler.settings.get("ALI1688_STATS_FILE")
+        path = context_of(crawler).config.stats_file
         if not path:
             raise NotConfigured
         extension = cls(Path(path), crawler.stats)

@@ -11,8 +11,8 @@ from scrapy.exceptions import CloseSpider, DropItem, NotConfigured
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.batching import BatchWriter
+from ali1688_spider.config import DeliverySettings
 from ali1688_spider.delivery.channels import Channels
-from ali1688_spider.delivery.settings import DeliverySettings
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.items import Product
 from ali1688_spider.pipelines.documents import CODEC_OPTIONS
@@ -106,7 +106,7 @@ class MongoPipeline:
             settings.get("MONGO_DATABASE") or "ali1688",
             history_days=settings.getfloat("ALI1688_HISTORY_DAYS"),
             redis=context_of(crawler).redis if settings.get("REDIS_URL") else None,
-            delivery=DeliverySettings.from_settings(settings),
+            delivery=DeliverySettings.read(settings),
             stats=crawler.stats,
             closing=lambda: closing.in_progress,
         )

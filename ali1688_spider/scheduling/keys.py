@@ -38,6 +38,9 @@ node, where a script may change several at once. For the spider ``product``:
 ``{product:start_urls}:losses`` HASH call → how many workers fell silent while they had leased it
     Only of calls to which that happened, until they are done.
 
+Of a search, beside the queue: ``search:dupefilter:<search>`` HASH product id → the page that showed
+it first, with expiry; ``search:dupefilter`` is scrapy-redis's ``SCHEDULER_DUPEFILTER_KEY``.
+
 A key that holds another type is renamed to ``<key>:broken:<microseconds since 1970>`` by the next
 script that runs (``lua/keys.lua``), and what its counterparts know goes on without it.
 """

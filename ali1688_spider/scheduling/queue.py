@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from scrapy_redis import connection
 from scrapy_redis.queue import Base
 
-from ali1688_spider.config import read_redis_url
+from ali1688_spider.config import read_setting
 from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.redis_server import LuaScripts
@@ -291,7 +291,7 @@ def open_queue(settings: BaseSettings, spider_name: str) -> LeaseQueue:
     Raises:
         ConfigurationError: REDIS_URL is empty or not a valid URL.
     """
-    if not read_redis_url(settings):
+    if not read_setting(settings, "REDIS_URL"):
         raise ConfigurationError(
             "REDIS_URL is empty: set it to the Redis of your workers, such as redis://localhost/0"
         )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from twisted.internet.defer import Deferred
 
-    from ali1688_spider.spiders.api_spider import ApiSpider
+    from ali1688_spider.spiders.base import ApiSpider
 
 
 class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no types

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ali1688_spider.redis_server import LuaScripts
     from ali1688_spider.scheduling.queue import LeaseQueue
-    from ali1688_spider.spiders.api_spider import ApiSpider
+    from ali1688_spider.spiders.base import ApiSpider
 
 logger = logging.getLogger(__name__)
 

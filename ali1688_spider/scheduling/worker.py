@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ali1688_spider.scheduling.queue import LeaseBatch, LeaseQueue, QueueCounts
     from ali1688_spider.scheduling.start_list import MessageBatch
-    from ali1688_spider.spiders.api_spider import ApiSpider
+    from ali1688_spider.spiders.base import ApiSpider
 
 logger = logging.getLogger(__name__)
 

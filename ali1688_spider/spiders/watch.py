@@ -6,8 +6,9 @@ import asyncio
 import math
 from contextlib import aclosing
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
+from pydantic import Field, model_validator
 from redis.exceptions import RedisError
 from scrapy.utils.asyncio import run_in_thread
 
@@ -17,8 +18,8 @@ from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.http import ApiRequest
 from ali1688_spider.retrying import ServerRetry, redis_outage
-from ali1688_spider.spiders.identifier_source import IdentifierSource
-from ali1688_spider.spiders.search import SEARCH_ARGUMENTS, SearchSpider, check_search
+from ali1688_spider.spiders.product import IdArguments
+from ali1688_spider.spiders.search import SEARCH_ARGUMENTS, SearchArguments, SearchSpider
 from ali1688_spider.watching.redis_store import RedisWatchStore
 from ali1688_spider.watching.sqlite_store import FILE_NAME, SqliteWatchStore
 from ali1688_spider.watching.strategies import (
@@ -31,9 +32,11 @@ from ali1688_spider.watching.strategies import (
 from ali1688_spider.watching.watcher import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
+    from typing import Self
 
     from ali1688_spider.config import Config
+    from ali1688_spider.gateway.calls import Value
     from ali1688_spider.http import ApiResponse
     from ali1688_spider.items import Product
     from ali1688_spider.watching.schedule import Outcome
@@ -41,6 +44,41 @@ if TYPE_CHECKING:
 DAY = 86_400.0
 AT_ONCE = 500
 LONGEST_SLEEP = 1.0  # seconds; another process may add products meanwhile
+
+
+_SECONDS = "a number of seconds above 0"
+
+
+class WatchArguments(IdArguments, SearchArguments):
+    """What ``-a`` may say to the spider ``watch``."""
+
+    min_interval: float = Field(MIN_INTERVAL, gt=0, allow_inf_nan=False, description=_SECONDS)
+    max_interval: float = Field(MAX_INTERVAL, gt=0, allow_inf_nan=False, description=_SECONDS)
+    strategy: str = "adaptive"
+
+    @property
+    def query(self) -> dict[str, Value]:
+        """The search whose products are watched; empty for none."""
+        query = super().query
+        return query | {"details": 1} if query else {}
+
+    @model_validator(mode="after")
+    def _check_all(self) -> Self:
+        if self.strategy not in STRATEGIES:
+            raise ConfigurationError(
+                f"strategy is {self.strategy!r}: set it to one of {', '.join(STRATEGIES)}"
+            )
+        if self.min_interval > self.max_interval:
+            raise ConfigurationError(
+                f"min_interval ({self.min_interval:g} s) is above max_interval "
+                f"({self.max_interval:g} s): set both"
+            )
+        return self
+
+    def check_config(self, config: Config, given: Collection[str]) -> None:
+        """Refuse what the API cannot search by."""
+        if SEARCH_ARGUMENTS & {*given}:
+            self.check_search(config)
 
 
 class WatchSpider(SearchSpider):
@@ -52,58 +90,20 @@ class WatchSpider(SearchSpider):
     """
 
     name = "watch"
-    arguments: ClassVar[frozenset[str]] = SearchSpider.arguments | {
-        "ids",
-        "ids_file",
-        "min_interval",
-        "max_interval",
-        "strategy",
-    }
+    arguments_class = WatchArguments
+    arguments: WatchArguments
     uses_cache = False  # a cached answer is no observation
     joins_crawl = False  # it never ends, so there is nothing to join or to resume
     outlasts_quota = True
 
-    def __init__(
-        self,
-        ids: str = "",
-        ids_file: str = "",
-        min_interval: str = "",
-        max_interval: str = "",
-        strategy: str = "adaptive",
-        **arguments: Any,
-    ) -> None:
-        searches = bool(SEARCH_ARGUMENTS & arguments.keys())
-        if searches:
-            arguments["details"] = "1"
+    def __init__(self, **arguments: str) -> None:
         super().__init__(**arguments)
-        self.source = IdentifierSource(ids, ids_file)
-        self.searches = searches
+        self.source = self.arguments.source
+        self.searches = bool(self.query)
         self.has_source = True
         self._appointments: dict[int, float] = {}
-        self._strategy = strategy
-        self._intervals = (
-            _seconds("min_interval", min_interval, MIN_INTERVAL),
-            _seconds("max_interval", max_interval, MAX_INTERVAL),
-        )
-
-    @classmethod
-    def check_arguments(cls, config: Config, arguments: Mapping[str, str]) -> None:
-        """Check what ``-a`` says, before the crawl starts."""
-        super(SearchSpider, cls).check_arguments(config, arguments)
-        own = {name: arguments[name] for name in SEARCH_ARGUMENTS & arguments.keys()}
-        if own:
-            check_search(config, own)
-        IdentifierSource(arguments.get("ids", ""), arguments.get("ids_file", "")).check()
-        if arguments.get("strategy", "adaptive") not in STRATEGIES:
-            raise ConfigurationError(
-                f"strategy is {arguments['strategy']!r}: set it to one of {', '.join(STRATEGIES)}"
-            )
-        shortest = _seconds("min_interval", arguments.get("min_interval", ""), MIN_INTERVAL)
-        longest = _seconds("max_interval", arguments.get("max_interval", ""), MAX_INTERVAL)
-        if shortest > longest:
-            raise ConfigurationError(
-                f"min_interval ({shortest:g} s) is above max_interval ({longest:g} s): set both"
-            )
+        self._strategy = self.arguments.strategy
+        self._intervals = (self.arguments.min_interval, self.arguments.max_interval)
 
     @cached_property
     def watcher(self) -> Watcher:
@@ -165,10 +165,10 @@ class WatchSpider(SearchSpider):
                 "-a keyword=…"
             )
 
-    def parse_page(self, response: ApiResponse, call: ApiCall) -> Iterator[Any]:
+    async def parse_page(self, response: ApiResponse, call: ApiCall) -> AsyncIterator[Any]:
         """Watch the products that a search found."""
         found = []
-        for output in super().parse_page(response, call):
+        async for output in super().parse_page(response, call):
             is_product = isinstance(output, ApiRequest) and output.call.operation == "product"
             if is_product and isinstance(self._store, SqliteWatchStore):
                 found.append(output.call.params["product_id"])
@@ -204,15 +204,3 @@ class WatchSpider(SearchSpider):
         if call.operation != "product":
             return None
         return self._appointments.pop(int(call.params["product_id"]), self.fallback_interval)
-
-
-def _seconds(name: str, text: str, default: float) -> float:
-    if not text:
-        return default
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if 0 < seconds < math.inf:
-        return seconds
-    raise ConfigurationError(f"{name} is {text!r}: set it to a number of seconds above 0")

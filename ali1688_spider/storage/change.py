@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bson.decimal128 import Decimal128
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Field: TypeAlias = Literal["price", "stock", "status", "name"]
+    from ali1688_spider.items import ChangeField
+
 Tiers: TypeAlias = list[dict[str, Any]]
 
-FIELDS: tuple[Field, ...] = get_args(Field)
 _ALWAYS = ("product_id", "sku_id", "field", "old", "new", "percent", "at")
 _SOMETIMES = ("min_quantity", "old_tiers", "new_tiers")
 
@@ -44,7 +44,7 @@ class Change:
     id: str
     product_id: int
     sku_id: int | str | None
-    field: Field
+    field: ChangeField
     old: Any
     new: Any
     percent: float | None

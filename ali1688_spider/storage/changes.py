@@ -12,10 +12,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ali1688_spider.storage.change import Change, Field, from_bson
+from ali1688_spider.storage.change import Change, from_bson
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from ali1688_spider.items import ChangeField
 
 COMPARED = (
     *("name", "price", "price_private", "price_tiers", "stock", "status"),
@@ -27,7 +29,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Difference(NamedTuple):
-    field: Field
+    field: ChangeField
     old: Any
     new: Any
     more: dict[str, Any] = {}  # noqa: RUF012  # never changed

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, WriteConcern
 from pymongo.errors import PyMongoError
-from pymongo.uri_parser import parse_uri
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.storage.errors import StoreUnavailableError, explain
@@ -32,22 +31,6 @@ _UNREADABLE = (
     "MONGO_URI cannot be read: write mongodb://user:password@host:27017/ with every special "
     "character of the user name and the password percent-encoded"
 )
-
-
-def check_uri(uri: str) -> None:
-    """Check that *uri* can be read, without any connection and without asking a name server.
-
-    Raises:
-        ConfigurationError: It cannot.
-    """
-    scheme, _, rest = uri.partition("://")
-    if scheme == "mongodb+srv":
-        rest = rest.partition("?")[0]  # options of its own, which the other scheme refuses
-    try:
-        parse_uri(f"mongodb://{rest}", warn=False)
-    # What the driver says quotes parts of the address, and they may be the password.
-    except (PyMongoError, ValueError, TypeError):
-        raise ConfigurationError(_UNREADABLE) from None
 
 
 def connect(uri: str, database: str) -> Database:

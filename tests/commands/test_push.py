@@ -157,7 +157,7 @@ def test_a_large_file_whose_push_was_killed_goes_on_where_it_was(
         ([], {}, "say for which spider: product or watch."),
         (["product", "--file", "none.txt"], {}, "ids_file 'none.txt' cannot be read"),
         (["product", 1], {"REDIS_URL": ""}, "REDIS_URL is empty: set it to the Redis of your"),
-        (["product", 1], {"REDIS_URL": "http://localhost"}, "REDIS_URL is no such address"),
+        (["product", 1], {"REDIS_URL": "http://localhost"}, "REDIS_URL is not a valid URL"),
         (["product", 1], {"REDIS_URL": "redis://127.0.0.1:1"}, "Redis does not answer"),
     ],
 )

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
-from tests.harness import eventually
 
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.local_servers import free_port, start_redis
@@ -14,6 +13,7 @@ from ali1688_spider.scheduling.lease import Heartbeat, Lease, QueueEntry
 from ali1688_spider.scheduling.queue import LeaseQueue, QueueName
 from ali1688_spider.shutdown import CrawlClosingError
 from ali1688_spider.storage.errors import StoreUnavailableError
+from tests.harness import eventually
 from tests.scheduling.leases import products
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -55,17 +54,13 @@ MALFORMED = FailedCall(
 )
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[FailedCallStore]:
     settings = Settings({"ALI1688_APP_KEY": "1000000", "ALI1688_APP_SECRET": "test123"})
-    settings.setmodule("ali1688_spider.settings", priority="default")
-    config = replace(Config.from_settings(settings), mongo_uri="", redis_url="")
+    config = Config.from_settings(settings)
     redis = None
     if request.param == "redis":
         redis = Redis.from_url(request.getfixturevalue("redis_url"))
     if request.param == "mongo":
-        config = replace(
-            config,
-            mongo_uri=request.getfixturevalue("mongo_uri"),
-            mongo_database=request.getfixturevalue("mongo_database"),
-        )
+        names = ("mongo_uri", "mongo_database")
+        config = config.model_copy(update={name: request.getfixturevalue(name) for name in names})
     store = failed_call_store(config, redis, folder=tmp_path / "ali1688")
     yield store
     await store.close()

@@ -1,24 +1,27 @@
-"""What all spiders share: calls become requests, answers become products."""
+"""What all spiders share: arguments are checked, calls become requests, answers products."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from scrapy import Spider
+from pydantic import BeforeValidator, Field, InstanceOf
+from scrapy import Spider, signals
+from scrapy.core.scheduler import Scheduler
 from scrapy.exceptions import IgnoreRequest
 
 from ali1688_spider.addon import context_of
+from ali1688_spider.config import UserInput
 from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.http import ApiRequest, ApiResponse
 from ali1688_spider.items import REMOVED, ProductAnswer
 from ali1688_spider.middlewares.errors import ErrorsMiddleware
-from ali1688_spider.scheduling.memory_scheduler import MemoryScheduler
 from ali1688_spider.scheduling.start_list import ALL_OPERATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping
     from collections.abc import Set as AbstractSet
 
     from scrapy.http import Response
@@ -30,25 +33,55 @@ SCRAPYD_ARGUMENTS = frozenset({"_job", "_version"})
 """What Scrapyd passes along with a schedule's own arguments."""
 
 
-class ApiSpider(Spider):
+def _read_calls(file: str) -> tuple[ApiCall, ...]:
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+        return tuple(ApiCall.decode(line) for line in lines)
+    except (OSError, UnicodeDecodeError, MalformedMessageError) as error:
+        raise ConfigurationError(
+            f"calls_file {file!r} cannot be read ({error}): name a file of calls, one a line as "
+            "the queue holds them"
+        ) from None
+
+
+class Arguments(UserInput):
+    """What ``-a`` may say to every spider; *calls* are to be made instead of the spider's own."""
+
+    idle: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="a number of seconds, such as -a idle=60"
+    )
+    calls: Annotated[tuple[InstanceOf[ApiCall], ...] | None, BeforeValidator(_read_calls)] = Field(
+        None, alias="calls_file"
+    )
+
+    @classmethod
+    def names(cls) -> set[str]:
+        """Return the names of the arguments."""
+        return {field.alias or name for name, field in cls.model_fields.items()}
+
+    def check_config(self, config: Config, given: Collection[str]) -> None:
+        """Check what depends on the settings; *given* names the arguments, empty ones too."""
+
+
+class ApiSpider(Spider, ABC):
     """Base of the spiders.
 
     Attributes:
-        arguments: The names that ``-a`` may set. ``calls_file`` names a file of calls, one a line
-            as the queue holds them, to make instead of the spider's own.
+        arguments: What ``-a`` says.
+        idle_seconds: How long a worker stays without work; None: by the spider.
         operations: The calls that it makes; the queue's others go to the failed calls.
-        idle_seconds: How long a worker stays without work; None: as its spider sees fit.
         uses_cache: Whether an answer may come from the cache.
         joins_crawl: Whether workers that were started with the same calls share one crawl of them,
             which ends.
         has_source: Whether the crawl begins with calls of its own.
         source_digest: A name for these calls, the same wherever the same ones are asked for; None
-            when they cannot be told beforehand.
+            when they cannot be known beforehand.
         outlasts_quota: Whether the crawl waits for the next day when the day's quota is used up,
             instead of ending.
     """
 
-    arguments: ClassVar[frozenset[str]] = SCRAPYD_ARGUMENTS | {"idle", "calls_file"}
+    arguments_class: ClassVar[type[Arguments]] = Arguments
+    arguments: Arguments
     operations: ClassVar[AbstractSet[Operation]] = ALL_OPERATIONS
     uses_cache: bool = True
     joins_crawl: bool = True
@@ -56,51 +89,52 @@ class ApiSpider(Spider):
     source_digest: str | None = None
     outlasts_quota: bool = False
 
-    def __init__(self, idle: str = "", calls_file: str = "", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.idle_seconds = _idle_seconds(idle)
-        self.calls_file = calls_file
+    def __init__(self, **arguments: str) -> None:
+        super().__init__()
+        self.arguments = self.read_arguments(arguments)
+        self.idle_seconds = self.arguments.idle
 
     @classmethod
-    def check_arguments(
-        cls,
-        config: Config,  # noqa: ARG003  # for spiders that need more
-        arguments: Mapping[str, str],
-    ) -> None:
-        """Check what ``-a`` says, before the crawl starts.
+    def read_arguments(cls, given: Mapping[str, str]) -> Arguments:
+        """Return what ``-a`` says, as an instance of ``arguments_class``.
 
         Raises:
             ConfigurationError: One sentence that names the argument and the way out.
         """
-        unknown = sorted(set(arguments) - cls.arguments)
-        if unknown:
-            known = ", ".join(sorted(cls.arguments - SCRAPYD_ARGUMENTS))
+        own = {name: text for name, text in given.items() if name not in SCRAPYD_ARGUMENTS}
+        known = cls.arguments_class.names()
+        if unknown := sorted(own.keys() - known):
             raise ConfigurationError(
-                f"the spider {cls.name} has no argument {unknown[0]!r}: it has {known}"
+                f"the spider {cls.name} has no argument {unknown[0]!r}: "
+                f"it has {', '.join(sorted(known))}"
             )
-        _idle_seconds(arguments.get("idle", ""))
-        if arguments.get("calls_file"):
-            _read_calls(arguments["calls_file"])
+        return cls.arguments_class.read(own)
 
+    @classmethod
+    def check_arguments(cls, config: Config, given: Mapping[str, str]) -> None:
+        """Check what ``-a`` says, before the crawl starts; raises as :meth:`read_arguments`."""
+        cls.read_arguments(given).check_config(config, given.keys())
+
+    @abstractmethod
     def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
         """Yield the calls that the crawl begins with, and their priorities."""
-        raise NotImplementedError
 
     def repeat_in(self, call: ApiCall) -> float | None:  # noqa: ARG002  # for spiders that do
-        """Return the seconds after which a settled call is made anew; None: it is done with."""
+        """Return the seconds after which a finished call is made again; None: never."""
         return None
 
     async def start(self) -> AsyncIterator[ApiRequest]:
-        """Yield a request for each call, reading no further ahead than needed.
+        """Yield a request for each call, one when the scheduler has no other.
 
         With Redis there is none: the scheduler reads :meth:`all_calls` itself.
         """
         if context_of(self.crawler).config.redis_url:
             return
         scheduler = self.crawler.engine.scheduler
-        assert isinstance(scheduler, MemoryScheduler)
+        assert isinstance(scheduler, Scheduler)
         async for call, priority in self.all_calls():
-            await scheduler.room()
+            while len(scheduler):
+                await self.crawler.signals.wait_for(signals.scheduler_empty)
             yield self.request(call, priority=priority)
 
     def can_read_again(self) -> bool:
@@ -109,8 +143,8 @@ class ApiSpider(Spider):
 
     async def all_calls(self) -> AsyncGenerator[tuple[ApiCall, int]]:
         """Yield the calls of ``calls_file``; without it, those of :meth:`calls`."""
-        if self.calls_file:
-            for call in _read_calls(self.calls_file):
+        if self.arguments.calls is not None:
+            for call in self.arguments.calls:
                 yield call, 0
         else:
             async for call, priority in self.calls():
@@ -146,13 +180,13 @@ class ApiSpider(Spider):
             for lease in request.leases:
                 lease.fail(failure.value)
 
-    def parse(self, response: Response, **_: Any) -> Iterator[Any]:
+    def parse(self, response: Response, **_: Any) -> Iterable[Any] | AsyncIterator[Any]:
         """Make products of an answer."""
         assert isinstance(response, ApiResponse)
-        yield self.parse_product(response)
+        return [self.parse_product(response)]
 
     def parse_product(self, response: ApiResponse) -> ProductAnswer:
-        """Make the product of the answer to a product call; what it lacks, validation says."""
+        """Make the product of the answer to a product call; validation says what it lacks."""
         assert response.request is not None
         api = context_of(self.crawler).client.apis.product
         product_id = int(response.request.call.params["product_id"])
@@ -161,26 +195,3 @@ class ApiSpider(Spider):
         if fields.setdefault("product_id", product_id) != product_id:
             fields = {"product_id": product_id}  # an answer about another product is none
         return ProductAnswer(fields, response.payload, api.name, response.fetched_at)
-
-
-def _read_calls(file: str) -> list[ApiCall]:
-    try:
-        lines = Path(file).read_text(encoding="utf-8").splitlines()
-        return [ApiCall.decode(line) for line in lines]
-    except (OSError, UnicodeDecodeError, MalformedMessageError) as error:
-        raise ConfigurationError(
-            f"calls_file {file!r} cannot be read ({error}): name a file of calls, one a line as "
-            "the queue holds them"
-        ) from None
-
-
-def _idle_seconds(text: str) -> float | None:
-    if not text:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if 0 <= seconds < float("inf"):
-        return seconds
-    raise ConfigurationError(f"idle is {text!r}: set it to a number of seconds, such as -a idle=60")

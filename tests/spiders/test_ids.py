@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.spiders.identifier_source import IdentifierSource, place
-from ali1688_spider.spiders.line_stream import read_lines
+from ali1688_spider.spiders.ids import IdentifierSource, place, read_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,6 +79,13 @@ def test_a_pipe_is_neither_opened_nor_read_beforehand(tmp_path: Path) -> None:
 def test_what_cannot_be_read(name: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=rf"cannot be read \({reason}"):
         IdentifierSource(ids_file=str(tmp_path / name)).check()
+
+
+async def test_lines_of_a_file_as_python_reads_them(tmp_path: Path) -> None:
+    file = tmp_path / "ids"
+    file.write_bytes(b"\xef\xbb\xbf1\r\n2\r3\n\xe8\x8c\xb6" + 2000 * b"\n12345678" + b"\r\n")
+    lines = [line async for batch in read_lines(str(file)) for line in batch]
+    assert "\n".join(lines) == file.read_text("utf-8-sig")
 
 
 async def test_lines_of_a_pipe_as_they_come(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
+import io
 import os
 import re
+import select
 import sys
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -15,17 +17,20 @@ from scrapy.utils.asyncio import run_in_thread
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.identifiers import read_identifiers
-from ali1688_spider.spiders.line_stream import STANDARD_INPUT, read_lines
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
     from scrapy import Spider
 
+
 Entry: TypeAlias = tuple[int, int | ValueError]
 """A line number and the product id of the line, or why it has none; 0 for the argument."""
 
-LINES_AT_ONCE = 500
+STANDARD_INPUT = "-"
+CHUNK_BYTES = 8192
+POLL_SECONDS = 0.5
+"""Longest wait of a thread for a pipe: a process that ends waits for its threads."""
 
 
 class IdentifierSource:
@@ -100,9 +105,8 @@ class IdentifierSource:
             yield from read_identifiers(_observed(lines, on_line), seen)
 
     async def read(self, spider: Spider) -> AsyncIterator[int]:
-        """Yield each id once; log and count a line that is none, and go on."""
-        batches = self._stream_batches() if self.is_stream else self._file_batches()
-        async for batch in batches:
+        """Yield each id once; log and count a line without one, and go on."""
+        async for batch in self._batches():
             for line_number, entry in batch:
                 if isinstance(entry, int):
                     yield entry
@@ -110,18 +114,14 @@ class IdentifierSource:
                 spider.crawler.stats.inc_value("ali1688/ids/unreadable")
                 spider.logger.warning("%s: %s", place(line_number), entry)
 
-    async def _file_batches(self) -> AsyncIterator[Iterable[Entry]]:
-        entries = self.entries()
-        while batch := await run_in_thread(lambda: list(islice(entries, LINES_AT_ONCE))):
-            yield batch
-
-    async def _stream_batches(self) -> AsyncIterator[Iterable[Entry]]:
+    async def _batches(self) -> AsyncIterator[Iterable[Entry]]:
         seen: set[int] = set()
         yield self._of_argument(seen)
-        first = 1
-        async for lines in read_lines(self.file):
-            yield read_identifiers(lines, seen, first)
-            first += len(lines)
+        if self.file:
+            first = 1
+            async for lines in read_lines(self.file):
+                yield read_identifiers(lines, seen, first)
+                first += len(lines)
 
     def _of_argument(self, seen: set[int]) -> Iterator[Entry]:
         return ((0, entry) for _, entry in read_identifiers(self._ids, seen))
@@ -146,3 +146,39 @@ def _observed(lines: Iterable[str], on_line: Callable[[str], object]) -> Iterato
     for line in lines:
         on_line(line)
         yield line
+
+
+async def read_lines(file: str) -> AsyncIterator[list[str]]:
+    """Yield lines as they come in, those that come together in one list.
+
+    No thread is stuck in reading, so that a crawl can end while the other end of a pipe neither
+    writes nor closes.
+
+    Args:
+        file: Name of a file, pipe or terminal; ``-`` for standard input.
+    """
+    utf8 = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
+    decoder = io.IncrementalNewlineDecoder(utf8, translate=True)
+    rest = ""
+    descriptor = _open(file)
+    try:
+        while chunk := await _read(descriptor):
+            *lines, rest = (rest + decoder.decode(chunk)).split("\n")
+            yield lines
+        yield [rest + decoder.decode(b"", final=True)]
+    finally:
+        os.close(descriptor)
+
+
+def _open(file: str) -> int:
+    if file == STANDARD_INPUT:
+        return os.dup(sys.stdin.fileno())
+    # Without O_NONBLOCK, opening a pipe waits until its other end is opened.
+    return os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+
+
+async def _read(descriptor: int) -> bytes:
+    """Return what has come in, at least a byte; empty at the end."""
+    while not (await run_in_thread(select.select, [descriptor], [], [], POLL_SECONDS))[0]:
+        pass
+    return os.read(descriptor, CHUNK_BYTES)
