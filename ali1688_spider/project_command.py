@@ -1,4 +1,4 @@
-"""What the commands share; outside ``commands/``, where Scrapy takes any class for a command."""
+"""Base of the commands; outside ``commands/``, where Scrapy takes every class for a command."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SETTINGS_MODULE = "ali1688_spider.settings"
 
 
 def load_project(command: ScrapyCommand) -> bool:
-    """Give *command* the project's settings when no project is active; tell whether it has them.
+    """Give *command* the project's settings when no project is active; return whether it has them.
 
     An installed package has no ``scrapy.cfg``: its commands work in any folder all the same. In the
     folder of another Scrapy project that one's settings stay.
@@ -36,8 +36,8 @@ class ProjectCommand(ScrapyCommand):
     """A command of this project that is no crawl.
 
     Subclasses implement :meth:`execute`; a :class:`ConfigurationError` that it raises becomes one
-    sentence on standard error and exit code 1. When the reader of its output has enough, it ends
-    quietly, with exit code 141 as other programs do.
+    sentence on standard error and exit code 1. When the reader of its output, such as ``head``,
+    closes the pipe, it ends quietly, with exit code 141 as other programs do.
     """
 
     requires_crawler_process = False
@@ -62,7 +62,7 @@ class ProjectCommand(ScrapyCommand):
         self._flush()
 
     def _flush(self) -> None:
-        """Write what is still buffered here, where a failure can be said."""
+        """Write what is still buffered here, where a failure can be reported."""
         try:
             sys.stdout.flush()
         except BrokenPipeError:
@@ -73,7 +73,7 @@ class ProjectCommand(ScrapyCommand):
             _discard_output()
 
     def _end_quietly(self) -> None:
-        """End as a program does whose output is read by one, such as ``head``, that has enough."""
+        """End as other programs do when the reader of their output has closed the pipe."""
         self.exitcode = 128 + signal.SIGPIPE
         _discard_output()
 

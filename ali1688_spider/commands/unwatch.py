@@ -1,4 +1,4 @@
-"""``scrapy unwatch``: products that are not to be watched any longer."""
+"""``scrapy unwatch``: takes products out of the watch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ AT_ONCE = 1000
 class Command(ProjectCommand):
     """Takes products out of the schedule of ``scrapy crawl watch``, which may run meanwhile.
 
-    What is stored of them stays.
+    Their stored data stays.
     """
 
     def syntax(self) -> str:
