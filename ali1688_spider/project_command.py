@@ -1,4 +1,4 @@
-"""What the commands share; outside ``commands/``, where Scrapy takes any class for a command."""
+"""Base of the commands; outside ``commands/``, where Scrapy takes every class for a command."""
 
 from __future__ import annotations
 
@@ -141,6 +141,7 @@ class ProjectCommand(ScrapyCommand):
             _discard_output()
 
     def _end_quietly(self) -> None:
+        """End as other programs do when the reader of their output has closed the pipe."""
         self.exitcode = 128 + signal.SIGPIPE
         _discard_output()
 

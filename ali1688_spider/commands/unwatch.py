@@ -1,4 +1,4 @@
-"""``scrapy unwatch``: products that are not to be watched any longer."""
+"""``scrapy unwatch``: takes products out of the watch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ali1688_spider.context import data_folder
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.project_command import ProjectCommand
 from ali1688_spider.spiders.ids import IdentifierSource, place
-from ali1688_spider.watching.redis_store import RedisWatchStore
+from ali1688_spider.spiders.watch import open_redis_store
 from ali1688_spider.watching.sqlite_store import FILE_NAME, SqliteWatchStore
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from scrapy.settings import Settings
 
-    from ali1688_spider.watching.store import WatchStore
+    from ali1688_spider.watching.watcher import WatchStore
 
 AT_ONCE = 1000
 
@@ -31,7 +31,7 @@ AT_ONCE = 1000
 class Command(ProjectCommand):
     """Takes products out of the schedule of ``scrapy crawl watch``, which may run meanwhile.
 
-    What is stored of them stays.
+    Their stored data stays.
     """
 
     def syntax(self) -> str:
@@ -78,7 +78,7 @@ class Command(ProjectCommand):
 
 def _open(settings: Settings) -> WatchStore:
     if read_setting(settings, "REDIS_URL"):
-        return RedisWatchStore(connection.from_settings(settings))
+        return open_redis_store(connection.from_settings(settings))
     path = data_folder() / FILE_NAME
     if not path.exists():
         raise ConfigurationError(

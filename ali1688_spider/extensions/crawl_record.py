@@ -1,4 +1,4 @@
-"""Keeps what became of each crawl, for ``scrapy report``."""
+"""A record of each crawl in MongoDB, for ``scrapy report``."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class CrawlRecord:
         return record
 
     async def write(self, spider: Spider, reason: str) -> None:
-        """Write the document, unless the crawl has ended for want of the database."""
+        """Write the document, unless the crawl ended because the database was away."""
         if reason == "database_unavailable":
             return
         config = context_of(self._crawler).config

@@ -1,4 +1,4 @@
-"""Tells how fresh the watched products are."""
+"""How fresh the watched products are: a statistic and a log line."""
 
 from __future__ import annotations
 

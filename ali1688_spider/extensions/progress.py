@@ -1,4 +1,4 @@
-"""One line that tells a person how far a crawl is."""
+"""One line that shows a person how far a crawl is."""
 
 from __future__ import annotations
 

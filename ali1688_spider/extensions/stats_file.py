@@ -1,4 +1,4 @@
-"""Writes what became of a crawl into a file, for programs."""
+"""The result of a crawl as a file, for programs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class StatsFile:
     """Writes the statistics as one JSON object into the file of ``ALI1688_STATS_FILE``.
 
-    The reason why the crawl ended is its ``finish_reason``.
+    Its ``finish_reason`` says why the crawl ended.
     """
 
     def __init__(self, path: Path, stats: StatsCollector) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import aclosing
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
-from redis.exceptions import RedisError
 from scrapy.utils.asyncio import run_in_thread
 
 from ali1688_spider.addon import context_of
@@ -17,35 +16,33 @@ from ali1688_spider.context import data_folder
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.http import ApiRequest
-from ali1688_spider.retrying import ServerRetry, redis_outage
+from ali1688_spider.scheduling.keys import QUEUE_KEY, TYPES, QueueKeys
 from ali1688_spider.spiders.product import IdArguments
 from ali1688_spider.spiders.search import SEARCH_ARGUMENTS, SearchArguments, SearchSpider
 from ali1688_spider.watching.redis_store import RedisWatchStore
-from ali1688_spider.watching.sqlite_store import FILE_NAME, SqliteWatchStore
-from ali1688_spider.watching.strategies import (
+from ali1688_spider.watching.schedule import (
+    DAY,
     MAX_INTERVAL,
     MIN_INTERVAL,
     OVERBOOKING,
     STRATEGIES,
     Budget,
 )
+from ali1688_spider.watching.sqlite_store import FILE_NAME, SqliteWatchStore
 from ali1688_spider.watching.watcher import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
+    from collections.abc import AsyncGenerator, AsyncIterator, Collection
     from typing import Self
 
     from ali1688_spider.config import Config
     from ali1688_spider.gateway.calls import Value
     from ali1688_spider.http import ApiResponse
-    from ali1688_spider.items import Product
-    from ali1688_spider.watching.schedule import Outcome
 
-DAY = 86_400.0
 AT_ONCE = 500
-LONGEST_SLEEP = 1.0  # seconds; another process may add products meanwhile
+POLL_SECONDS = 0.2  # between looks at what is due; another process may add products
 
-
+_QUEUE_PARTS = ("ready", "delayed", "leased", "scores", "attempts", "leases", "losses")
 _SECONDS = "a number of seconds above 0"
 
 
@@ -87,6 +84,8 @@ class WatchSpider(SearchSpider):
     ``ids``, ``ids_file`` and a search add to them; what was added once stays watched. With Redis
     the queue itself is the schedule, so that any number of workers share it; without, a file is.
 
+    Attributes:
+        delays: With Redis, seconds until the next fetch of products that were just fetched.
     """
 
     name = "watch"
@@ -101,42 +100,43 @@ class WatchSpider(SearchSpider):
         self.source = self.arguments.source
         self.searches = bool(self.query)
         self.has_source = True
-        self._appointments: dict[int, float] = {}
-        self._strategy = self.arguments.strategy
-        self._intervals = (self.arguments.min_interval, self.arguments.max_interval)
+        self.delays: dict[int, float] = {}
+
+    @cached_property
+    def budget(self) -> Budget:
+        """What watching may spend."""
+        config, arguments = context_of(self.crawler).config, self.arguments
+        # Nothing else keeps watching from using up the day's quota before its end.
+        daily = config.daily_quota / DAY / OVERBOOKING or math.inf
+        rate = min(config.qps or math.inf, daily)
+        return Budget(rate, arguments.min_interval, arguments.max_interval)
 
     @cached_property
     def watcher(self) -> Watcher:
         """Decides when a product is fetched again."""
-        config = context_of(self.crawler).config
-        # Nothing but this holds calls back that the day's quota would run out of.
-        daily = config.daily_quota / DAY / OVERBOOKING or math.inf
-        budget = Budget(min(config.qps or math.inf, daily), *self._intervals)
-        return Watcher(self._store, STRATEGIES[self._strategy](budget), self._run)
-
-    @cached_property
-    def _store(self) -> RedisWatchStore | SqliteWatchStore:
         context = context_of(self.crawler)
-        if context.config.redis_url:
-            return RedisWatchStore(context.redis, self.name)
-        return SqliteWatchStore(data_folder() / FILE_NAME)
+        store = self.file_store or open_redis_store(context.redis)
+        return Watcher(store, self.arguments.strategy, self.budget, context.redis_retry)
 
     @cached_property
-    def _redis_retry(self) -> ServerRetry:
-        count = partial(self.crawler.stats.inc_value, "ali1688/redis/errors")
-        return ServerRetry("Redis", redis_outage, on_wait=count)
+    @cached_property
+    def file_store(self) -> SqliteWatchStore | None:
+        """The schedule in a file; None with Redis."""
+        if context_of(self.crawler).config.redis_url:
+            return None
+        return SqliteWatchStore(data_folder() / FILE_NAME)
 
     async def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
         """Yield the calls that add products; without Redis, then those that are due, for ever."""
-        await self._run(self._store.resume, self._intervals[1])
+        await self.watcher.resume()
         if self.searches:
             async for call in super().calls():
                 yield call
-        if isinstance(self._store, RedisWatchStore):
+        if self.file_store is None:
             async for product_id in self.source.read(self):
                 yield ApiCall.product(product_id), 0
             return
-        async with aclosing(self._due(self._store)) as due:
+        async with aclosing(self._due(self.file_store)) as due:
             async for product_id in due:
                 yield ApiCall.product(product_id), 0
 
@@ -145,21 +145,21 @@ class WatchSpider(SearchSpider):
         adding = asyncio.create_task(self._add_all(store))
         try:
             while True:
-                due = await run_in_thread(store.take_due, AT_ONCE, self.fallback_interval)
+                due = await run_in_thread(store.take_due, AT_ONCE, self.budget.bounded(DAY))
                 for product_id in due:
                     yield product_id
                 if adding.done():
                     adding.result()
                 if not due:
-                    wait = await run_in_thread(store.next_due)
-                    await asyncio.sleep(LONGEST_SLEEP if wait is None else min(LONGEST_SLEEP, wait))
+                    await asyncio.sleep(POLL_SECONDS)
         finally:
             adding.cancel()
 
     async def _add_all(self, store: SqliteWatchStore) -> None:
         async for product_id in self.source.read(self):
             await run_in_thread(store.add, [product_id])
-        if not self.searches and await run_in_thread(store.next_due) is None:
+        watched, _ = await run_in_thread(store.sample, 1)
+        if not watched and not self.searches:
             self.logger.warning(
                 "No product is watched: add some with -a ids=610000000001,…, -a ids_file=FILE or "
                 "-a keyword=…"
@@ -170,37 +170,23 @@ class WatchSpider(SearchSpider):
         found = []
         async for output in super().parse_page(response, call):
             is_product = isinstance(output, ApiRequest) and output.call.operation == "product"
-            if is_product and isinstance(self._store, SqliteWatchStore):
+            if is_product and self.file_store:
                 found.append(output.call.params["product_id"])
             else:
                 yield output
-        if isinstance(self._store, SqliteWatchStore):
-            self._store.add(found)
-
-    @property
-    def fallback_interval(self) -> float:
-        """Seconds until the next fetch of a product whose fetch failed."""
-        shortest, longest = self._intervals
-        return min(longest, max(shortest, DAY))
-
-    async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Run what blocks in a thread; while Redis is away, wait, unless the crawl ends."""
-        try:
-            return await run_in_thread(function, *arguments)
-        except RedisError:
-            operation = partial(run_in_thread, function, *arguments)
-            closing = context_of(self.crawler).shutdown
-            return await closing.or_cancelled(self._redis_retry.run(operation))
-
-    async def fetched(self, product: Product) -> Outcome:
-        """Decide when a product that was just stored is fetched again; return what was found."""
-        outcome, delay = await self.watcher.fetched(product)
-        if isinstance(self._store, RedisWatchStore):
-            self._appointments[product.product_id] = delay
-        return outcome
+        if self.file_store:
+            self.file_store.add(found)
 
     def repeat_in(self, call: ApiCall) -> float | None:
-        """Return the seconds after which a settled call is made anew; None for a search's page."""
+        """Return the seconds until an acknowledged call is made again; None for a search's page."""
         if call.operation != "product":
             return None
-        return self._appointments.pop(int(call.params["product_id"]), self.fallback_interval)
+        # A product whose fetch failed has no delay of its own.
+        return self.delays.pop(int(call.params["product_id"]), self.budget.bounded(DAY))
+
+
+def open_redis_store(client: Any) -> RedisWatchStore:
+    """Return the schedule in Redis, beside the spider's queue."""
+    keys = QueueKeys.of(QUEUE_KEY % {"spider": WatchSpider.name})
+    queue = {getattr(keys, part): getattr(TYPES, part) for part in _QUEUE_PARTS}
+    return RedisWatchStore(client, queue)

@@ -30,6 +30,7 @@ def environment(mongo_server_uri: str) -> Iterator[dict[str, str]]:
         client[name]["products"].insert_many([document(number) for number in range(1, 1000)])
         yield {
             "PATH": os.environ["PATH"],
+            "PYTHONDONTWRITEBYTECODE": "1",  # truncated bytecode would outlast the test
             "PYTHONPATH": str(Path(__file__).parents[2]),
             "SCRAPY_SETTINGS_MODULE": "ali1688_spider.settings",
             "ALI1688_APP_KEY": "1000000",

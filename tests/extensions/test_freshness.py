@@ -14,12 +14,13 @@ from ali1688_spider.extensions.freshness import Freshness
 from ali1688_spider.items import Product
 from ali1688_spider.spiders.product import ProductSpider
 from ali1688_spider.spiders.watch import WatchSpider
-from ali1688_spider.watching.sqlite_store import SqliteWatchStore
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from scrapy.crawler import Crawler
+
+    from ali1688_spider.watching.sqlite_store import SqliteWatchStore
 
 FRACTION = "ali1688/watch/fraction_fresh"
 
@@ -42,8 +43,8 @@ def fetched(product_id: int) -> Product:
 
 
 def store_of(spider: WatchSpider) -> SqliteWatchStore:
-    assert isinstance(spider._store, SqliteWatchStore)
-    return spider._store
+    assert spider.file_store is not None
+    return spider.file_store
 
 
 def test_it_is_off_for_other_spiders() -> None:
@@ -61,13 +62,13 @@ async def test_it_measures_while_the_crawl_runs_and_at_its_end(
     extension = Freshness.from_crawler(crawler)
     spider = extension._spider
     store_of(spider).add([1, 2])
-    await spider.fetched(fetched(1))
+    await spider.watcher.fetched(fetched(1))
     extension.begin()
     async with asyncio.timeout(30):
         while crawler.stats.get_value(FRACTION) is None:  # noqa: ASYNC110  # it tells nobody
             await asyncio.sleep(0.01)
     assert crawler.stats.get_value(FRACTION) == 0.5
-    await spider.fetched(fetched(2))
+    await spider.watcher.fetched(fetched(2))
     await extension.end()
     assert crawler.stats.get_value(FRACTION) == 1.0
     assert caplog.messages[-1] == "About 100 % of the watched products are fresh"
@@ -78,7 +79,7 @@ async def test_a_schedule_that_cannot_be_read_is_no_error(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     extension = Freshness.from_crawler(crawler)
-    store_of(extension._spider)._connection.execute("DROP TABLE sums")
+    store_of(extension._spider)._connection.execute("DROP TABLE watched")
     await extension.end()
     assert crawler.stats.get_value(FRACTION) is None
-    assert "Freshness not measured: no such table: sums" in caplog.text
+    assert "Freshness not measured: no such table: watched" in caplog.text
