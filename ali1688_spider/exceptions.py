@@ -6,7 +6,6 @@
     ├── ConfigurationError                config, spiders, commands: a setting or argument is wrong
     ├── MalformedMessageError             gateway.calls, scheduling: not a call, or not a message
     ├── DailyQuotaExhaustedError          quota: no call is left today
-    ├── QuotaUnavailableError             quota: the count in Redis cannot be read
     ├── StoreUnavailableError             storage: the database stayed away
     ├── DocumentRefusedError              storage: the database refuses this document
     └── CallError                         gateway: a call brought no data; see its action

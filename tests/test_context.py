@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -29,6 +30,8 @@ async def test_redis_is_waited_for_and_each_wait_is_counted(
     monkeypatch.chdir(tmp_path)
     caplog.set_level(logging.INFO)
     crawler = crawler_with("redis://127.0.0.1:1/0")
+    context = context_of(crawler)
+    context.shutdown = SimpleNamespace(in_progress=False)  # type: ignore[assignment]
     failures = [RedisConnectionError("gone")]
 
     async def operation() -> str:
@@ -36,7 +39,7 @@ async def test_redis_is_waited_for_and_each_wait_is_counted(
             raise failures.pop()
         return "done"
 
-    assert await context_of(crawler).redis_retry.run(operation) == "done"
+    assert await context.redis_retry.run(operation) == "done"
     assert crawler.stats.get_value("ali1688/redis/errors") == 1
     assert "Redis does not answer (gone)" in caplog.messages[-2]
     assert caplog.messages[-1].startswith("Redis is back after")

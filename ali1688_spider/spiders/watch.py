@@ -119,7 +119,6 @@ class WatchSpider(SearchSpider):
         return Watcher(store, self.arguments.strategy, self.budget, context.redis_retry)
 
     @cached_property
-    @cached_property
     def file_store(self) -> SqliteWatchStore | None:
         """The schedule in a file; None with Redis."""
         if context_of(self.crawler).config.redis_url:

@@ -147,7 +147,7 @@ def test_changes_come_oldest_first(database: Database[dict[str, Any]]) -> None:
     [
         ("", ConfigurationError, "MONGO_URI is empty, so no products are stored: set it to the"),
         ("mongodb://user:p@ss@localhost/", ConfigurationError, "MONGO_URI cannot be read: write"),
-        ("http://localhost/", PyMongoError, "Invalid URI scheme"),
+        ("http://localhost/", ConfigurationError, "MONGO_URI is not a valid URL: begin it with"),
         ("mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=100", PyMongoError, "127.0.0.1:9: "),
     ],
 )

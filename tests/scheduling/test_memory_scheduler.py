@@ -107,7 +107,7 @@ async def test_a_call_that_recovered_goes_out_although_calls_are_held_back(
     engine_of(scheduler).downloader = SimpleNamespace(active=range(MOST_HELD_BACK))
     scheduler.enqueue_request(request_for(1))
     assert scheduler.next_request() is None
-    recovered = request_for(2).mended("token")
+    recovered = request_for(2).retry_now("token")
     scheduler.enqueue_request(recovered)
     assert scheduler.has_pending_requests()
     assert scheduler.next_request() is recovered
