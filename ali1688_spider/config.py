@@ -18,7 +18,7 @@ from ali1688_spider.delivery.settings import DeliverySettings
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.catalogue import choose_apis
 from ali1688_spider.redaction import redact_url
-from ali1688_spider.storage.connection import check_uri
+from ali1688_spider.storage.database import check_uri
 
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings

@@ -32,7 +32,9 @@ from ali1688_spider.quota.memory_quota import MemoryQuota
 from ali1688_spider.quota.redis_quota import RedisQuota
 from ali1688_spider.quota.slot_pacer import SlotPacer
 from ali1688_spider.shutdown import Shutdown
-from ali1688_spider.storage.failed_calls import failed_call_store
+from ali1688_spider.storage.database import connect, mongo_retry
+from ali1688_spider.storage.failed_call_stores import failed_call_store
+from ali1688_spider.storage.rejections import RejectionStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
     from ali1688_spider.gateway.protocols import WireCall
     from ali1688_spider.gateway.tokens import TokenStore
     from ali1688_spider.redaction import SecretRedactor
+    from ali1688_spider.retrying import ServerRetry
+    from ali1688_spider.storage.database import Database
     from ali1688_spider.storage.failed_call import FailedCallStore
 
 
@@ -67,6 +71,7 @@ class CrawlContext:
         self._redactor = redactor
         self._protocol = wire_protocol(config)
         crawler.signals.connect(self.close, signals.spider_closed)
+        crawler.signals.connect(self._close_last, signals.engine_started)
         crawler.signals.connect(self.shutdown.end_incomplete, signals.spider_idle)
 
     @property
@@ -113,19 +118,40 @@ class CrawlContext:
         return Breaker(state, count=self._crawler.stats.inc_value)
 
     @cached_property
-    def failed_calls(self) -> FailedCallStore:
-        """Where calls are kept that were given up."""
-        return failed_call_store(
-            self.config,
-            self.redis if self.config.redis_url else None,
-            closing=lambda: self.shutdown.in_progress,
-            folder=data_folder(),
+    def database(self) -> Database | None:
+        """The database of ``MONGO_URI``, with one client for the crawl; None without."""
+        config = self.config
+        return connect(config.mongo_uri, config.mongo_database) if config.mongo_uri else None
+
+    @cached_property
+    def mongo_retry(self) -> ServerRetry:
+        """Repeats operations while MongoDB is away; ``ali1688/storage/waits`` counts the waits."""
+        return mongo_retry(
+            on_wait=lambda: self._crawler.stats.inc_value("ali1688/storage/waits"),
+            is_closing=lambda: self.shutdown.in_progress,
         )
 
+    @cached_property
+    def rejections(self) -> RejectionStore | None:
+        """Where rejected responses are kept; None without a database."""
+        return None if self.database is None else RejectionStore(self.database, self.mongo_retry)
+
+    @cached_property
+    def failed_calls(self) -> FailedCallStore:
+        """Where calls are kept that were given up."""
+        redis = self.redis if self.config.redis_url else None
+        return failed_call_store(self.database, self.mongo_retry, redis, data_folder())
+
     async def close(self) -> None:
-        """Give back what the crawl held open."""
-        if "failed_calls" in self.__dict__:  # no call may have failed
-            await self.failed_calls.close()
+        """Close the connections that the crawl has opened."""
+        database = self.__dict__.get("database")
+        if database is not None:
+            await database.client.close()
+
+    def _close_last(self) -> None:
+        """Close after all that happens when the spider is closed; only a started engine stops."""
+        self._crawler.signals.disconnect(self.close, signals.spider_closed)
+        self._crawler.signals.connect(self.close, signals.engine_stopped)
 
     def open_cache(self, failed: Callable[[Exception], object]) -> AnswerCache:
         """Return the cache of answers: in Redis when there, else on disk.

@@ -27,8 +27,9 @@ from ali1688_spider.project_command import ProjectCommand
 from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.producers import open_queue
 from ali1688_spider.shutdown import INCOMPLETE
+from ali1688_spider.storage.database import connect, mongo_retry
 from ali1688_spider.storage.errors import StoreUnavailableError, explain
-from ali1688_spider.storage.failed_calls import failed_call_store
+from ali1688_spider.storage.failed_call_stores import failed_call_store
 
 if TYPE_CHECKING:
     import argparse
@@ -93,7 +94,9 @@ class Command(ProjectCommand):
 
     async def _execute(self, config: Config, action: str, opts: argparse.Namespace) -> None:
         redis = connection.from_settings(self.settings) if config.redis_url else None
-        store = failed_call_store(config, redis, closing=lambda: True, folder=data_folder())
+        database = connect(config.mongo_uri, config.mongo_database) if config.mongo_uri else None
+        retry = mongo_retry(is_closing=lambda: True)
+        store = failed_call_store(database, retry, redis, data_folder())
         try:
             if action == "list":
                 await _list(store, opts.spider, opts.limit or LISTED)
@@ -102,7 +105,8 @@ class Command(ProjectCommand):
             if store.unreadable:
                 print(f"{store.unreadable:,} entries cannot be read; they are left as they are.")
         finally:
-            await store.close()
+            if database is not None:
+                await database.client.close()
             if redis is not None:
                 redis.close()
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from yarl import URL
 
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.storage.change import FIELDS, Field
+from ali1688_spider.storage.changes import FIELDS, Field
 
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
