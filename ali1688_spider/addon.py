@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SCHEDULING = "ali1688_spider.scheduling"
-REJECTION_STORE = "ali1688_spider.pipelines.mongo_rejections.MongoRejections"
 
 
 class Ali1688Addon:
@@ -39,7 +38,7 @@ class Ali1688Addon:
         return cls(crawler)
 
     def update_settings(self, settings: BaseSettings) -> None:
-        """Check the settings; then choose the components by REDIS_URL and MONGO_URI.
+        """Check the settings; then choose the components by REDIS_URL.
 
         Raises:
             ConfigurationError: A setting is missing or wrong.
@@ -50,8 +49,6 @@ class Ali1688Addon:
         _warn_of_open_secrets()
         # Until then Scrapy sets levels and handlers.
         self._crawler.signals.connect(raise_log_threshold, signals.spider_opened)
-        if config.mongo_uri:
-            settings.set("ALI1688_REJECTION_STORE", REJECTION_STORE, "addon")
         self.context = CrawlContext(config, self._crawler, redactor)
         if not config.redis_url:
             settings.set("SCHEDULER", f"{SCHEDULING}.memory_scheduler.MemoryScheduler", "addon")

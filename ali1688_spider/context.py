@@ -22,7 +22,9 @@ from ali1688_spider.quota.rate_limiter import RateLimiter
 from ali1688_spider.quota.redis_quota import RedisQuota
 from ali1688_spider.retrying import ServerRetry, redis_outage
 from ali1688_spider.shutdown import CrawlClosingError, Shutdown
-from ali1688_spider.storage.failed_calls import failed_call_store
+from ali1688_spider.storage.database import connect, mongo_retry
+from ali1688_spider.storage.failed_call_stores import failed_call_store
+from ali1688_spider.storage.rejections import RejectionStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from ali1688_spider.config import Config
     from ali1688_spider.gateway.protocols import WireCall, WireResponse
     from ali1688_spider.redaction import SecretRedactor
+    from ali1688_spider.storage.database import Database
     from ali1688_spider.storage.failed_call import FailedCallStore
 
 
@@ -50,6 +53,7 @@ class CrawlContext:
         self._crawler = crawler
         self._redactor = redactor
         crawler.signals.connect(self.close, signals.spider_closed)
+        crawler.signals.connect(self._close_last, signals.engine_started)
         crawler.signals.connect(self.shutdown.end_incomplete, signals.spider_idle)
 
     @cached_property
@@ -93,19 +97,39 @@ class CrawlContext:
         return CircuitBreaker(outage, count=self._crawler.stats.inc_value)
 
     @cached_property
-    def failed_calls(self) -> FailedCallStore:
-        """Where calls are kept that were given up."""
-        return failed_call_store(
-            self.config,
-            self.redis,
-            closing=lambda: self.shutdown.in_progress,
-            folder=data_folder(),
+    def database(self) -> Database | None:
+        """The database of ``MONGO_URI``, with one client for the crawl; None without."""
+        config = self.config
+        return connect(config.mongo_uri, config.mongo_database) if config.mongo_uri else None
+
+    @cached_property
+    def mongo_retry(self) -> ServerRetry:
+        """Repeats operations while MongoDB is away; ``ali1688/storage/waits`` counts the waits."""
+        return mongo_retry(
+            on_wait=lambda: self._crawler.stats.inc_value("ali1688/storage/waits"),
+            is_closing=lambda: self.shutdown.in_progress,
         )
 
+    @cached_property
+    def rejections(self) -> RejectionStore | None:
+        """Where rejected responses are kept; None without a database."""
+        return None if self.database is None else RejectionStore(self.database, self.mongo_retry)
+
+    @cached_property
+    def failed_calls(self) -> FailedCallStore:
+        """Where calls are kept that were given up."""
+        return failed_call_store(self.database, self.mongo_retry, self.redis, data_folder())
+
     async def close(self) -> None:
-        """Release what the crawl held open."""
-        if "failed_calls" in self.__dict__:  # no call may have failed
-            await self.failed_calls.close()
+        """Close the connections that the crawl has opened."""
+        database = self.__dict__.get("database")
+        if database is not None:
+            await database.client.close()
+
+    def _close_last(self) -> None:
+        """Close after all that happens when the spider is closed; only a started engine stops."""
+        self._crawler.signals.disconnect(self.close, signals.spider_closed)
+        self._crawler.signals.connect(self.close, signals.engine_stopped)
 
     def open_cache(self, on_error: Callable[[Exception], object]) -> ResponseCache:
         """Return the cache of responses: in Redis when there, else on disk."""

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from ali1688_spider.items import Product, ProductAnswer
-from ali1688_spider.pipelines.reasons import reasons
+from ali1688_spider.pipelines.validation_errors import validation_errors
 
 NOW = datetime(2026, 10, 10, 8, 45, 52, 223456, UTC)
 
@@ -21,7 +21,7 @@ def product(**fields: Any) -> Product:
 def refused(**fields: Any) -> list[str]:
     with pytest.raises(ValidationError) as caught:
         product(**fields)
-    return reasons(caught.value)
+    return validation_errors(caught.value)
 
 
 def sku(**values: Any) -> dict[str, Any]:

@@ -26,7 +26,8 @@ from ali1688_spider.project_command import ProjectCommand
 from ali1688_spider.scheduling.lease import QueueEntry
 from ali1688_spider.scheduling.queue import open_queue
 from ali1688_spider.shutdown import INCOMPLETE
-from ali1688_spider.storage.failed_calls import failed_call_store
+from ali1688_spider.storage.database import connect, mongo_retry
+from ali1688_spider.storage.failed_call_stores import failed_call_store
 
 if TYPE_CHECKING:
     import argparse
@@ -77,8 +78,11 @@ class Command(ProjectCommand):
                 print(f"{self._retried:,} calls {verb} again.")
 
     async def _execute(self, action: str, opts: argparse.Namespace) -> None:
-        redis = connection.from_settings(self.settings) if self._config.redis_url else None
-        store = failed_call_store(self._config, redis, closing=lambda: True, folder=data_folder())
+        config = self._config
+        redis = connection.from_settings(self.settings) if config.redis_url else None
+        database = connect(config.mongo_uri, config.mongo_database) if config.mongo_uri else None
+        retry = mongo_retry(is_closing=lambda: True)
+        store = failed_call_store(database, retry, redis, data_folder())
         try:
             if action == "list":
                 await _list(store, opts.spider, opts.limit or LISTED)
@@ -87,7 +91,8 @@ class Command(ProjectCommand):
             if store.unreadable:
                 print(f"{store.unreadable:,} entries cannot be read; they are left as they are.")
         finally:
-            await store.close()
+            if database is not None:
+                await database.client.close()
             if redis is not None:
                 redis.close()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import hmac
 import json
 import logging
 import time
@@ -11,55 +13,69 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import aiohttp
-from pymongo.errors import PyMongoError
 
-from ali1688_spider.delivery.signature import (
-    DELIVERY_HEADER,
-    SIGNATURE_HEADER,
-    TIMESTAMP_HEADER,
-    signature,
-)
+from ali1688_spider.delivery.webhook_outbox import WebhookOutbox
 from ali1688_spider.gateway.backoff import Backoff
 from ali1688_spider.storage.errors import explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ali1688_spider.delivery.webhook_outbox import Delivery, WebhookOutbox
-    from ali1688_spider.storage.change import Change
+    from ali1688_spider.delivery.webhook_outbox import Delivery
+    from ali1688_spider.storage.changes import Change
+    from ali1688_spider.storage.database import Database
 
 logger = logging.getLogger(__name__)
 
-ANSWER_SECONDS = 10.0
+SIGNATURE_HEADER = "X-Ali1688-Signature"
+TIMESTAMP_HEADER = "X-Ali1688-Timestamp"
+DELIVERY_HEADER = "X-Ali1688-Delivery"
+
+RESPONSE_SECONDS = 10.0
 CLOSE_SECONDS = 10.0
 POLL_SECONDS = 15.0
 SHORTEST_WAIT = 0.001
 
 
+def signature(secret: str, timestamp: str, body: bytes) -> str:
+    """Return ``sha256=`` and the HMAC-SHA256, in hex, of the timestamp, a dot and the body.
+
+    Args:
+        secret: The key of both sides.
+        timestamp: Unix time of the sending, in seconds: signed, so that a receiver can refuse a
+            recorded delivery that is sent again later.
+        body: The bytes as they are sent.
+    """
+    signed = timestamp.encode() + b"." + body
+    return "sha256=" + hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+
+
 class Webhook:
     """Posts changes as JSON, ``{"changes": [...]}`` (see :meth:`Change.message`), oldest first.
 
-    The crawl only lets changes wait in the outbox; a task of its own sends them, one delivery at a
-    time. What does not answer 2xx is tried again, for as long as it takes, in later crawls too. A
-    delivery whose answer was lost comes again, so a receiver remembers the ids of changes. A change
-    never comes before an older one of the same product has arrived.
+    The crawl only puts changes into the outbox; a task of its own sends them, one delivery at a
+    time. What is not answered with 2xx is sent again until it is, in later crawls too. A delivery
+    whose response was lost comes again, so a receiver remembers the ids of changes. A change never
+    comes before an older one of the same product has arrived.
 
     The proxy of the environment (``https_proxy``, ``no_proxy``) is used.
 
     Args:
         url: Where the changes go.
         secret: Signs the deliveries.
-        outbox: Where changes wait.
+        database: Holds the outbox.
         count: Called with ``delivered`` or ``failed`` and how many changes, for statistics.
         backoff: How long to wait after a failure.
         close_seconds: How long :meth:`close` goes on sending.
     """
 
+    name = "The webhook"
+
     def __init__(
         self,
         url: str,
         secret: str,
-        outbox: WebhookOutbox,
+        database: Database,
         *,
         count: Callable[[str, int], object] = lambda _name, _number: None,
         backoff: Backoff | None = None,
@@ -67,7 +83,7 @@ class Webhook:
     ) -> None:
         self._url = url
         self._secret = secret
-        self._outbox = outbox
+        self._outbox = WebhookOutbox(database)
         self._count = count
         self._backoff = backoff or Backoff(base=1.0, cap=600.0)
         self._close_seconds = close_seconds
@@ -79,11 +95,11 @@ class Webhook:
         self._arrived: Delivery | None = None
         self._sender: asyncio.Task[None] | None = None
 
-    async def deliver(self, changes: Sequence[Change]) -> None:
-        """Let *changes* wait for being sent.
+    async def publish(self, changes: Sequence[Change]) -> None:
+        """Put *changes* into the outbox.
 
         Raises:
-            PyMongoError: They cannot wait in the outbox.
+            PyMongoError: It does not take them.
         """
         await self._prepare()
         await self._outbox.add(changes)
@@ -105,7 +121,7 @@ class Webhook:
             await self._sender
 
     async def _send_all(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=RESPONSE_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
             while not (self._closing.is_set() and self._failures):
                 self._new.clear()
@@ -114,7 +130,7 @@ class Webhook:
                     seconds = await self._send_next(session)
                 # Whatever it is, what comes later has to be sent all the same.
                 except Exception as error:  # noqa: BLE001
-                    await self._note_failure(_reason(error))
+                    await self._note_failure(explain(error))
                     continue
                 if seconds > 0:
                     if last:
@@ -178,15 +194,11 @@ class Webhook:
         try:
             async with session.post(
                 self._url, data=body, headers=headers, allow_redirects=False
-            ) as answer:
-                return None if 200 <= answer.status < 300 else f"it answers {answer.status}"
+            ) as response:
+                return None if 200 <= response.status < 300 else f"it answers {response.status}"
         # Also what is raised for an address that cannot be one: it is as good as no answer.
         except Exception as error:  # noqa: BLE001
             return f"it does not answer ({type(error).__name__})"
-
-
-def _reason(error: Exception) -> str:
-    return explain(error) if isinstance(error, PyMongoError) else repr(error)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

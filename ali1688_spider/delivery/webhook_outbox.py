@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from ali1688_spider.storage.change import Change
+from ali1688_spider.storage.changes import Change
+from ali1688_spider.storage.database import SECONDS_PER_DAY, ensure_expiry
 from ali1688_spider.storage.errors import only_duplicates
-from ali1688_spider.storage.indexes import SECONDS_PER_DAY, ensure_expiry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ali1688_spider.storage.connection import Database
+    from ali1688_spider.storage.database import Database
 
 WEBHOOK_OUTBOX = "webhook_outbox"
 

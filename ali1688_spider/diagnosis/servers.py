@@ -13,7 +13,7 @@ from ali1688_spider.quota.breaker import RedisOutage
 from ali1688_spider.quota.redis_quota import RedisQuota
 from ali1688_spider.redaction import redact_url
 from ali1688_spider.redis_server import durability_risks
-from ali1688_spider.storage.connection import connect, greet
+from ali1688_spider.storage.database import connect, ping
 from ali1688_spider.storage.errors import StoreUnavailableError, explain
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ async def mongo_finding(config: Config) -> Finding:
     except ConfigurationError as error:
         return Finding("fail", "MongoDB", str(error))
     try:
-        await greet(database)
+        await ping(database)
         count = await database["products"].estimated_document_count()
     except StoreUnavailableError as error:
         return Finding("fail", "MongoDB", str(error))

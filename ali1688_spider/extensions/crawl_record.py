@@ -11,7 +11,6 @@ from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
 from ali1688_spider.addon import context_of
-from ali1688_spider.storage.connection import connect
 from ali1688_spider.storage.errors import explain
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ class CrawlRecord:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Build the extension; without ``MONGO_URI`` there is nowhere to write to."""
-        if not context_of(crawler).config.mongo_uri:
+        if context_of(crawler).database is None:
             raise NotConfigured
         record = cls(crawler)
         crawler.signals.connect(record.write, signals.spider_closed)
@@ -44,9 +43,9 @@ class CrawlRecord:
 
     async def write(self, spider: Spider, reason: str) -> None:
         """Write the document, unless the crawl ended because the database was away."""
-        if reason == "database_unavailable":
+        database = context_of(self._crawler).database
+        if database is None or reason == "database_unavailable":
             return
-        config = context_of(self._crawler).config
         stats = self._crawler.stats.get_stats()
         document: dict[str, Any] = {
             "spider": spider.name,
@@ -55,10 +54,7 @@ class CrawlRecord:
             "reason": reason,
             "stats": {name: value for name, value in stats.items() if name.startswith(KEPT)},
         }
-        database = connect(config.mongo_uri, config.mongo_database)
         try:
             await database[COLLECTION].insert_one(document)
         except PyMongoError as error:
             logger.warning("The record of this crawl could not be kept: %s", explain(error))
-        finally:
-            await database.client.close()

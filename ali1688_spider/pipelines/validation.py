@@ -5,17 +5,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from bson.errors import BSONError
 from pydantic import ValidationError
 from scrapy.exceptions import DropItem
-from scrapy.utils.misc import build_from_crawler, load_object
 
+from ali1688_spider.addon import context_of
 from ali1688_spider.gateway.calls import MAX_PRODUCT_ID
 from ali1688_spider.gateway.identifiers import product_url
 from ali1688_spider.items import REMOVED, Product, ProductAnswer
-from ali1688_spider.pipelines.documents import MAX_DOCUMENT_BYTES, encode_document
-from ali1688_spider.pipelines.reasons import reasons
-from ali1688_spider.pipelines.rejections import Rejection, storable
+from ali1688_spider.pipelines.validation_errors import validation_errors
 
 if TYPE_CHECKING:
     from typing import Self
@@ -23,12 +20,12 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.statscollectors import StatsCollector
 
-    from ali1688_spider.pipelines.rejections import RejectionStore
+    from ali1688_spider.storage.rejections import RejectionStore
 
 logger = logging.getLogger(__name__)
 
 NO_PRODUCT = "no product in the answer"
-MAX_LOGGED_REASONS = 5
+MAX_LOGGED_ERRORS = 5
 
 _SET_BY_STORE = {"first_seen_at", "changed_at"}
 _UNKNOWN = {
@@ -42,20 +39,17 @@ class ValidationPipeline:
     """Turns each :class:`ProductAnswer` into a :class:`Product`; other items pass untouched.
 
     An answer that breaks a rule is kept with every reason, logged as one WARNING line, counted as
-    ``ali1688/items/rejected`` and dropped. The setting ``ALI1688_REJECTION_STORE`` is the path of
-    the :class:`RejectionStore` that keeps it; without one there is the log only.
+    ``ali1688/items/rejected`` and dropped. Without a database there is the log only.
     """
 
-    def __init__(self, stats: StatsCollector, rejections: RejectionStore | None = None) -> None:
+    def __init__(self, stats: StatsCollector, rejections: RejectionStore | None) -> None:
         self._stats = stats
         self._rejections = rejections
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """Build the pipeline, and the store that the settings name."""
-        path = crawler.settings.get("ALI1688_REJECTION_STORE")
-        store = build_from_crawler(load_object(path), crawler) if path else None
-        return cls(crawler.stats, store)
+        """Build the pipeline."""
+        return cls(crawler.stats, context_of(crawler).rejections)
 
     async def process_item(self, item: Any) -> Any:
         """Return the product that *item* describes.
@@ -72,13 +66,13 @@ class ValidationPipeline:
         raise DropItem("rejected by validation", log_level="DEBUG")  # the reasons are logged
 
     async def _reject(self, answer: ProductAnswer, errors: list[str]) -> None:
-        logged = "; ".join(errors[:MAX_LOGGED_REASONS])
-        more = len(errors) - MAX_LOGGED_REASONS
+        logged = "; ".join(errors[:MAX_LOGGED_ERRORS])
+        more = len(errors) - MAX_LOGGED_ERRORS
         logger.warning("Rejected %s: %s%s", answer, logged, f"; {more} more" if more > 0 else "")
         self._stats.inc_value("ali1688/items/rejected")
         if self._rejections is not None:
             await self._rejections.keep(
-                Rejection(_product_id(answer), errors, storable(answer.payload), answer.fetched_at)
+                _product_id(answer), errors, answer.payload, answer.fetched_at
             )
 
 
@@ -91,8 +85,8 @@ def check(answer: ProductAnswer) -> Product | list[str]:
     try:
         product = Product.model_validate(record)
     except ValidationError as error:
-        return errors + reasons(error)
-    return errors or _document_errors(product) or product
+        return errors + validation_errors(error)
+    return errors or product
 
 
 def _record(answer: ProductAnswer) -> dict[str, Any]:
@@ -114,13 +108,3 @@ def _product_id(answer: ProductAnswer) -> int | None:
     if isinstance(product_id, int) and not isinstance(product_id, bool):
         return product_id if 0 < product_id <= MAX_PRODUCT_ID else None
     return None
-
-
-def _document_errors(product: Product) -> list[str]:
-    try:
-        size = len(encode_document(product))
-    except (BSONError, ValueError, ArithmeticError) as error:
-        return [f"document: BSON cannot hold it: {error!r}"]
-    if size >= MAX_DOCUMENT_BYTES:
-        return [f"document: {size} bytes long, must stay below {MAX_DOCUMENT_BYTES}"]
-    return []

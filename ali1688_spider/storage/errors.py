@@ -1,20 +1,18 @@
-"""What can go wrong between the project and its database, and what it asks for.
+"""What can go wrong between the project and its database, and what to do about it.
 
-A document is refused for errors that are known to be the document's own. All others wait, however
-unknown they are: a good document must not be lost because a disk is full.
+A document is refused for errors that are known to be the document's own. All other errors are
+outages, unknown ones too: a good document must not be lost because a disk is full.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bson.errors import BSONError
 from pymongo.errors import (
     BulkWriteError,
     ConfigurationError,
     ConnectionFailure,
-    ExecutionTimeout,
     InvalidName,
     InvalidOperation,
     OperationFailure,
@@ -22,9 +20,10 @@ from pymongo.errors import (
 )
 
 from ali1688_spider.exceptions import Ali1688Error
+from ali1688_spider.retrying import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 DUPLICATE_KEY = 11000
 _INTERNAL_ERROR = 1
@@ -43,13 +42,11 @@ _DOCUMENT_CODES = {
     *(52, 53, 54, 55, 56, 57),  # a name or a value that no field can have
     66,  # a field that must not change, such as a shard key of the user's
 }
-_PASSING_CODES = {
+_TRANSIENT_CODES = {
     *(6, 7, 89, 9001),  # host unreachable or not found, network time-out, socket
     *(91, 189, 10107, 11600, 11602, 13435, 13436),  # shutting down, or no longer the primary
     *(24, 46, 50, 64, 112, 134, 202, 262),  # took too long, met another write, no resources
 }
-_DEFECTS = (InvalidName, InvalidOperation)
-
 _CREDENTIALS = "MongoDB refuses the user name or the password: correct them in MONGO_URI"
 _INDEX_CONFLICT = (
     "MongoDB has an index with the name or the fields of one of the project's, and with other "
@@ -84,44 +81,47 @@ class DocumentRefusedError(Ali1688Error):
     """One document cannot be stored, however often it is tried; the text says why."""
 
 
+class _Failure(NamedTuple):
+    code: int | None
+    reason: str
+
+
+def classify(error: Exception) -> Unavailable | None:
+    """Return why the same operation, with the same documents, may succeed later.
+
+    All errors of the database are outages, except those of a document and those of this program:
+    for these it is None.
+    """
+    match error:
+        case StoreUnavailableError(refused=refused):
+            return Unavailable(str(error), logging.ERROR if refused else logging.WARNING)
+        case InvalidName() | InvalidOperation():
+            return None
+        case PyMongoError():
+            outages = [each for each in _failures(error) if not is_document_code(each.code)]
+            if not outages:
+                return None
+            is_transient = (
+                isinstance(error, ConnectionFailure)
+                or error.has_error_label("RetryableWriteError")
+                or {each.code for each in outages} <= _TRANSIENT_CODES
+            )
+            level = logging.WARNING if is_transient else logging.ERROR
+            return Unavailable(_explain(error, outages[0]), level)
+    return None
+
+
+def explain(error: Exception) -> str:
+    """Return what went wrong and what to do about it; no user name or password is in it."""
+    if not isinstance(error, PyMongoError):
+        return str(error) or repr(error)
+    outage = classify(error)
+    return outage.text if outage else _explain(error, _failures(error)[0])
+
+
 def is_document_code(code: int | None) -> bool:
     """Whether the server's error *code* is one of the document, which will never be taken."""
     return code in _DOCUMENT_CODES
-
-
-def is_outage(error: Exception) -> bool:
-    """Whether the same operation, with the same documents, may succeed later.
-
-    All errors of the database are outages, except those of a document and those of this program.
-    """
-    match error:
-        case StoreUnavailableError():
-            return True
-        case BulkWriteError(details=details):
-            failures = details.get("writeErrors", ())
-            own = failures and all(is_document_code(failure["code"]) for failure in failures)
-            return not own or bool(details.get("writeConcernErrors"))
-        case OperationFailure(code=code):
-            return not is_document_code(code)
-    return isinstance(error, PyMongoError) and not isinstance(error, (BSONError, *_DEFECTS))
-
-
-def severity(error: Exception) -> int:
-    """Return the level at which an outage is logged: ERROR when a person has to end it."""
-    match error:
-        case StoreUnavailableError(refused=refused):
-            return logging.ERROR if refused else logging.WARNING
-        case ConnectionFailure() | ExecutionTimeout():
-            return logging.WARNING
-        case BulkWriteError(details=details):
-            failures = (*details.get("writeErrors", ()), *details.get("writeConcernErrors", ()))
-            codes = {failure.get("code") for failure in failures}
-            others = {code for code in codes if not is_document_code(code)}
-            return logging.WARNING if others <= _PASSING_CODES else logging.ERROR
-        case OperationFailure(code=code):
-            passes = code in _PASSING_CODES or error.has_error_label("RetryableWriteError")
-            return logging.WARNING if passes else logging.ERROR
-    return logging.ERROR
 
 
 def is_there_already(failure: Mapping[str, Any]) -> bool:
@@ -135,26 +135,24 @@ def only_duplicates(error: BulkWriteError) -> bool:
     return all(map(is_there_already, failures)) and not error.details.get("writeConcernErrors")
 
 
-def explain(error: Exception) -> str:
-    """Return what went wrong and what to do about it; no user name or password is in it."""
-    if isinstance(error, StoreUnavailableError):
-        return str(error)
+def _failures(error: PyMongoError) -> Sequence[_Failure]:
+    if isinstance(error, BulkWriteError):
+        failures = (
+            *error.details.get("writeErrors", ()),
+            *error.details.get("writeConcernErrors", ()),
+        )
+        return [_Failure(each.get("code"), str(each.get("errmsg", ""))[:300]) for each in failures]
+    code = error.code if isinstance(error, OperationFailure) else None
+    return [_Failure(code, _reason(error))]
+
+
+def _explain(error: PyMongoError, failure: _Failure) -> str:
     if isinstance(error, ConfigurationError):
         return "MONGO_URI does not lead to a server: correct its host name and its options"
     if isinstance(error, ConnectionFailure):
-        return f"MongoDB does not answer ({_reason(error)}): start it, or correct MONGO_URI"
-    code, reason = _code_and_reason(error)
-    return f"{_ADVICE.get(code or 0, 'MongoDB refuses an operation')} ({reason})"
-
-
-def _code_and_reason(error: Exception) -> tuple[int | None, str]:
-    """Return what is to be said of *error*; of a bulk write, of its first failure that waits."""
-    if isinstance(error, BulkWriteError):
-        failures = error.details.get("writeErrors", ())
-        waiting = [failure for failure in failures if not is_document_code(failure["code"])]
-        for failure in (*waiting, *error.details.get("writeConcernErrors", ()), *failures):
-            return failure.get("code"), str(failure.get("errmsg", ""))[:300]
-    return error.code if isinstance(error, OperationFailure) else None, _reason(error)
+        return f"MongoDB does not answer ({failure.reason}): start it, or correct MONGO_URI"
+    advice = _ADVICE.get(failure.code or 0, "MongoDB refuses an operation")
+    return f"{advice} ({failure.reason})"
 
 
 def _reason(error: Exception) -> str:

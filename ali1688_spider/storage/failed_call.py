@@ -1,12 +1,13 @@
-"""A call that was given up, and what keeps such calls until somebody tries them again."""
+"""A call that was given up, and the interface of the stores of such calls."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -56,64 +57,55 @@ class FailedCall:
         return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> FailedCall:
-        """Return the failed call that :meth:`to_json` made the line of.
-
-        Raises:
-            ValueError: The line is torn, or something else.
-        """
+    def from_json(cls, text: str | bytes) -> FailedCall | None:
+        """Return the failed call of a line of :meth:`to_json`; None of a torn or other one."""
         try:
             values = json.loads(text)
             return cls.from_values({**values, "at": datetime.fromisoformat(values["at"])})
-        except (TypeError, KeyError, RecursionError) as error:
-            raise ValueError(f"not a failed call: {error!r}") from error
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return None
 
     @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> FailedCall:
-        """Return the failed call that :meth:`values` are of.
-
-        Raises:
-            ValueError: They are of something else.
-        """
+    def from_values(cls, values: Mapping[str, Any]) -> FailedCall | None:
+        """Return the failed call of :meth:`values`; None of others."""
         try:
             return cls(**values)
-        except (TypeError, AttributeError) as error:
-            raise ValueError(f"not a failed call: {error!r}") from error
+        except (TypeError, AttributeError):
+            return None
 
 
-class FailedCallStore(Protocol):
-    """Where failed calls are kept. Made and closed within one event loop.
+class FailedCallStore(ABC):
+    """Keeps failed calls until they are tried again.
 
     Attributes:
         unreadable: How many entries the last :meth:`list` left out, because they are no failed
             calls: a line that a crash has torn, or what another program wrote. They stay.
     """
 
-    unreadable: int
+    unreadable = 0
 
     async def keep(self, failed: FailedCall) -> None:
-        """Return when *failed* is kept; the same one kept twice is there once.
+        """Return when *failed* is kept; as :meth:`keep_all`."""
+        await self.keep_all([failed])
 
-        Raises:
-            StoreUnavailableError: It cannot be kept.
-        """
-
+    @abstractmethod
     async def keep_all(self, failed: Sequence[FailedCall]) -> None:
-        """Return when all of *failed* are kept, in one round trip; as :meth:`keep`.
+        """Return when all of *failed* are kept, in one round trip.
+
+        The same call kept twice is there once.
 
         Raises:
             StoreUnavailableError: They cannot be kept; some may be. Keeping them again does no
                 harm.
         """
 
+    @abstractmethod
     def list(self) -> AsyncIterator[FailedCall]:
         """Iterate over what is kept, the oldest first, with some thousand at once in memory.
 
         What the iteration has passed may be removed meanwhile.
         """
 
+    @abstractmethod
     async def remove(self, failed: Sequence[FailedCall]) -> None:
-        """Forget these."""
-
-    async def close(self) -> None:
-        """Release what the store holds open."""
+        """Forget these; raises as :meth:`keep_all`."""

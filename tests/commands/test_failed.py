@@ -15,7 +15,7 @@ from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.queue import LeaseQueue, QueueName, open_queue
 from ali1688_spider.storage.failed_call import FailedCall
-from ali1688_spider.storage.redis_failed_calls import RedisFailedCallStore
+from ali1688_spider.storage.failed_call_stores import RedisFailedCallStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

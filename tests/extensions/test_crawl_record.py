@@ -9,6 +9,7 @@ import pytest
 from scrapy.exceptions import NotConfigured
 from scrapy.utils.test import get_crawler
 
+from ali1688_spider.addon import context_of
 from ali1688_spider.extensions.crawl_record import CrawlRecord
 from ali1688_spider.local_servers import free_port
 from ali1688_spider.spiders.product import ProductSpider
@@ -55,6 +56,7 @@ async def test_one_document_for_each_crawl(
     crawler.stats.set_value("downloader/request_bytes", 999)
     assert crawler.spider is not None
     await record.write(crawler.spider, "finished")
+    await context_of(crawler).close()
     [document] = database["crawls"].find({}, {"_id": 0})
     started_at, finished_at = document.pop("started_at"), document.pop("finished_at")
     assert begun.replace(microsecond=0) <= started_at <= finished_at <= datetime.now(UTC)
@@ -77,6 +79,7 @@ async def test_a_database_that_is_away_is_one_warning(caplog: pytest.LogCaptureF
     await record.write(crawler.spider, "database_unavailable")
     assert caplog.messages == []  # the pipeline has said so
     await record.write(crawler.spider, "finished")
+    await context_of(crawler).close()
     [message] = caplog.messages
     assert message.startswith("The record of this crawl could not be kept: MongoDB does not answer")
     assert "s3cret" not in message

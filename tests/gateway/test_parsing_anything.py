@@ -15,9 +15,10 @@ from ali1688_spider.gateway.errors import UnreadableResponseError
 from ali1688_spider.gateway.parsing import cross_border, product_info, router
 from ali1688_spider.gateway.response import load_json
 from ali1688_spider.items import Product, ProductAnswer
-from ali1688_spider.pipelines.documents import CODEC_OPTIONS, encode_document
-from ali1688_spider.pipelines.rejections import storable
 from ali1688_spider.pipelines.validation import check
+from ali1688_spider.storage.database import CODEC_OPTIONS
+from ali1688_spider.storage.observation import Observation
+from ali1688_spider.storage.rejections import storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,7 +91,7 @@ def test_any_answer(answer: tuple[str, str]) -> None:
 def judge(fields: dict[str, Any], *, complete: bool) -> None:
     checked = check(ProductAnswer(fields, None, "api", datetime.now(UTC), complete))
     if isinstance(checked, Product):
-        bson.decode(encode_document(checked))
+        bson.decode(Observation.of(checked).set_fields)
     else:
         assert checked
         assert all(reason.isprintable() for reason in checked)

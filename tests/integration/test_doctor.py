@@ -35,7 +35,7 @@ def doctor(
 ) -> Doctor:
     """Return what asks the doctor: exit code, and what it says by subject; no secret in it."""
     gateway.set(access_token="access-token-one", refresh_token="refresh-token-one")
-    monkeypatch.setattr("ali1688_spider.storage.connection.SELECTION_SECONDS", 0.2)
+    monkeypatch.setattr("ali1688_spider.storage.database.SELECTION_SECONDS", 0.2)
 
     def ask(protocol: str = "param2", **changes: str) -> tuple[int, dict[str, str]]:
         settings = SECRETS | settings_for(protocol) | changes

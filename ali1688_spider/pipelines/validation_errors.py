@@ -1,4 +1,4 @@
-"""Why a record is refused, in plain words."""
+"""Why a record is rejected, in plain words."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-MAX_REASONS = 100
+MAX_ERRORS = 100
 
-_WORDS = {
+_MEANINGS = {
     "dict_type": "not an object",
     "finite_number": "not a finite number",
     "decimal_max_places": "more than {decimal_places} decimal places",
@@ -31,7 +31,7 @@ _WORDS = {
     "string_unicode": "holds half a surrogate pair, which no encoding can store",
 }
 
-_FORMS = {
+_PATTERNS = {
     KEY_PATTERN: "holds a NUL character, which ends a key in BSON",
     URL_PATTERN: "not an absolute http(s) URL",
 }
@@ -40,24 +40,24 @@ _short = Repr()
 _short.maxstring = _short.maxother = _short.maxlong = _LONGEST
 
 
-def reasons(error: ValidationError) -> list[str]:
-    """Return one sentence for each rule that the record breaks, at most 100 and how many more.
+def validation_errors(error: ValidationError) -> list[str]:
+    """Return a printable line for each rule that the record breaks, at most 100 and how many more.
 
-    Each is one printable line: where, what is wrong, and what came instead.
+    It says where, what is wrong, and which value came.
     """
     details = error.errors(include_url=False)
-    sentences = [_sentence(detail) for detail in details[:MAX_REASONS]]
-    if len(details) > MAX_REASONS:
-        sentences.append(f"and {len(details) - MAX_REASONS} more")
+    sentences = [_sentence(detail) for detail in details[:MAX_ERRORS]]
+    if len(details) > MAX_ERRORS:
+        sentences.append(f"and {len(details) - MAX_ERRORS} more")
     return sentences
 
 
 def _sentence(detail: ErrorDetails) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "string_pattern_mismatch":
-        words = _FORMS[context["pattern"]]
+        words = _PATTERNS[context["pattern"]]
     else:
-        words = _WORDS[kind].format_map(context) if kind in _WORDS else detail["msg"]
+        words = _MEANINGS[kind].format_map(context) if kind in _MEANINGS else detail["msg"]
     came = "" if kind == "missing" else f" ({_shown(detail['input'])} came)"
     return f"{_place(detail['loc'])}: {words}{came}"
 

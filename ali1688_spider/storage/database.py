@@ -1,0 +1,200 @@
+"""The database: how the project connects, how values are written, collections and indexes."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from decimal import Decimal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from bson.codec_options import CodecOptions, TypeEncoder, TypeRegistry
+from bson.decimal128 import Decimal128
+from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel, WriteConcern
+from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.uri_parser import parse_uri
+
+from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.retrying import ServerRetry
+from ali1688_spider.storage.errors import StoreUnavailableError, classify, explain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pymongo.asynchronous.collection import AsyncCollection
+    from pymongo.asynchronous.database import AsyncDatabase
+
+    Client: TypeAlias = AsyncMongoClient[dict[str, Any]]
+    Collection: TypeAlias = AsyncCollection[dict[str, Any]]
+    Database: TypeAlias = AsyncDatabase[dict[str, Any]]
+
+PRODUCTS = "products"
+PRODUCT_CHANGES = "product_changes"
+REJECTED_ITEMS = "rejected_items"
+FAILED_CALLS = "failed_calls"
+PENDING = "pending_changes"
+"""The field of a product that holds its changes until they are published."""
+
+SECONDS_PER_DAY = 86_400
+SELECTION_SECONDS = 5
+"""How long an operation looks for a server before it fails."""
+RESPONSE_SECONDS = 20
+"""How long an operation waits for the server's response before it fails."""
+
+_INDEXES: dict[str, list[IndexModel]] = {
+    # Without one on fetched_at: it would be rewritten each time that a product is collected.
+    PRODUCTS: [
+        IndexModel([("changed_at", DESCENDING)]),
+        IndexModel([("category_id", ASCENDING)]),
+        # Of the products with pending changes; all others are not in it.
+        IndexModel([(f"{PENDING}._id", ASCENDING)], sparse=True),
+    ],
+    PRODUCT_CHANGES: [
+        # The history of a product.
+        IndexModel([("product_id", ASCENDING), ("at", DESCENDING)]),
+        # The biggest drops and rises of prices, or of stock, within a time.
+        IndexModel([("field", ASCENDING), ("percent", ASCENDING), ("at", DESCENDING)]),
+    ],
+}
+_HISTORY = (PRODUCT_CHANGES, REJECTED_ITEMS, FAILED_CALLS)
+"""Their index on ``at`` answers what happened since a time, and with an expiry also deletes."""
+
+_INDEX_NOT_FOUND = 27
+
+_UNREADABLE = (
+    "MONGO_URI cannot be read: write mongodb://user:password@host:27017/ with every special "
+    "character of the user name and the password percent-encoded"
+)
+
+
+@lru_cache(maxsize=8192)  # making one takes 4 µs, and prices repeat within a product
+def _decimal128(text: str) -> Decimal128:
+    return Decimal128(text)
+
+
+class _DecimalEncoder(TypeEncoder):
+    python_type = Decimal
+
+    def transform_python(self, value: Any) -> Decimal128:
+        return _decimal128(str(value))  # by its text: 12.5 and 12.50 are equal as keys
+
+
+CODEC_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
+    tz_aware=True, tzinfo=UTC, type_registry=TypeRegistry([_DecimalEncoder()])
+)
+"""``Decimal`` is written as Decimal128, and read as such; times are aware UTC in milliseconds."""
+
+
+def check_uri(uri: str) -> None:
+    """Check that *uri* can be read, without any connection and without asking a name server.
+
+    Raises:
+        ConfigurationError: It cannot.
+    """
+    scheme, _, rest = uri.partition("://")
+    if scheme == "mongodb+srv":
+        rest = rest.partition("?")[0]  # options of its own, which the other scheme refuses
+    try:
+        parse_uri(f"mongodb://{rest}", warn=False)
+    # The driver's text quotes parts of the address, and they may be the password.
+    except (PyMongoError, ValueError, TypeError):
+        raise ConfigurationError(_UNREADABLE) from None
+
+
+def connect(uri: str, database: str) -> Database:
+    """Return the database, to which no connection is made yet; its ``client`` is to be closed.
+
+    Values follow :data:`CODEC_OPTIONS`; a write counts once a majority of the replica set has it in
+    its journal.
+
+    Args:
+        uri: ``mongodb://`` or ``mongodb+srv://``.
+        database: The database's name.
+
+    Raises:
+        ConfigurationError: *uri* cannot be read.
+    """
+    try:
+        client: Client = AsyncMongoClient(
+            uri,
+            appname="ali1688-spider",
+            serverMonitoringMode="poll",  # saves a connection; operations notice an outage anyway
+            serverSelectionTimeoutMS=SELECTION_SECONDS * 1000,
+            connectTimeoutMS=SELECTION_SECONDS * 1000,
+            socketTimeoutMS=RESPONSE_SECONDS * 1000,
+        )
+    except (PyMongoError, ValueError, TypeError):
+        raise ConfigurationError(_UNREADABLE) from None
+    return client.get_database(
+        database, codec_options=CODEC_OPTIONS, write_concern=WriteConcern("majority", j=True)
+    )
+
+
+def mongo_retry(
+    *,
+    on_wait: Callable[[], object] = lambda: None,
+    is_closing: Callable[[], bool] = lambda: False,
+) -> ServerRetry:
+    """Return what repeats operations while MongoDB is away; for the arguments see its class."""
+    return ServerRetry(
+        "MongoDB",
+        classify,
+        on_wait=on_wait,
+        is_closing=is_closing,
+        on_give_up=StoreUnavailableError,
+    )
+
+
+async def ping(database: Database) -> None:
+    """Check that the database answers.
+
+    Raises:
+        StoreUnavailableError: It does not; the text says what to do.
+    """
+    try:
+        await database.command("ping")
+    except PyMongoError as error:
+        raise StoreUnavailableError(explain(error)) from error
+
+
+async def ensure_indexes(database: Database, history_days: float) -> None:
+    """Create the missing indexes, and let the history expire after *history_days* (0: never).
+
+    Changes, rejected items and failed calls are history; products are not.
+
+    Raises:
+        OperationFailure: The database refuses, for example because an index of the same name has
+            other options.
+    """
+    for collection, models in _INDEXES.items():
+        await database[collection].create_indexes(models)
+    seconds = round(history_days * SECONDS_PER_DAY) or None
+    for collection in _HISTORY:
+        await ensure_expiry(database[collection], "at", seconds)
+
+
+async def ensure_expiry(collection: Collection, field: str, seconds: int | None) -> None:
+    """Give *collection* an index on the time *field* that deletes documents *seconds* later.
+
+    Without *seconds* it deletes nothing.
+    """
+    name = f"{field}_1"
+    existing = (await collection.index_information()).get(name)
+    if existing is not None:
+        current = existing.get("expireAfterSeconds")
+        if current == seconds:
+            return
+        if current is not None and seconds is not None:
+            index = {"name": name, "expireAfterSeconds": seconds}
+            await collection.database.command("collMod", collection.name, index=index)
+            return
+        await _drop(collection, name)
+    expiry: dict[str, Any] = {} if seconds is None else {"expireAfterSeconds": seconds}
+    await collection.create_index([(field, ASCENDING)], name=name, **expiry)
+
+
+async def _drop(collection: Collection, name: str) -> None:
+    try:
+        await collection.drop_index(name)
+    except OperationFailure as error:
+        if error.code != _INDEX_NOT_FOUND:  # another worker was quicker
+            raise

@@ -1,0 +1,247 @@
+"""Where failed calls are kept: in MongoDB, without it in Redis, without both in a file."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pymongo import ASCENDING
+from pymongo.errors import BulkWriteError
+from redis.client import NEVER_DECODE
+from redis.exceptions import RedisError
+from typing_extensions import override  # in typing from Python 3.12
+
+from ali1688_spider.private_files import make_private, open_private
+from ali1688_spider.storage.database import FAILED_CALLS
+from ali1688_spider.storage.errors import StoreUnavailableError, only_duplicates
+from ali1688_spider.storage.failed_call import FailedCall, FailedCallStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+    from pathlib import Path
+
+    from ali1688_spider.retrying import ServerRetry
+    from ali1688_spider.storage.database import Database
+
+logger = logging.getLogger(__name__)
+
+KEY = "ali1688:failed_calls"
+MOST_IN_REDIS = 100_000
+FILE_NAME = "failed_calls.jsonl"
+REMEMBERED = 10_000
+"""Lines within which the same call is recognised: it comes again when keeping it was repeated."""
+
+_PAGE = 1000
+_BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+
+
+def failed_call_store(
+    database: Database | None, retry: ServerRetry, redis: Any, folder: Path
+) -> FailedCallStore:
+    """Return the most lasting store there is; *database* and *redis* stay open.
+
+    Args:
+        database: The database of ``MONGO_URI``, if there is one.
+        retry: Repeats writes while that is away.
+        redis: The blocking client of ``REDIS_URL``; None without Redis.
+        folder: Where the file lies.
+    """
+    if database is not None:
+        return MongoFailedCallStore(database, retry)
+    if redis is not None:
+        return RedisFailedCallStore(redis)
+    return FileFailedCallStore(folder)
+
+
+class MongoFailedCallStore(FailedCallStore):
+    """Keeps failed calls in ``failed_calls``; waits for the database while it is away."""
+
+    def __init__(self, database: Database, retry: ServerRetry) -> None:
+        self._collection = database[FAILED_CALLS]
+        self._retry = retry
+
+    @override
+    async def keep_all(self, failed: Sequence[FailedCall]) -> None:
+        if failed:
+            await self._retry.run(lambda: self._insert(failed))
+
+    @override
+    async def list(self) -> AsyncIterator[FailedCall]:
+        # A page is a query of its own, so that what is done with the calls may take hours: a cursor
+        # of the server's would have ended.
+        self.unreadable = 0
+        last_at, passed = _BEGINNING, list[Any]()
+        while page := await self._page(last_at, passed):
+            for document in page:
+                if document["at"] != last_at:
+                    last_at, passed = document["at"], []
+                passed.append(document.pop("_id"))
+                if (failed := FailedCall.from_values(document)) is not None:
+                    yield failed
+                else:
+                    self.unreadable += 1
+
+    @override
+    async def remove(self, failed: Sequence[FailedCall]) -> None:
+        ids = [call.id for call in failed]
+        for start in range(0, len(ids), _PAGE):
+            await self._collection.delete_many({"_id": {"$in": ids[start : start + _PAGE]}})
+
+    async def _page(self, last_at: datetime, passed: Sequence[Any]) -> Sequence[dict[str, Any]]:
+        """Return the next ones after those that have *passed*, the last of them at *last_at*."""
+        query = {"at": {"$gte": last_at}, "_id": {"$nin": passed}}
+        found = self._collection.find(query, sort=[("at", ASCENDING)], limit=_PAGE)
+        return await found.to_list()
+
+    async def _insert(self, failed: Sequence[FailedCall]) -> None:
+        documents = {call.id: {**call.values(), "params": dict(call.params)} for call in failed}
+        try:
+            await self._collection.insert_many(
+                [{"_id": id_, **document} for id_, document in documents.items()], ordered=False
+            )
+        except BulkWriteError as error:
+            if not only_duplicates(error):  # one that is there already is the same
+                raise
+
+
+class RedisFailedCallStore(FailedCallStore):
+    """Keeps failed calls in the sorted set ``ali1688:failed_calls``, by their time.
+
+    Redis holds everything in memory, so that beyond *most* the oldest are forgotten.
+
+    Args:
+        redis: A blocking client, as scrapy-redis makes it.
+        most: How many are kept.
+    """
+
+    def __init__(self, redis: Any, *, most: int = MOST_IN_REDIS) -> None:
+        self._redis = redis
+        self._most = most
+        self._removed = 0
+
+    @override
+    async def keep_all(self, failed: Sequence[FailedCall]) -> None:
+        if not failed:
+            return
+        try:
+            forgotten = await asyncio.to_thread(self._add, failed)
+        except RedisError as error:
+            raise StoreUnavailableError(f"Redis does not answer ({error})") from error
+        if forgotten:
+            logger.warning("More than %d calls have failed; the oldest is forgotten", self._most)
+
+    @override
+    async def list(self) -> AsyncIterator[FailedCall]:
+        self.unreadable = 0
+        passed, removed = 0, self._removed
+        while texts := await asyncio.to_thread(self._page, passed - (self._removed - removed)):
+            passed += len(texts)
+            for text in texts:
+                if (failed := FailedCall.from_json(text)) is not None:
+                    yield failed
+                else:
+                    self.unreadable += 1
+
+    @override
+    async def remove(self, failed: Sequence[FailedCall]) -> None:
+        texts = [call.to_json() for call in failed]
+        for start in range(0, len(texts), _PAGE):
+            page = texts[start : start + _PAGE]
+            self._removed += await asyncio.to_thread(self._redis.zrem, KEY, *page)
+
+    def _add(self, failed: Sequence[FailedCall]) -> int:
+        """Return how many had to be forgotten for them."""
+        with self._redis.pipeline() as pipeline:
+            pipeline.zadd(KEY, {call.to_json(): call.at.timestamp() * 1000 for call in failed})
+            pipeline.zremrangebyrank(KEY, 0, -self._most - 1)
+            _, forgotten = pipeline.execute()
+        return int(forgotten)
+
+    def _page(self, start: int) -> Sequence[bytes]:
+        # What others wrote into Redis may be no text at all: it must not fail while it is read.
+        raw = {NEVER_DECODE: True}
+        page: Sequence[bytes] = self._redis.execute_command(
+            "ZRANGE", KEY, start, start + _PAGE - 1, **raw
+        )
+        return page
+
+
+class FileFailedCallStore(FailedCallStore):
+    """Keeps failed calls as lines of JSON; several processes may do so at the same time.
+
+    Args:
+        folder: Where ``failed_calls.jsonl`` lies; made when it is needed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE_NAME
+
+    @override
+    async def keep_all(self, failed: Sequence[FailedCall]) -> None:
+        lines = "".join(f"{call.to_json()}\n" for call in failed).encode()
+        with self._locked(), open_private(self._path) as descriptor:
+            _append(descriptor, lines)
+
+    @override
+    async def list(self) -> AsyncIterator[FailedCall]:
+        self.unreadable = 0
+        if not self._path.exists():
+            return
+        recent: dict[str, None] = {}
+        with self._path.open("rb") as lines:
+            for line in lines:
+                failed = FailedCall.from_json(line)
+                if failed is None:
+                    self.unreadable += 1
+                elif failed.id not in recent:
+                    recent[failed.id] = None
+                    if len(recent) > REMEMBERED:
+                        del recent[next(iter(recent))]
+                    yield failed
+
+    @override
+    async def remove(self, failed: Sequence[FailedCall]) -> None:
+        forgotten = {call.id for call in failed}
+        new = self._path.with_suffix(".new")
+        with self._locked():
+            new.unlink(missing_ok=True)  # a crash may have left it
+            try:
+                with self._path.open("rb") as lines, open_private(new) as descriptor:
+                    with os.fdopen(descriptor, "wb", closefd=False) as file:
+                        for line in lines:
+                            call = FailedCall.from_json(line)
+                            if call is None or call.id not in forgotten:
+                                file.write(line)
+                    os.fsync(descriptor)
+                new.replace(self._path)
+            finally:
+                new.unlink(missing_ok=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other processes from writing meanwhile; what goes wrong is an outage."""
+        try:
+            make_private(self._path.parent)
+            with open_private(self._path.with_suffix(".lock")) as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise StoreUnavailableError(f"{self._path} cannot be written: {error}") from error
+
+
+def _append(descriptor: int, lines: bytes) -> None:
+    """Write all of *lines* at the end of the file, or nothing."""
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        lines = b"\n" + lines  # a crash has torn the last line: it stays one of its own
+    try:
+        while lines:
+            lines = lines[os.pwrite(descriptor, lines, os.fstat(descriptor).st_size) :]
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
