@@ -4,6 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ali1688_spider.sandbox.admission import router_signature
+from tests.sandbox.caller import SECRET, router_params
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -126,6 +129,16 @@ async def test_the_order_of_checks(start: Callable[..., Awaitable[Caller]], fami
     assert (await call(GET)).code == 26
     assert (await call(GET, session="token")).code == 11
     assert (await call("alibaba.product.search", session="token")).code == 40
+
+
+@pytest.mark.parametrize("sign", ["lower", "签名"])
+async def test_a_signature_is_compared_letter_for_letter(gateway: Caller, sign: str) -> None:
+    params = router_params(GET, product_id=ID)
+    right = router_signature(params, SECRET)
+    sent = params | {"sign": right.lower() if sign == "lower" else sign}
+    assert (await gateway.send("POST", "/router/json", data=sent)).code == 25
+    sent["sign"] = right
+    assert (await gateway.send("POST", "/router/json", data=sent)).code is None
 
 
 async def test_values_outside_ascii_and_with_signs_of_the_query_are_signed_raw(
