@@ -90,7 +90,7 @@ def free_port() -> int:
 
 @functools.cache
 def _ports_of_this_process() -> Iterator[int]:
-    """Return ports, one after the other and round again, that are this process's until it ends.
+    """Return ports, one after the other and round again, that belong to this process.
 
     Between asking for a free port and listening on it, another process could get the same one. So
     each has a block of its own, whose first number it holds as a port of UDP.
@@ -117,11 +117,9 @@ def start_redis(folder: Path, *, port: int | None = None, arguments: Sequence[st
     port = port or free_port()
     command = [redis_program(), "--port", str(port), "--bind", HOST, "--dir", str(folder)]
     command += ["--appendonly", "yes", "--appendfsync", "everysec", "--save", "", *arguments]
-    server = _start("Redis", command, folder, f"redis://{HOST}:{port}/0")
-    client = redis.Redis(host=HOST, port=port)
-    _wait_until(server, folder, lambda: bool(client.ping()), redis.RedisError)
-    client.close()
-    return server
+    with redis.Redis(host=HOST, port=port) as client:
+        url = f"redis://{HOST}:{port}/0"
+        return _start("Redis", command, folder, url, client.ping, redis.RedisError)
 
 
 def start_mongo(folder: Path, *, port: int | None = None, arguments: Sequence[str] = ()) -> Server:
@@ -139,13 +137,11 @@ def start_mongo(folder: Path, *, port: int | None = None, arguments: Sequence[st
     port = port or free_port()
     command = [program, "--host", HOST, "--port", str(port), "--storage-path", str(folder / "data")]
     command += arguments
-    server = _start("MongoDB", command, folder, f"mongodb://{HOST}:{port}/")
-    client: pymongo.MongoClient[dict[str, object]] = pymongo.MongoClient(
-        server.url, serverSelectionTimeoutMS=200, directConnection=True
-    )
-    _wait_until(server, folder, lambda: bool(client.admin.command("ping")), PyMongoError)
-    client.close()
-    return server
+    url = f"mongodb://{HOST}:{port}/"
+    client: pymongo.MongoClient[dict[str, object]]
+    with pymongo.MongoClient(url, serverSelectionTimeoutMS=200, directConnection=True) as client:
+        ping = functools.partial(client.admin.command, "ping")
+        return _start("MongoDB", command, folder, url, ping, PyMongoError)
 
 
 def start_sandbox(
@@ -158,14 +154,11 @@ def start_sandbox(
     """
     port = port or free_port()
     command = [sys.executable, "-m", "ali1688_spider.sandbox", "--port", str(port), *arguments]
-    server = _start("The sandbox", command, folder, f"http://{HOST}:{port}")
 
-    def accepts() -> bool:
-        with socket.create_connection((HOST, port), timeout=1):
-            return True
+    def ping() -> None:
+        socket.create_connection((HOST, port), timeout=1).close()
 
-    _wait_until(server, folder, accepts, OSError)
-    return server
+    return _start("The sandbox", command, folder, f"http://{HOST}:{port}", ping, OSError)
 
 
 def redis_program() -> str:
@@ -216,34 +209,36 @@ def _find_program(name: str) -> str | None:
     return str(beside_python) if beside_python.exists() else shutil.which(name)
 
 
-def _start(name: str, command: list[str], folder: Path, url: str) -> Server:
+def _start(
+    name: str,
+    command: list[str],
+    folder: Path,
+    url: str,
+    ping: Callable[[], object],
+    failure: type[Exception],
+) -> Server:
+    """Start a server and return it once *ping* raises no *failure*; its log is in *folder*."""
     folder.mkdir(parents=True, exist_ok=True)
-    package_folder = str(Path(__file__).parents[1])
-    paths = [package_folder, *filter(None, [os.environ.get("PYTHONPATH")])]
-    with (folder / "log.txt").open("ab") as log:
+    paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    log = folder / "log.txt"
+    with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603  # a fixed program, and arguments without a shell
             command,
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=output,
             stderr=subprocess.STDOUT,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
             start_new_session=True,
         )
-    return Server(name, process, url)
-
-
-def _wait_until(
-    server: Server, folder: Path, answers: Callable[[], bool], failure: type[Exception]
-) -> None:
+    server = Server(name, process, url)
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if server.process.poll() is not None:
-            break
+    while process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(failure):
-            if answers():
-                return
+            ping()
+            return server
         time.sleep(0.02)
     server.kill()
-    log = (folder / "log.txt").read_text(errors="replace").strip().splitlines()
-    last = log[-1] if log else "it printed nothing"
-    raise ConfigurationError(f"{server.name} did not start: {last}")
+    lines = log.read_text(errors="replace").strip().splitlines()
+    raise ConfigurationError(
+        f"{name} did not start: {lines[-1] if lines else 'it printed nothing'}"
+    )

@@ -11,15 +11,16 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ali1688_spider.sandbox import shapes
-from ali1688_spider.sandbox.inventory import Criteria
+from ali1688_spider.sandbox.inventory import Criteria, decimal_of
 from ali1688_spider.sandbox.refusals import RefusedError
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from ali1688_spider.sandbox.inventory import Inventory
     from ali1688_spider.sandbox.products import Product
     from ali1688_spider.sandbox.shapes import Json
@@ -42,11 +43,7 @@ class ProductQuery:
     shape: Shape
 
     def data(self, inventory: Inventory, step: int) -> Json:
-        """Return the data of the response at a step of time.
-
-        Raises:
-            RefusedError: The product is gone, or never was.
-        """
+        """Return the data of the response at a step of time; RefusedError if there is none."""
         if not inventory.exists(self.product_id):
             raise RefusedError("not-found", f"商品[{self.text}]不存在")
         return self.shape(inventory.product(self.product_id, step))
@@ -59,9 +56,9 @@ class PageQuery:
     criteria: Criteria
     page: int
     page_size: int
+    row: Shape = field(repr=False)
+    shape: Callable[[list[Json], int, int, int], Json] = field(repr=False)
     sort: str = ""  # "price asc" or "price desc"; the order holds within the page
-    row: Shape = field(kw_only=True, repr=False)
-    shape: Callable[[list[Json], int, int, int], Json] = field(kw_only=True, repr=False)
     window: int | None = field(default=None, repr=False)  # how many rows can be paged through
 
     def data(self, inventory: Inventory, step: int) -> Json:
@@ -96,12 +93,12 @@ def _product_of_site(shape: Shape, params: Parameters) -> Query:
 def _router_search(params: Parameters) -> Query:
     criteria = Criteria(_required(params, "keyword"))
     page, size = _page(params, "page_no", "page_size", _MAX_ROUTER_PAGE)
-    return PageQuery(criteria, page, size, row=shapes.router_row, shape=shapes.router_page)
+    return PageQuery(criteria, page, size, shapes.router_row, shapes.router_page)
 
 
 def _own_products(params: Parameters) -> Query:
     page, size = _page(params, "pageNo", "pageSize", _MAX_OWN_PAGE)
-    return PageQuery(Criteria(own=True), page, size, row=shapes.own_row, shape=shapes.own_page)
+    return PageQuery(Criteria(own=True), page, size, shapes.own_row, shapes.own_page)
 
 
 def _offer(params: Parameters) -> Query:
@@ -120,21 +117,12 @@ def _offers(params: Parameters) -> Query:
     page_size = _number(fields.get("pageSize"), _PAGE_SIZE)
     if page_size > _MAX_OFFER_PAGE:
         raise RefusedError("page-size", parameter="pageSize")
-    return PageQuery(
-        Criteria(
-            keyword,
-            category and _number(category, -1),
-            _amount(fields, "priceStart"),
-            _amount(fields, "priceEnd"),
-        ),
-        # A page that is missing, misnamed or no number is the first one, as on the platform.
-        _number(fields.get("beginPage"), 1),
-        page_size,
-        _sort(fields.get("sort")),
-        row=shapes.offer_row,
-        shape=shapes.offer_page,
-        window=shapes.OFFER_WINDOW,
-    )
+    prices = _amount(fields, "priceStart"), _amount(fields, "priceEnd")
+    criteria = Criteria(keyword, category and _number(category, -1), *prices)
+    # A page that is missing, misnamed or no number is the first one, as on the platform.
+    page, sort = _number(fields.get("beginPage"), 1), _sort(fields.get("sort"))
+    row, shape, window = shapes.offer_row, shapes.offer_page, shapes.OFFER_WINDOW
+    return PageQuery(criteria, page, page_size, row, shape, sort, window)
 
 
 # The APIs of `router` and `top` by their names (the parameter `method`).
@@ -196,13 +184,8 @@ def _number(value: Any, default: int) -> int:
 
 
 def _amount(fields: Json, name: str) -> Decimal | None:
-    if fields.get(name) in (None, ""):
-        return None
-    try:
-        amount = Decimal(str(fields[name]))
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite():
+    amount = decimal_of(fields.get(name))
+    if amount is None and fields.get(name) not in (None, ""):
         raise RefusedError("invalid-parameter", parameter=name)
     return amount
 

@@ -54,10 +54,11 @@ class Counters:
 
     def report(self) -> Json:
         """Return all counts for JSON."""
+        errors = self.errors
+        signatures = errors["missing-signature"] + errors["invalid-signature"]
         counts = {name: count for name, count in vars(self).items() if name[0] != "_"}
-        signatures = self.errors["missing-signature"] + self.errors["invalid-signature"]
-        rate = self.errors["rate-limit"] + self.errors["ban"]
-        return counts | {"refused_signatures": signatures, "refused_rate": rate}
+        counts["refused_signatures"] = signatures
+        return counts | {"refused_rate": errors["rate-limit"] + errors["ban"]}
 
 
 class Control:

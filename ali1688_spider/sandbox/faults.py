@@ -10,7 +10,7 @@ every name of :data:`ali1688_spider.sandbox.refusals.REFUSALS`.
 
 from __future__ import annotations
 
-import math
+import re
 import socket
 import struct
 from collections import Counter, deque
@@ -63,22 +63,16 @@ def parse_faults(names: str | Iterable[str]) -> tuple[Fault, ...]:
         ValueError: A name is unknown or its number is none; the text is one sentence.
     """
     texts = names.split(",") if isinstance(names, str) else names
-    return tuple(_parse_fault(text.strip()) for text in texts if text.strip())
+    return tuple(_parse_fault(text) for text in map(str.strip, texts) if text)
 
 
 def _parse_fault(text: str) -> Fault:
     name, colon, number = text.partition(":")
     if name not in _NAMES:
         raise ValueError(f"there is no fault {name!r}: give some of {', '.join(sorted(_NAMES))}")
-    if not colon:
-        return Fault(name)
-    try:
-        value = float(number)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value >= 0):
+    if colon and not re.fullmatch(r"[0-9]+(\.[0-9]+)?", number):
         raise ValueError(f"the fault {text!r} has no number after its colon")
-    return Fault(name, value)
+    return Fault(name, float(number) if colon else None)
 
 
 class Faults:
@@ -102,10 +96,10 @@ class Faults:
         """Let the next calls of a product (its id) or an API (its name) fail, with these alone."""
         self._queues[target] = deque(faults)
 
-    def take_queued(self, target: int | str) -> Fault | None:
-        """Return the next fault that is queued for a product or an API, None without any."""
-        queue = self._queues.get(target)
-        return queue.popleft() if queue else None
+    def take_queued(self, *targets: int | str) -> Fault | None:
+        """Return the next fault that is queued for one of a product and an API, None without."""
+        queues = filter(None, map(self._queues.get, targets))
+        return next((queue.popleft() for queue in queues), None)
 
     def take(self, subject: Hashable, index: int) -> Fault | None:
         """Return the fault that the options have for a try of a product or a page, or None.

@@ -101,8 +101,9 @@ class Inventory:
         if not isinstance(changes.get("removed", False), bool):
             raise ValueError("removed is true or false")  # noqa: TRY004  # one kind for the caller
         changed = self._changes.get(product_id, {"removed": False}) | changes
-        if "price" in changes:
-            changed["price"] = _amount(changes["price"])
+        price = decimal_of(changes.get("price"))
+        if price is not None and abs(price) < _TOO_LARGE:
+            changed["price"] = price
         if "answer" in changes:
             changed["answer"] = _body(changes["answer"])
         self._changes[product_id] = changed
@@ -158,15 +159,13 @@ def _all_names(count: int) -> list[str]:
     return ["\n".join(products.names_of(number)).casefold() for number in range(1, count + 1)]
 
 
-def _amount(value: Any) -> Any:
-    """Return a number or its text as an exact Decimal; anything else stays what it is."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return value
+def decimal_of(value: Any) -> Decimal | None:
+    """Return a number or its text as an exact amount, None for anything else."""
     try:
         amount = Decimal(str(value))
     except InvalidOperation:
-        return value
-    return amount if amount.is_finite() and abs(amount) < _TOO_LARGE else value
+        return None
+    return amount if amount.is_finite() else None
 
 
 def _body(value: Any) -> bytes | None:

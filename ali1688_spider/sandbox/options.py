@@ -99,27 +99,19 @@ class Options:
         return cls(**given | lists)
 
     def changed(self, changes: Mapping[str, Any]) -> Options:
-        """Return these options with *changes*, values as in JSON.
-
-        Raises:
-            ValueError: A name is unknown or fixed, or a value is of the wrong type or range.
-        """
+        """Return these options with *changes*, values as in JSON; raises ValueError."""
         kinds = {option.name: type(option.default) for option in dataclasses.fields(self)}
-        values: dict[str, Any] = {}
+        values = dict(changes)
         for name, value in changes.items():
-            if name not in kinds or name in _FIXED:
+            kind = kinds.get(name)
+            if kind is None or name in _FIXED:
                 raise ValueError(f"{name} is no setting that can be changed")
-            values[name] = _converted(name, value, kinds[name])
+            if kind is tuple and type(value) is list and all(type(text) is str for text in value):
+                values[name] = tuple(value)
+            elif type(value) is not kind and (kind is not float or type(value) is not int):
+                wanted = "a list of texts" if kind is tuple else kind.__name__
+                raise ValueError(f"{name} has a value of the wrong type: give {wanted}")
         return dataclasses.replace(self, **values)
-
-
-def _converted(name: str, value: object, kind: type) -> Any:
-    if kind is tuple and isinstance(value, list) and all(isinstance(text, str) for text in value):
-        return tuple(value)
-    if type(value) is kind or (kind is float and type(value) is int):
-        return value
-    wanted = "a list of texts" if kind is tuple else kind.__name__
-    raise ValueError(f"{name} has a value of the wrong type: give {wanted}")
 
 
 def _flag(name: str) -> str:

@@ -37,7 +37,8 @@ class RefusedError(Exception):
     def router_body(self, request_id: str) -> dict[str, Any]:
         """Return the error as ``router`` and ``top`` write it."""
         code = self.refusal.code
-        body = {"code": code, "msg": _MESSAGES[code], "sub_code": self._sub_code}
+        message = _MESSAGES.get(code, self.name.replace("-", " ").title())
+        body = {"code": code, "msg": message, "sub_code": self._sub_code}
         return {"error_response": body | {"sub_msg": self._message, "request_id": request_id}}
 
     def param2_body(self) -> dict[str, Any]:
@@ -54,6 +55,7 @@ class RefusedError(Exception):
                 return {"errMsg": message}
 
 
+# What the codes of `router` and `top` mean, where it is not the refusal's name.
 _MESSAGES = {
     4: "User Call Limited",
     5: "Session Call Limited",
@@ -66,25 +68,11 @@ _MESSAGES = {
     12: "Insufficient User Permissions",
     13: "Insufficient Partner Permissions",
     15: "Remote Service Error",
-    21: "Missing Method",
     22: "Invalid Method",
-    23: "Invalid Format",
-    24: "Missing Signature",
-    25: "Invalid Signature",
-    26: "Missing Session",
     27: "Invalid Session",
-    28: "Missing App Key",
-    29: "Invalid App Key",
-    30: "Missing Timestamp",
-    31: "Invalid Timestamp",
-    32: "Missing Version",
-    33: "Invalid Version",
-    34: "Unsupported Version",
     40: "Missing Required Arguments",
     41: "Invalid Arguments",
     42: "Forbidden Request",
-    43: "Parameter Error",
-    47: "Invalid Encoding",
 }
 
 _API_COUNT = "accesscontrol.limited-by-api-access-count"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import signal
 from email.utils import formatdate
 from functools import partial
@@ -15,18 +16,28 @@ from ali1688_spider.sandbox.admission import Admission, OAuthError, Tokens
 from ali1688_spider.sandbox.control import PREFIX, Control, Counters
 from ali1688_spider.sandbox.faults import Faults
 from ali1688_spider.sandbox.inventory import Inventory
-from ali1688_spider.sandbox.protocols import PARAM2_PREFIX, Param2, Router, Top, json_response
+from ali1688_spider.sandbox.protocols import (
+    PARAM2_PREFIX,
+    Call,
+    Param2,
+    Router,
+    Top,
+    json_response,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
     from ali1688_spider.sandbox.options import Options
-
-    Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _MAX_BODY_BYTES = 64 * 2**20
 _SHUTDOWN_SECONDS = 1.0
 _OUT_OF_BAND = "urn:ietf:wg:oauth:2.0:oob"
+_PROTOCOLS: dict[str, tuple[str, type[Call]]] = {
+    "router": ("/router/json", Router),
+    "top": ("/router/rest", Top),
+    "param2": (PARAM2_PREFIX, Param2),
+}
 _TOKENS = frozenset({"access_token", "refresh_token", "token_lifetime"})
 
 
@@ -37,15 +48,9 @@ class Sandbox:
         self._initial = options
         self.reset(everything=True)
         self.url = ""
-        served: dict[str, tuple[str, Handler]] = {
-            "router": ("/router/json", Router(self).serve),
-            "top": ("/router/rest", Top(self).serve),
-            "param2": (PARAM2_PREFIX, Param2(self).serve),
-        }
-        self._handlers = dict(served[name] for name in options.protocol)
-        self._handlers["/oauth/authorize"] = self._authorize
-        self._control = Control(self)
-        self._runner: web.ServerRunner | None = None
+        self.request_ids = itertools.count(1)
+        self._protocols = dict(_PROTOCOLS[name] for name in options.protocol)
+        self._runner = web.ServerRunner(_Server(self), shutdown_timeout=_SHUTDOWN_SECONDS)
 
     def reset(self, *, everything: bool) -> None:
         """Reset the counts, or go back to how the sandbox started in *everything*."""
@@ -68,7 +73,6 @@ class Sandbox:
 
     async def start(self) -> None:
         """Listen; raises OSError when the address cannot be listened on."""
-        self._runner = web.ServerRunner(_Server(self), shutdown_timeout=_SHUTDOWN_SECONDS)
         await self._runner.setup()
         await web.TCPSite(self._runner, self.options.host, self.options.port).start()
         host, port = self._runner.addresses[0][:2]
@@ -76,29 +80,27 @@ class Sandbox:
 
     async def stop(self) -> None:
         """Stop listening and close all connections."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._runner.cleanup()
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request."""
         path = request.path
         if path.startswith(PREFIX):
-            return await self._control.serve(request)
-        if path.startswith(PARAM2_PREFIX):
-            path = PARAM2_PREFIX
-        if path not in self._handlers:
+            return await Control(self).serve(request)
+        protocol = self._protocols.get(PARAM2_PREFIX if path.startswith(PARAM2_PREFIX) else path)
+        if protocol is None and path != "/oauth/authorize":
             raise web.HTTPNotFound
         if request.method not in ("GET", "POST"):
             raise web.HTTPMethodNotAllowed(request.method, ["GET", "POST"])
         # What counts is when a call arrives, not when it is answered.
-        response = await self._handlers[path](request)
+        response = await protocol(self, request).serve() if protocol else self._authorize(request)
         if self.options.latency and not response.prepared:
             await asyncio.sleep(self.options.latency / 1000)
         if self.options.clock_skew and not response.prepared:
             response.headers["Date"] = formatdate(self.options.now(), usegmt=True)
         return response
 
-    async def _authorize(self, request: web.BaseRequest) -> web.StreamResponse:
+    def _authorize(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             address = self.tokens.authorize(request.query)
         except OAuthError as error:

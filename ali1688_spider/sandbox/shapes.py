@@ -46,33 +46,28 @@ def platform_text(seconds: float) -> str:
     return f"{moment:%Y%m%d%H%M%S}{moment.microsecond // 1000:03d}+0800"
 
 
-class _Wire:
-    """How the values of one product are written: some have numbers and booleans as texts."""
+def _wire(product: Product, value: Any) -> Any:
+    """Return a number or a boolean; a text for some products."""
+    if not product.traits.texts or not isinstance(value, int):
+        return value
+    return str(value).lower()
 
-    def __init__(self, product: Product) -> None:
-        self._texts = product.traits.texts
-        self._private = product.traits.private
 
-    def number(self, value: Any) -> Any:
-        return str(value) if self._texts and type(value) is int else value
+def _money(product: Product, value: Any) -> Any:
+    """Return an amount whose digits in the JSON text are exact, None when it is private."""
+    if product.traits.private or not isinstance(value, Decimal):
+        return None if product.traits.private else value
+    exact = Decimal(repr(float(value))) == value
+    return float(value) if exact and not product.traits.texts else f"{value:f}"
 
-    def flag(self, value: bool) -> Any:  # noqa: FBT001  # the value itself
-        return str(value).lower() if self._texts else value
 
-    def money(self, value: Any) -> Any:
-        """Return an amount whose digits in the JSON text are exact, None when it is private."""
-        if self._private or not isinstance(value, Decimal):
-            return None if self._private else value
-        exact = Decimal(repr(float(value))) == value
-        return float(value) if exact and not self._texts else f"{value:f}"
-
-    def tiers(self, tiers: Iterable[Tier]) -> list[Json]:
-        """Return tiers of a price by quantity; none when it is private."""
-        return [
-            {"startQuantity": self.number(tier.min_quantity), "price": self.money(tier.price)}
-            for tier in tiers
-            if not self._private
-        ]
+def _tiers(product: Product, tiers: Iterable[Tier]) -> list[Json]:
+    """Return tiers of a price by quantity; none when it is private."""
+    return [
+        {"startQuantity": _wire(product, quantity), "price": _money(product, price)}
+        for quantity, price in tiers
+        if not product.traits.private
+    ]
 
 
 def router_product(product: Product) -> Json:
@@ -80,18 +75,17 @@ def router_product(product: Product) -> Json:
     fields = router_row(product)
     product_id = fields.pop("productID")
     if product.traits.extended:
-        fields |= {"productID": product_id, "isVip": _Wire(product).flag(False)}
+        fields |= {"productID": product_id, "isVip": _wire(product, False)}
     return {"result": {"product": fields}}
 
 
 def router_row(product: Product) -> Json:
     """Return a row of ``alibaba.product.search``."""
-    wire = _Wire(product)
     return {
-        "productID": wire.number(product.product_id),
+        "productID": _wire(product, product.product_id),
         "productName": product.name,
-        "price": wire.money(product.price),
-        "quantity": wire.number(product.stock),
+        "price": _money(product, product.price),
+        "quantity": _wire(product, product.stock),
     }
 
 
@@ -127,14 +121,14 @@ def own_page(rows: list[Json], total: int, *_page_and_size: int) -> Json:
 
 
 def _product_info(product: Product) -> Json:
-    wire, traits, images = _Wire(product), product.traits, product.images
+    traits, images = product.traits, product.images
     attributes = [
-        {"attributeID": wire.number(id_), "attributeName": name, "value": value}
+        {"attributeID": _wire(product, id_), "attributeName": name, "value": value}
         for id_, name, value in product.attributes
     ]
     info: Json = {
-        "productID": wire.number(product.product_id),
-        "categoryID": wire.number(product.category.category_id),
+        "productID": _wire(product, product.product_id),
+        "categoryID": _wire(product, product.category.category_id),
         "categoryName": product.category.name,
         "subject": product.name,
         "description": f"<p>{product.english_name}</p>",
@@ -146,7 +140,7 @@ def _product_info(product: Product) -> Json:
         "shippingInfo": _PARCEL | {"sendGoodsAddressText": product.region},
         "supplierLoginId": product.login_id,
         "sellerLoginId": product.login_id,
-        "bookedCount": wire.number(product.sold),
+        "bookedCount": _wire(product, product.sold),
         "referencePrice": _reference_price(product),
         "createTime": platform_text(_CREATED_AT + product.number),
         "lastUpdateTime": platform_text(_CREATED_AT + 2 * product.number),
@@ -155,22 +149,21 @@ def _product_info(product: Product) -> Json:
         for name in _SPARSE:
             del info[name]
     if traits.extended:
-        info |= {"intelligentInfo": None, "bizType": 1, "qualityLevel": wire.number(-10000)}
+        info |= {"intelligentInfo": None, "bizType": 1, "qualityLevel": _wire(product, -10000)}
     return info
 
 
 def _sale_info(product: Product) -> Json:
-    wire = _Wire(product)
     info: Json = {
-        "priceRanges": wire.tiers(_whole_tiers(product)),
-        "amountOnSale": wire.number(product.stock),
+        "priceRanges": _tiers(product, _whole_tiers(product)),
+        "amountOnSale": _wire(product, product.stock),
         "unit": product.category.unit,
-        "minOrderQuantity": wire.number(product.min_order_quantity),
-        "batchNumber": wire.number(1),
+        "minOrderQuantity": _wire(product, product.min_order_quantity),
+        "batchNumber": _wire(product, 1),
         "sellunit": product.category.unit,
-        "quoteType": wire.number(product.traits.quote_type),
-        "priceAuth": wire.flag(product.traits.private),
-        "mixWholeSale": wire.flag(True),
+        "quoteType": _wire(product, product.traits.quote_type),
+        "priceAuth": _wire(product, product.traits.private),
+        "mixWholeSale": _wire(product, True),
         "retailprice": None,
         "consignPrice": None,
     }
@@ -182,20 +175,20 @@ def _sale_info(product: Product) -> Json:
 
 
 def _sku_info(product: Product, sku: Sku) -> Json:
-    wire, traits = _Wire(product), product.traits
+    traits = product.traits
     key = "attributeDisplayName" if traits.display_names else "attributeName"
     image = _IMAGE_PREFIXES[traits.image_style] + sku.image
-    colour = {"attributeID": wire.number(3216), key: "颜色", "attributeValue": sku.colour}
-    size = {"attributeID": wire.number(450), key: "尺码", "attributeValue": sku.size}
+    colour = {"attributeID": _wire(product, 3216), key: "颜色", "attributeValue": sku.colour}
+    size = {"attributeID": _wire(product, 450), key: "尺码", "attributeValue": sku.size}
     return {
-        "skuId": wire.number(sku.sku_id),
+        "skuId": _wire(product, sku.sku_id),
         "specId": sku.spec_id,
         "cargoNumber": f"C{product.number}-{sku.sku_id % 10}",
-        "amountOnSale": wire.number(sku.stock),
-        "price": wire.money(sku.price) if traits.quote_type == products.BY_SKU else None,
+        "amountOnSale": _wire(product, sku.stock),
+        "price": _money(product, sku.price) if traits.quote_type == products.BY_SKU else None,
         "retailPrice": None,
         "consignPrice": None,
-        "priceRange": wire.tiers(sku.tiers),
+        "priceRange": _tiers(product, sku.tiers),
         "attributes": [colour | {"skuImageUrl": image}, size],
     }
 
@@ -215,45 +208,44 @@ def _whole_tiers(product: Product) -> tuple[Tier, ...]:
 
 def offer(product: Product) -> Json:
     """Return the data of ``product.search.queryProductDetail``."""
-    wire, traits = _Wire(product), product.traits
-    tiers = [tier | {"promotionPrice": None} for tier in wire.tiers(_whole_tiers(product))]
+    traits = product.traits
+    tiers = [tier | {"promotionPrice": None} for tier in _tiers(product, _whole_tiers(product))]
     # The API knows no price by SKU and quantity: such a SKU has its lowest price.
     by_both = traits.quote_type == products.BY_SKU_AND_QUANTITY
     fields: Json = {
-        "offerId": wire.number(product.product_id),
+        "offerId": _wire(product, product.product_id),
         "subject": product.name,
         "subjectTrans": product.english_name,
         "productImage": {"images": [_IMAGE_HOST + path for path in product.images]},
         "productSkuInfos": [_offer_sku(product, sku) for sku in product.skus],
         "productSaleInfo": {
-            "amountOnSale": wire.number(product.stock),
+            "amountOnSale": _wire(product, product.stock),
             "quoteType": products.BY_SKU if by_both else traits.quote_type,
             "priceRangeList": tiers,
             "unitInfo": {"unit": product.category.unit},
         },
-        "minOrderQuantity": wire.number(product.min_order_quantity),
+        "minOrderQuantity": _wire(product, product.min_order_quantity),
         "sellerOpenId": f"BBB{product.login_id}",
         "companyName": product.supplier,
         "status": product.status,
-        "soldOut": wire.flag(product.stock == 0),
+        "soldOut": _wire(product, product.stock == 0),
     }
     if traits.sparse:
         del fields["companyName"], fields["productSaleInfo"]["unitInfo"]
     if traits.extended:
-        fields |= {"isJxhy": wire.flag(True), "tradeScore": "4.5"}
+        fields |= {"isJxhy": _wire(product, True), "tradeScore": "4.5"}
     return _result(fields)
 
 
 def _offer_sku(product: Product, sku: Sku) -> Json:
-    wire = _Wire(product)
     by_sku = product.traits.quote_type != products.BY_QUANTITY_WITH_SKUS
-    colour = {"attributeId": wire.number(3216), "attributeName": "颜色", "value": sku.colour}
-    size = {"attributeId": wire.number(450), "attributeName": "尺码", "value": sku.size}
+    colour = {"attributeId": _wire(product, 3216), "attributeName": "颜色", "value": sku.colour}
+    size = {"attributeId": _wire(product, 450), "attributeName": "尺码", "value": sku.size}
     return {
-        "skuId": wire.number(sku.sku_id),
+        "skuId": _wire(product, sku.sku_id),
         "specId": sku.spec_id,
-        "price": wire.money(sku.price) if by_sku else None,
-        "amountOnSale": wire.number(sku.stock),
+        "price": _money(product, sku.price) if by_sku else None,
+        "amountOnSale": _wire(product, sku.stock),
         "consignPrice": None,
         "skuAttributes": [colour | {"skuImageUrl": _IMAGE_HOST + sku.image}, size],
     }
@@ -261,14 +253,13 @@ def _offer_sku(product: Product, sku: Sku) -> Json:
 
 def offer_row(product: Product) -> Json:
     """Return a row of ``product.search.keywordQuery``."""
-    wire = _Wire(product)
     return {
-        "offerId": wire.number(product.product_id),
+        "offerId": _wire(product, product.product_id),
         "subject": product.name,
         "subjectTrans": product.english_name,
         "imageUrl": _IMAGE_HOST + product.images[0],
-        "priceInfo": {"price": wire.money(product.price)},
-        "monthSold": wire.number(product.sold // 30),
+        "priceInfo": {"price": _money(product, product.price)},
+        "monthSold": _wire(product, product.sold // 30),
         "repurchaseRate": f"{product.sold % 40}%",
     }
 
