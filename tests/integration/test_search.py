@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 import pytest
 
-from ali1688_spider.sandbox.catalogue import Catalogue
-from ali1688_spider.sandbox.clock import Clock
+from ali1688_spider.sandbox.inventory import Criteria, Inventory
 from ali1688_spider.sandbox.options import Options
-from ali1688_spider.sandbox.search import Criteria, Search
-from ali1688_spider.sandbox.words import CATEGORIES
+from ali1688_spider.sandbox.products import CATEGORIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,10 +62,9 @@ def test_each_of_95_products_arrives_once(
 def test_a_category_and_a_range_of_prices(
     scrapy: Scrapy, gateway: Gateway, settings_for: Settings
 ) -> None:
-    catalogue = Catalogue(Options(), Clock(Options()))
     category_id = CATEGORIES[0].category_id
     criteria = Criteria("杯子1800", category_id, Decimal("12.50"), Decimal(80))
-    wanted = Search(catalogue).find(criteria, step=0)
+    wanted = Inventory(Options()).find(criteria, step=0)
     arguments = f"keyword=杯子1800 category_id={category_id} price_start=12.50 price_end=80"
     crawl = scrapy.crawl(
         "search",
@@ -116,10 +113,10 @@ def test_a_search_beyond_the_window_is_split_by_price(
     )
     found = crawl.read("found.jsonl")
     assert crawl.stats["item_scraped_count"] == len(found)
-    catalogue = Catalogue(Options(), Clock(Options()))
-    wanted = Search(catalogue).find(Criteria("杯子4500"), step=0)
+    inventory = Inventory(Options())
+    wanted = inventory.find(Criteria("杯子4500"), step=0)
     assert len(wanted) == 4500
     # A product whose price is private is in no range of prices; page 1 was asked for without any.
-    priced = {product_id for product_id in wanted if catalogue.price(product_id, 0) is not None}
+    priced = {product_id for product_id in wanted if inventory.price(product_id, 0) is not None}
     assert priced | set(wanted[:50]) == set(found)
     assert crawl.stats["ali1688/search/pages"] < 100  # 85 hold them all

@@ -1,0 +1,281 @@
+"""The three protocols: how a call is read and checked, and how its response is written.
+
+The order of checks is the platform's: API exists, signature, token, permission (and then the rate
+and the quota), parameters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import re
+import zlib
+from abc import ABC, abstractmethod
+from datetime import datetime
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from ali1688_spider.sandbox import admission, catalogue, faults
+from ali1688_spider.sandbox.products import FIRST_ID
+from ali1688_spider.sandbox.refusals import REFUSALS, RefusedError
+from ali1688_spider.sandbox.shapes import CHINA, encode, platform_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ali1688_spider.sandbox.faults import Fault
+    from ali1688_spider.sandbox.server import Sandbox
+    from ali1688_spider.sandbox.shapes import Json
+
+PARAM2_PREFIX = "/openapi/"
+_PARAM2_APIS = {
+    "param2": {*catalogue.PARAM2_APIS, catalogue.CURRENT_TIME, catalogue.GET_TOKEN},
+    "http": {catalogue.GET_TOKEN},
+}
+_JSON = {"Content-Type": "application/json;charset=UTF-8"}
+_FORM = "application/x-www-form-urlencoded"
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
+_TOLERANCE_SECONDS = 600
+_SLOW_SECONDS = 5.0
+
+
+class Call(ABC):
+    """A call by one of the protocols; every step raises RefusedError when the call is refused."""
+
+    apis = catalogue.ROUTER_APIS
+
+    def __init__(self, sandbox: Sandbox, request: web.BaseRequest) -> None:
+        self.sandbox, self.options, self.request = sandbox, sandbox.options, request
+        self.params: dict[str, str] = {}  # of the query and of the form body together
+        self.api = ""
+
+    async def serve(self) -> web.StreamResponse:
+        """Answer the call."""
+        self.sandbox.counters.called()
+        try:
+            await self._read_parameters()
+            self.api = self._identify()
+            return await self._handle()
+        except RefusedError as refused:
+            self.sandbox.counters.errors[refused.name] += 1
+            return self._refuse(refused)
+
+    async def _handle(self) -> web.StreamResponse:
+        sandbox, dealer = self.sandbox, self.sandbox.faults
+        sandbox.counters.by_api[self.api] += 1
+        self._authenticate()
+        sandbox.admission.admit(self.api)
+        query = self.apis[self.api](self.params)
+        if isinstance(query, catalogue.ProductQuery):
+            product_id = query.product_id
+            sandbox.counters.by_product[product_id] += 1
+            fault = dealer.take_queued(product_id, self.api)
+            fault = fault or dealer.take(product_id, product_id - FIRST_ID)
+        else:
+            page = repr(query).encode("utf-8", "surrogatepass")
+            fault = dealer.take_queued(self.api) or dealer.take(page, zlib.crc32(page))
+        return await self._respond(fault, lambda: self._response(query))
+
+    async def _respond(
+        self, fault: Fault | None, make: Callable[[], web.Response]
+    ) -> web.StreamResponse:
+        """Return the response that *make* makes, or what a fault makes of it."""
+        if fault:
+            self.sandbox.counters.faults[fault.name] += 1
+            if fault.name in faults.BUSINESS:
+                return json_response(self._wrap(encode(faults.BUSINESS[fault.name])))
+            if fault.name in REFUSALS:
+                ban = "" if fault.number is None else admission.ban_message(fault.number)
+                return self._refuse(RefusedError(fault.name, ban))
+            if fault.name != "slow":
+                try:
+                    response = make()
+                except RefusedError as refused:
+                    response = self._refuse(refused)
+                return await faults.spoil(fault, self.request, response)
+            await asyncio.sleep(_SLOW_SECONDS if fault.number is None else fault.number)
+        response = make()
+        self.sandbox.counters.answered += response.status == 200
+        return response
+
+    def _response(self, query: catalogue.Query) -> web.Response:
+        inventory = self.sandbox.inventory
+        if isinstance(query, catalogue.ProductQuery):
+            body = inventory.set_body(query.product_id)
+            if body is not None:
+                return json_response(body)
+        return json_response(self._wrap(inventory.body(query)))
+
+    @abstractmethod
+    def _identify(self) -> str:
+        """Return the name of the API that is called."""
+
+    @abstractmethod
+    def _authenticate(self) -> None:
+        """Check app key, signature, timestamp and token."""
+
+    @abstractmethod
+    def _refuse(self, refused: RefusedError) -> web.Response:
+        """Return an error as the protocol writes it."""
+
+    def _wrap(self, body: bytes) -> bytes:
+        return body
+
+    def _check_credentials(self, app_key: str, signature: str) -> None:
+        if not app_key:
+            raise RefusedError("missing-app-key")
+        if app_key != self.options.app_key:
+            raise RefusedError("invalid-app-key")
+        if not signature:
+            raise RefusedError("missing-signature")
+        if not hmac.compare_digest(signature.encode(), self._signature().encode()):
+            raise RefusedError("invalid-signature")
+
+    @abstractmethod
+    def _signature(self) -> str:
+        """Return the signature that the call should have."""
+
+    def _check_time(self, stamped: float) -> None:
+        if abs(self.options.now() - stamped) > _TOLERANCE_SECONDS:
+            raise RefusedError("invalid-timestamp")
+
+    async def _read_parameters(self) -> None:
+        texts = [self.request.rel_url.raw_query_string]
+        if self.request.method == "POST" and self.request.content_type == _FORM:
+            texts.append((await self.request.read()).decode("latin-1"))
+        for text in filter(None, texts):
+            if not text.isascii():
+                raise RefusedError("invalid-encoding", "the form is not URL-encoded")
+            try:
+                pairs = parse_qsl(text, keep_blank_values=True, errors="strict")
+            except ValueError as error:
+                raise RefusedError("invalid-encoding") from error
+            for name, value in pairs:
+                if name in self.params:
+                    raise RefusedError("invalid-parameter", "given twice", parameter=name)
+                self.params[name] = value
+
+
+class Router(Call):
+    """``/router/json``: GET or POST, ``sign`` is an MD5 with the secret at its end."""
+
+    def _identify(self) -> str:
+        method = self.params.get("method")
+        if not method:
+            raise RefusedError("missing-method")
+        if method not in self.apis:
+            raise RefusedError("unknown-api", f"there is no API {method}")
+        return method
+
+    def _authenticate(self) -> None:
+        self._check_credentials(self.params.get("app_key", ""), self.params.get("sign", ""))
+        stamped = self.params.get("timestamp")
+        if not stamped:
+            raise RefusedError("missing-timestamp")
+        if not _TIMESTAMP.fullmatch(stamped):
+            raise RefusedError("invalid-timestamp", "the timestamp is no yyyy-MM-dd HH:mm:ss")
+        try:
+            self._check_time(datetime.fromisoformat(stamped).replace(tzinfo=CHINA).timestamp())
+        except ValueError as error:
+            raise RefusedError("invalid-timestamp", "there is no such time") from error
+        if self.params.get("format") != "json":
+            raise RefusedError("invalid-format")
+        self.sandbox.tokens.check(self.params.get("session", ""))
+
+    def _signature(self) -> str:
+        return admission.router_signature(self.params, self.options.app_secret)
+
+    def _refuse(self, refused: RefusedError) -> web.Response:
+        body = refused.router_body(f"{next(self.sandbox.request_ids):012x}")
+        return json_response(body, self.options.error_status or 200)
+
+
+class Top(Router):
+    """``/router/rest``: POST only, ``sign`` by ``sign_method``, data under the method's name."""
+
+    def _identify(self) -> str:
+        if self.request.method != "POST":
+            raise RefusedError("http-method")
+        return super()._identify()
+
+    def _signature(self) -> str:
+        if not self.params.get("v"):
+            raise RefusedError("missing-version")
+        if self.params["v"] != "2.0":
+            raise RefusedError("invalid-version")
+        if not self.params.get("sign_method"):
+            raise RefusedError("missing-parameter", parameter="sign_method")
+        return admission.top_signature(self.params, self.options.app_secret)
+
+    def _wrap(self, body: bytes) -> bytes:
+        return b'{"%b_response":%b}' % (self.api.replace(".", "_").encode(), body)
+
+
+class Param2(Call):
+    """``/openapi/param2/…``: GET or POST, the signature is an HMAC-SHA1 over path and pairs."""
+
+    apis = catalogue.PARAM2_APIS
+    _app_key = ""
+
+    def _identify(self) -> str:
+        parts = self.request.path.removeprefix(PARAM2_PREFIX).split("/")
+        if not 4 <= len(parts) <= 5:
+            raise RefusedError("unknown-api")
+        protocol, version, namespace, api, *app_key = parts
+        name, self._app_key = f"{namespace}:{api}-{version}", "".join(app_key)
+        if name not in _PARAM2_APIS.get(protocol, ()):
+            raise RefusedError("unknown-api", f"there is no API {name}")
+        return name
+
+    async def _handle(self) -> web.StreamResponse:
+        """Answer the call; the system's APIs need no token and no permission, and have no limit."""
+        if self.api in self.apis:
+            return await super()._handle()
+        make = self._token_response
+        if self.api == catalogue.CURRENT_TIME:
+            self._check_signature()
+            make = self._time_response
+        self.sandbox.counters.by_api[self.api] += 1
+        return await self._respond(self.sandbox.faults.take_queued(self.api), make)
+
+    def _authenticate(self) -> None:
+        self._check_signature()
+        self.sandbox.tokens.check(self.params.get("access_token", ""))
+
+    def _check_signature(self) -> None:
+        self._check_credentials(self._app_key, self.params.get("_aop_signature", ""))
+        stamped = self.params.get("_aop_timestamp")
+        if not stamped:
+            return
+        if not (stamped.isascii() and stamped.isdecimal() and len(stamped) < 19):
+            raise RefusedError("invalid-timestamp", "the timestamp is no number of milliseconds")
+        self._check_time(int(stamped) / 1000)
+
+    def _signature(self) -> str:
+        path = self.request.path.removeprefix(PARAM2_PREFIX)
+        return admission.param2_signature(path, self.params, self.options.app_secret)
+
+    def _refuse(self, refused: RefusedError) -> web.Response:
+        status = self.options.error_status or refused.refusal.status
+        return json_response(refused.param2_body(), status)
+
+    def _time_response(self) -> web.Response:
+        return json_response(platform_text(self.options.now()))
+
+    def _token_response(self) -> web.Response:
+        counters, method = self.sandbox.counters, self.request.method
+        try:
+            issued = self.sandbox.tokens.exchange(method, self._app_key, self.params)
+        except admission.OAuthError as error:
+            counters.errors[error.body["error"]] += 1
+            return json_response(error.body, 400)
+        counters.token_refreshes += self.params["grant_type"] == "refresh_token"
+        return json_response(issued)
+
+
+def json_response(body: bytes | Json | str, status: int = 200) -> web.Response:
+    """Return a response whose body is a JSON text: these bytes, or that of a value."""
+    text = body if isinstance(body, bytes) else encode(body)
+    return web.Response(body=text, status=status, headers=_JSON)
