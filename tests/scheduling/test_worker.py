@@ -12,7 +12,7 @@ from ali1688_spider.addon import context_of
 from ali1688_spider.scheduling import worker as module
 from ali1688_spider.scheduling.lease import Heartbeat, lease_limits
 from ali1688_spider.scheduling.queue import LeaseBatch, LeaseQueue
-from ali1688_spider.storage import redis_failed_calls
+from ali1688_spider.storage import failed_call_stores
 from tests.scheduling.conftest import reasons, until
 from tests.scheduling.leases import products
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     MakeQueue = Callable[..., LeaseQueue]
 
-FAILED_CALLS = redis_failed_calls.KEY
+FAILED_CALLS = failed_call_stores.KEY
 
 
 @pytest.fixture
@@ -319,7 +319,7 @@ async def test_a_defect_of_recording_closes_the_crawl(
     async def fail(_: object, __: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(redis_failed_calls.RedisFailedCallStore, "keep_all", fail)
+    monkeypatch.setattr(failed_call_stores.RedisFailedCallStore, "keep_all", fail)
     queue.server.zadd(queue.keys.ready, {"refuse": 0})
     scheduler = await open_scheduler()
     await until(lambda: reasons(scheduler) == ["queue_failed"])
