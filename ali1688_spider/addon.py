@@ -6,12 +6,12 @@ import logging
 from typing import TYPE_CHECKING
 
 from scrapy import signals
+from scrapy.utils.misc import load_object
 
 from ali1688_spider.config import Config, strip_settings
 from ali1688_spider.context import CrawlContext
 from ali1688_spider.logs import raise_log_threshold, redact_logs
 from ali1688_spider.private_files import env_file, is_open_to_others
-from ali1688_spider.scheduling.acknowledgement import AcknowledgementMiddleware
 
 if TYPE_CHECKING:
     from typing import Self
@@ -56,7 +56,8 @@ class Ali1688Addon:
             return
         settings.set("SCHEDULER", f"{SCHEDULING}.scheduler.RedisScheduler", "addon")
         settings.set("DUPEFILTER_CLASS", f"{SCHEDULING}.dupefilter.RedisDupeFilter", "addon")
-        settings.set_in_component_priority_dict("SPIDER_MIDDLEWARES", AcknowledgementMiddleware, 10)
+        acknowledgement = load_object(f"{SCHEDULING}.acknowledgement.AcknowledgementMiddleware")
+        settings.set_in_component_priority_dict("SPIDER_MIDDLEWARES", acknowledgement, 10)
 
 
 def context_of(crawler: Crawler) -> CrawlContext:

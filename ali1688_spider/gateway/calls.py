@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Operation: TypeAlias = Literal["product", "search"]
 Value: TypeAlias = int | str
+OPERATIONS: frozenset[Operation] = frozenset(get_args(Operation))
 
 MAX_PRODUCT_ID = 2**63 - 1
 MAX_MESSAGE_BYTES = 4096
@@ -93,7 +94,7 @@ class ApiCall:
         if not isinstance(data, dict) or set(data) != {"api", "params"}:
             raise MalformedMessageError("neither a number nor an object of 'api' and 'params'")
         operation, params = data["api"], data["params"]
-        if operation not in get_args(Operation) or not isinstance(params, dict):
+        if operation not in OPERATIONS or not isinstance(params, dict):
             raise MalformedMessageError("no call that this project makes")
         check = _product_params if operation == "product" else _search_params
         return cls(operation, check(params))

@@ -15,12 +15,12 @@ from scrapy_redis.queue import Base
 
 from ali1688_spider.config import read_setting
 from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
-from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.gateway.calls import OPERATIONS, ApiCall
 from ali1688_spider.redis_server import LuaScripts
 from ali1688_spider.scheduling.keys import QUEUE_KEY, TYPES, QueueKeys
 from ali1688_spider.scheduling.lease import Lease, milliseconds, pack_entries, to_json
 from ali1688_spider.scheduling.source import Crawls
-from ali1688_spider.scheduling.start_list import ALL_OPERATIONS, StartListReader, check_operation
+from ali1688_spider.scheduling.start_list import StartListReader, check_operation
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -124,7 +124,7 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         *,
         lease_seconds: float = 60.0,
         max_attempts: int = 5,
-        operations: AbstractSet[Operation] = ALL_OPERATIONS,
+        operations: AbstractSet[Operation] = OPERATIONS,
     ) -> None:
         super().__init__(server, spider, key, json)  # without one, it would be pickle
         self.keys = QueueKeys.of(self.key)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from ali1688_spider.exceptions import MalformedMessageError
-from ali1688_spider.gateway.calls import MAX_MESSAGE_BYTES, ApiCall, Operation
+from ali1688_spider.gateway.calls import MAX_MESSAGE_BYTES, OPERATIONS, ApiCall
 from ali1688_spider.gateway.identifiers import parse_product_id
 from ali1688_spider.scheduling.lease import QueueEntry, milliseconds, pack_entries, to_json
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
+    from ali1688_spider.gateway.calls import Operation
     from ali1688_spider.redis_server import LuaScripts
 
-ALL_OPERATIONS: frozenset[Operation] = frozenset(get_args(Operation))
 READER_SECONDS = 10.0
 """Nobody else reads a batch for this long; afterwards its reader is taken for dead."""
 MOST_MESSAGES_AT_ONCE = 1000
@@ -59,7 +59,7 @@ class StartListReader:
         self,
         scripts: LuaScripts,
         worker: int,
-        operations: AbstractSet[Operation] = ALL_OPERATIONS,
+        operations: AbstractSet[Operation] = OPERATIONS,
     ) -> None:
         self._scripts = scripts
         self._worker = worker

@@ -14,11 +14,10 @@ from scrapy.exceptions import IgnoreRequest
 from ali1688_spider.addon import context_of
 from ali1688_spider.config import UserInput
 from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
-from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.gateway.calls import OPERATIONS, ApiCall
 from ali1688_spider.http import ApiRequest, ApiResponse
 from ali1688_spider.items import REMOVED, ProductAnswer
 from ali1688_spider.middlewares.errors import ErrorsMiddleware
-from ali1688_spider.scheduling.start_list import ALL_OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping
@@ -82,7 +81,7 @@ class ApiSpider(Spider, ABC):
 
     arguments_class: ClassVar[type[Arguments]] = Arguments
     arguments: Arguments
-    operations: ClassVar[AbstractSet[Operation]] = ALL_OPERATIONS
+    operations: ClassVar[AbstractSet[Operation]] = OPERATIONS
     uses_cache: bool = True
     joins_crawl: bool = True
     has_source: bool = True
