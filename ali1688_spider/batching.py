@@ -21,14 +21,14 @@ class BatchWriter(Generic[_Item, _Result]):
 
     While nothing is being written, an item is written at once, or after *gather_seconds*; the
     busier the crawl and the slower the database, the larger the batches become by themselves.
-    Whoever puts an item waits for its batch, which is the back-pressure on the crawl.
+    Putting an item waits for its batch, which is the back-pressure on the crawl.
 
     Args:
         write: Writes a batch and returns one result for each item, in order. A result that is an
             exception is raised for its item alone; an exception that *write* raises, for all.
         largest: Items in a batch at most.
         at_once: Batches being written at the same time at most.
-        gather_seconds: So long a batch that is not full waits for more. A batch costs much more
+        gather_seconds: How long a batch that is not full waits for more. A batch costs much more
             than an item in it, so a little waiting saves a lot of work.
     """
 
@@ -79,11 +79,11 @@ class BatchWriter(Generic[_Item, _Result]):
     async def _write_batch(self, batch: list[tuple[_Item, asyncio.Future[_Result]]]) -> None:
         try:
             results = await self._write([item for item, _ in batch])
-        # Whatever it is belongs to those who wait for this batch; the next batch goes on.
+        # Any error belongs to those that wait for this batch; the next batch goes on.
         except Exception as error:  # noqa: BLE001
             results = [error] * len(batch)
         for (_, future), result in zip(batch, results, strict=True):
-            if future.done():  # whoever put it was cancelled
+            if future.done():  # its put() was cancelled
                 continue
             if isinstance(result, Exception):
                 future.set_exception(result)

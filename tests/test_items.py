@@ -46,9 +46,9 @@ def test_the_fields_have_the_order_of_the_columns() -> None:
     ]
 
 
-def test_the_fields_that_were_told_are_known() -> None:
-    told = product(name="杯", price=None).model_fields_set
-    assert told == {"product_id", "name", "price", "source_api", "fetched_at"}
+def test_the_set_fields_are_known() -> None:
+    set_fields = product(name="杯", price=None).model_fields_set
+    assert set_fields == {"product_id", "name", "price", "source_api", "fetched_at"}
 
 
 def test_money_keeps_its_digits() -> None:
@@ -184,7 +184,7 @@ def test_a_reason_is_short_whatever_came() -> None:
     assert len(refused(attributes={"k" * 10_000: 1})[0]) < 200
 
 
-def test_an_answer_shows_neither_its_fields_nor_its_payload() -> None:
+def test_a_response_shows_neither_its_fields_nor_its_payload() -> None:
     answer = ProductAnswer({"product_id": "1\ud800\n", "name": "杯"}, {"x": 1}, "api", NOW)
     assert str(answer) == r"product '1\ud800\n' by api"
     assert str(ProductAnswer({}, None, "api", NOW)) == "product None by api"

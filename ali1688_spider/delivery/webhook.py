@@ -196,7 +196,7 @@ class Webhook:
                 self._url, data=body, headers=headers, allow_redirects=False
             ) as response:
                 return None if 200 <= response.status < 300 else f"it answers {response.status}"
-        # Also what is raised for an address that cannot be one: it is as good as no answer.
+        # An address that cannot be one raises errors of any kind: it counts as no response.
         except Exception as error:  # noqa: BLE001
             return f"it does not answer ({type(error).__name__})"
 

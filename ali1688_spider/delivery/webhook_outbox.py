@@ -24,7 +24,7 @@ WEBHOOK_OUTBOX = "webhook_outbox"
 LARGEST_DELIVERY = 100
 CLAIM_SECONDS = 60.0
 KEPT_DAYS = 7
-"""How long a delivered change is remembered, so that it is none when a crash brings it again."""
+"""How long a delivered change is remembered, so that it is ignored when a crash repeats it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ _UNKNOWN = {
 class ValidationPipeline:
     """Turns each :class:`ProductAnswer` into a :class:`Product`; other items pass untouched.
 
-    An answer that breaks a rule is kept with every reason, logged as one WARNING line, counted as
+    A response that breaks a rule is kept with every reason, logged as one WARNING line, counted as
     ``ali1688/items/rejected`` and dropped. Without a database there is the log only.
     """
 
@@ -90,7 +90,7 @@ def check(answer: ProductAnswer) -> Product | list[str]:
 
 
 def _record(answer: ProductAnswer) -> dict[str, Any]:
-    """Return the record to check: of a complete answer every field, else those that are told."""
+    """Return the record to check: of a complete response every field, else those that it has."""
     is_whole = answer.complete and answer.fields.get("status") != REMOVED
     product_id = _product_id(answer)
     return {

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.collection import AsyncCollection
     from pymongo.asynchronous.database import AsyncDatabase
 
-    Client: TypeAlias = AsyncMongoClient[dict[str, Any]]
     Collection: TypeAlias = AsyncCollection[dict[str, Any]]
     Database: TypeAlias = AsyncDatabase[dict[str, Any]]
 
@@ -56,7 +55,7 @@ _INDEXES: dict[str, list[IndexModel]] = {
     ],
 }
 _HISTORY = (PRODUCT_CHANGES, REJECTED_ITEMS, FAILED_CALLS)
-"""Their index on ``at`` answers what happened since a time, and with an expiry also deletes."""
+"""Their index on ``at`` finds what happened since a time, and with an expiry also deletes."""
 
 _INDEX_NOT_FOUND = 27
 
@@ -106,15 +105,11 @@ def connect(uri: str, database: str) -> Database:
     Values follow :data:`CODEC_OPTIONS`; a write counts once a majority of the replica set has it in
     its journal.
 
-    Args:
-        uri: ``mongodb://`` or ``mongodb+srv://``.
-        database: The database's name.
-
     Raises:
         ConfigurationError: *uri* cannot be read.
     """
     try:
-        client: Client = AsyncMongoClient(
+        client = AsyncMongoClient[dict[str, Any]](
             uri,
             appname="ali1688-spider",
             serverMonitoringMode="poll",  # saves a connection; operations notice an outage anyway
@@ -162,8 +157,7 @@ async def ensure_indexes(database: Database, history_days: float) -> None:
     Changes, rejected items and failed calls are history; products are not.
 
     Raises:
-        OperationFailure: The database refuses, for example because an index of the same name has
-            other options.
+        OperationFailure: An index of the same name has other options, for example.
     """
     for collection, models in _INDEXES.items():
         await database[collection].create_indexes(models)
@@ -178,23 +172,19 @@ async def ensure_expiry(collection: Collection, field: str, seconds: int | None)
     Without *seconds* it deletes nothing.
     """
     name = f"{field}_1"
+    expiry: dict[str, Any] = {} if seconds is None else {"expireAfterSeconds": seconds}
     existing = (await collection.index_information()).get(name)
     if existing is not None:
         current = existing.get("expireAfterSeconds")
         if current == seconds:
             return
         if current is not None and seconds is not None:
-            index = {"name": name, "expireAfterSeconds": seconds}
+            index = {"name": name, **expiry}
             await collection.database.command("collMod", collection.name, index=index)
             return
-        await _drop(collection, name)
-    expiry: dict[str, Any] = {} if seconds is None else {"expireAfterSeconds": seconds}
+        try:
+            await collection.drop_index(name)
+        except OperationFailure as error:
+            if error.code != _INDEX_NOT_FOUND:  # another worker was quicker
+                raise
     await collection.create_index([(field, ASCENDING)], name=name, **expiry)
-
-
-async def _drop(collection: Collection, name: str) -> None:
-    try:
-        await collection.drop_index(name)
-    except OperationFailure as error:
-        if error.code != _INDEX_NOT_FOUND:  # another worker was quicker
-            raise

@@ -25,17 +25,12 @@ from ali1688_spider.retrying import Unavailable
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-DUPLICATE_KEY = 11000
-_INTERNAL_ERROR = 1
-_UNAUTHORIZED = 13
-_AUTHENTICATION_FAILED = 18
-_ATLAS_ERROR = 8000
-_OUT_OF_DISK_SPACE = 14031
+_DUPLICATE_KEY = 11000
 
 # https://www.mongodb.com/docs/manual/reference/error-codes/
 _DOCUMENT_CODES = {
     121,  # a validator of the user's refuses it
-    *(DUPLICATE_KEY, 11001, 12582),  # a unique index of the user's does
+    *(_DUPLICATE_KEY, 11001, 12582),  # a unique index of the user's does
     *(171, 16755, 17261, 17262, 17280),  # another index of the user's cannot hold it
     *(10334, 17419, 17420),  # larger than 16 MiB
     *(15, 22),  # nested too deeply, no BSON
@@ -47,21 +42,22 @@ _TRANSIENT_CODES = {
     *(91, 189, 10107, 11600, 11602, 13435, 13436),  # shutting down, or no longer the primary
     *(24, 46, 50, 64, 112, 134, 202, 262),  # took too long, met another write, no resources
 }
-_CREDENTIALS = "MongoDB refuses the user name or the password: correct them in MONGO_URI"
-_INDEX_CONFLICT = (
-    "MongoDB has an index with the name or the fields of one of the project's, and with other "
-    "options: drop it and start again"
-)
 _ADVICE = {
-    _INTERNAL_ERROR: "MongoDB fails within itself: its log and its disk say more",
-    _OUT_OF_DISK_SPACE: "MongoDB's disk is full: make room on it",
-    _AUTHENTICATION_FAILED: _CREDENTIALS,
-    _ATLAS_ERROR: _CREDENTIALS,
-    _UNAUTHORIZED: (
+    1: "MongoDB fails within itself: its log and its disk say more",  # InternalError
+    14031: "MongoDB's disk is full: make room on it",
+    **dict.fromkeys(
+        (18, 8000),  # AuthenticationFailed, AtlasError
+        "MongoDB refuses the user name or the password: correct them in MONGO_URI",
+    ),
+    13: (  # Unauthorized
         "MongoDB does not let this user work on the database: grant it the role readWrite on "
         "MONGO_DATABASE, or put another user into MONGO_URI"
     ),
-    **dict.fromkeys((85, 86), _INDEX_CONFLICT),
+    **dict.fromkeys(
+        (85, 86),  # IndexOptionsConflict, IndexKeySpecsConflict
+        "MongoDB has an index with the name or the fields of one of the project's, and with other "
+        "options: drop it and start again",
+    ),
 }
 
 
@@ -87,10 +83,9 @@ class _Failure(NamedTuple):
 
 
 def classify(error: Exception) -> Unavailable | None:
-    """Return why the same operation, with the same documents, may succeed later.
+    """Return why the same operation may succeed later; None for an error that stays.
 
-    All errors of the database are outages, except those of a document and those of this program:
-    for these it is None.
+    All errors of the database are outages, except those of a document and those of this program.
     """
     match error:
         case StoreUnavailableError(refused=refused):
@@ -126,7 +121,7 @@ def is_document_code(code: int | None) -> bool:
 
 def is_there_already(failure: Mapping[str, Any]) -> bool:
     """Whether what failed in a bulk write is a document whose ``_id`` is there already."""
-    return failure["code"] == DUPLICATE_KEY and "_id" in failure.get("keyPattern", {"_id": 1})
+    return failure["code"] == _DUPLICATE_KEY and "_id" in failure.get("keyPattern", {"_id": 1})
 
 
 def only_duplicates(error: BulkWriteError) -> bool:
@@ -137,10 +132,8 @@ def only_duplicates(error: BulkWriteError) -> bool:
 
 def _failures(error: PyMongoError) -> Sequence[_Failure]:
     if isinstance(error, BulkWriteError):
-        failures = (
-            *error.details.get("writeErrors", ()),
-            *error.details.get("writeConcernErrors", ()),
-        )
+        kinds = ("writeErrors", "writeConcernErrors")
+        failures = [each for kind in kinds for each in error.details.get(kind, ())]
         return [_Failure(each.get("code"), str(each.get("errmsg", ""))[:300]) for each in failures]
     code = error.code if isinstance(error, OperationFailure) else None
     return [_Failure(code, _reason(error))]

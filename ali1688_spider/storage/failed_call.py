@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -48,12 +48,12 @@ class FailedCall:
 
     def values(self) -> dict[str, Any]:
         """Return everything but the id, by name."""
-        names = ("spider", "call", "api", "params", "error", "attempts", "at")
-        return {name: getattr(self, name) for name in names}
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.init}
+        return {**values, "params": dict(self.params)}
 
     def to_json(self) -> str:
         """Return the failed call as one line of JSON, always the same for the same."""
-        values = {**self.values(), "params": dict(self.params), "at": self.at.isoformat()}
+        values = {**self.values(), "at": self.at.isoformat()}
         return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
@@ -99,13 +99,22 @@ class FailedCallStore(ABC):
                 harm.
         """
 
-    @abstractmethod
-    def list(self) -> AsyncIterator[FailedCall]:
+    async def list(self) -> AsyncIterator[FailedCall]:
         """Iterate over what is kept, the oldest first, with some thousand at once in memory.
 
         What the iteration has passed may be removed meanwhile.
         """
+        self.unreadable = 0
+        async for failed in self._entries():
+            if failed is None:
+                self.unreadable += 1
+            else:
+                yield failed
 
     @abstractmethod
     async def remove(self, failed: Sequence[FailedCall]) -> None:
         """Forget these; raises as :meth:`keep_all`."""
+
+    @abstractmethod
+    def _entries(self) -> AsyncIterator[FailedCall | None]:
+        """Iterate as :meth:`list` does, with None for each entry that is no failed call."""

@@ -43,13 +43,13 @@ _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 def failed_call_store(
     database: Database | None, retry: ServerRetry, redis: Any, folder: Path
 ) -> FailedCallStore:
-    """Return the most lasting store there is; *database* and *redis* stay open.
+    """Return the most lasting store there is; *database* and *redis*, a blocking client, stay open.
 
     Args:
-        database: The database of ``MONGO_URI``, if there is one.
-        retry: Repeats writes while that is away.
-        redis: The blocking client of ``REDIS_URL``; None without Redis.
-        folder: Where the file lies.
+        database: Preferred, if there is one.
+        retry: Repeats writes while the database is away.
+        redis: Used without a database.
+        folder: Where the file lies, without both.
     """
     if database is not None:
         return MongoFailedCallStore(database, retry)
@@ -71,20 +71,16 @@ class MongoFailedCallStore(FailedCallStore):
             await self._retry.run(lambda: self._insert(failed))
 
     @override
-    async def list(self) -> AsyncIterator[FailedCall]:
+    async def _entries(self) -> AsyncIterator[FailedCall | None]:
         # A page is a query of its own, so that what is done with the calls may take hours: a cursor
         # of the server's would have ended.
-        self.unreadable = 0
         last_at, passed = _BEGINNING, list[Any]()
         while page := await self._page(last_at, passed):
             for document in page:
                 if document["at"] != last_at:
                     last_at, passed = document["at"], []
                 passed.append(document.pop("_id"))
-                if (failed := FailedCall.from_values(document)) is not None:
-                    yield failed
-                else:
-                    self.unreadable += 1
+                yield FailedCall.from_values(document)
 
     @override
     async def remove(self, failed: Sequence[FailedCall]) -> None:
@@ -99,11 +95,9 @@ class MongoFailedCallStore(FailedCallStore):
         return await found.to_list()
 
     async def _insert(self, failed: Sequence[FailedCall]) -> None:
-        documents = {call.id: {**call.values(), "params": dict(call.params)} for call in failed}
+        documents = {call.id: {"_id": call.id, **call.values()} for call in failed}
         try:
-            await self._collection.insert_many(
-                [{"_id": id_, **document} for id_, document in documents.items()], ordered=False
-            )
+            await self._collection.insert_many(list(documents.values()), ordered=False)
         except BulkWriteError as error:
             if not only_duplicates(error):  # one that is there already is the same
                 raise
@@ -113,10 +107,6 @@ class RedisFailedCallStore(FailedCallStore):
     """Keeps failed calls in the sorted set ``ali1688:failed_calls``, by their time.
 
     Redis holds everything in memory, so that beyond *most* the oldest are forgotten.
-
-    Args:
-        redis: A blocking client, as scrapy-redis makes it.
-        most: How many are kept.
     """
 
     def __init__(self, redis: Any, *, most: int = MOST_IN_REDIS) -> None:
@@ -136,16 +126,12 @@ class RedisFailedCallStore(FailedCallStore):
             logger.warning("More than %d calls have failed; the oldest is forgotten", self._most)
 
     @override
-    async def list(self) -> AsyncIterator[FailedCall]:
-        self.unreadable = 0
+    async def _entries(self) -> AsyncIterator[FailedCall | None]:
         passed, removed = 0, self._removed
         while texts := await asyncio.to_thread(self._page, passed - (self._removed - removed)):
             passed += len(texts)
             for text in texts:
-                if (failed := FailedCall.from_json(text)) is not None:
-                    yield failed
-                else:
-                    self.unreadable += 1
+                yield FailedCall.from_json(text)
 
     @override
     async def remove(self, failed: Sequence[FailedCall]) -> None:
@@ -164,18 +150,15 @@ class RedisFailedCallStore(FailedCallStore):
 
     def _page(self, start: int) -> Sequence[bytes]:
         # What others wrote into Redis may be no text at all: it must not fail while it is read.
-        raw = {NEVER_DECODE: True}
-        page: Sequence[bytes] = self._redis.execute_command(
-            "ZRANGE", KEY, start, start + _PAGE - 1, **raw
-        )
+        command = ("ZRANGE", KEY, start, start + _PAGE - 1)
+        page: Sequence[bytes] = self._redis.execute_command(*command, **{NEVER_DECODE: True})
         return page
 
 
 class FileFailedCallStore(FailedCallStore):
-    """Keeps failed calls as lines of JSON; several processes may do so at the same time.
+    """Keeps failed calls in ``failed_calls.jsonl``; several processes may at the same time.
 
-    Args:
-        folder: Where ``failed_calls.jsonl`` lies; made when it is needed.
+    The folder is made when it is needed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -188,8 +171,7 @@ class FileFailedCallStore(FailedCallStore):
             _append(descriptor, lines)
 
     @override
-    async def list(self) -> AsyncIterator[FailedCall]:
-        self.unreadable = 0
+    async def _entries(self) -> AsyncIterator[FailedCall | None]:
         if not self._path.exists():
             return
         recent: dict[str, None] = {}
@@ -197,7 +179,7 @@ class FileFailedCallStore(FailedCallStore):
             for line in lines:
                 failed = FailedCall.from_json(line)
                 if failed is None:
-                    self.unreadable += 1
+                    yield None
                 elif failed.id not in recent:
                     recent[failed.id] = None
                     if len(recent) > REMEMBERED:

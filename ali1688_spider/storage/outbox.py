@@ -55,18 +55,14 @@ MOST_REFUSED = 1000
 
 
 class ChangePublisher(Protocol):
-    """Passes changes on to other programs.
-
-    Attributes:
-        name: Its name in the log, at the beginning of a sentence.
-    """
+    """Passes changes on to other programs; its name begins sentences of the log."""
 
     name: str
 
     async def publish(self, changes: Sequence[Change]) -> None:
-        """Pass changes on; the same ones may come again, and are then no news.
+        """Pass changes on, or raise an error: then they come again later.
 
-        Any error that it raises means that they have to come again later.
+        The same changes may also come again after they were passed on, and are then no news.
         """
 
 
@@ -97,12 +93,10 @@ class Outbox:
         retry: Repeats operations while the database is away.
         publishers: Get each change at least once.
         fields: Publish only changes of these fields.
-        min_percent: Publish changes of a price or stock only if they are as large, up or down.
-            Changes without a percentage are published too: a status, a name, a price that went
-            private.
+        min_percent: Publish only changes that are as large, up or down, or have no percentage: a
+            status, a name, a price that became private.
         backoff: How long to wait for a publisher that takes nothing.
-        on_kept: Called with how many changes stay pending because a publisher, or
-            ``product_changes``, refuses them.
+        on_kept: Called with how many changes a publisher, or ``product_changes``, does not take.
     """
 
     def __init__(
@@ -234,8 +228,7 @@ class Outbox:
             await publisher.publish(changes)
         # Whatever it is, it must hold up neither the products nor the other publishers.
         except Exception as error:  # noqa: BLE001
-            outage = classify(error)
-            level = outage.level if outage else logging.ERROR
+            level = outage.level if (outage := classify(error)) else logging.ERROR
             self._shut.add(publisher.name)
             self._note_kept(publisher.name, len(changes), explain(error), level)
             return False
@@ -266,21 +259,17 @@ class Outbox:
             if classify(error):
                 raise
             failures = error.details["writeErrors"]
-            refusals = [failure for failure in failures if not is_there_already(failure)]
-            if refusals:
+            if refusals := [each for each in failures if not is_there_already(each)]:
                 self._note_kept(PRODUCT_CHANGES, len(refusals), str(refusals[0].get("errmsg")))
-            refused = {documents[failure["index"]]["product_id"] for failure in refusals}
-            return [product for product in pending if product.product_id not in refused]
+            refused = {documents[each["index"]]["product_id"] for each in refusals}
+            return [each for each in pending if each.product_id not in refused]
         return pending
 
     async def _clear(self, pending: Iterable[Pending]) -> None:
         # A product that was written again meanwhile has taken its pending changes along.
-        updates = [
-            UpdateOne(
-                {"_id": product.product_id, "fetched_at": product.fetched_at},
-                {"$unset": {PENDING: ""}},
-            )
-            for product in pending
-        ]
-        if updates:
+        unset = {"$unset": {PENDING: ""}}
+        if updates := [
+            UpdateOne({"_id": each.product_id, "fetched_at": each.fetched_at}, unset)
+            for each in pending
+        ]:
             await self._cleared.bulk_write(updates, ordered=False)

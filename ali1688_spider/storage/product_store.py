@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import bson
 from bson.errors import BSONError
 from pymongo import InsertOne, UpdateOne, WriteConcern
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import BulkWriteError, InvalidOperation, PyMongoError
 
 from ali1688_spider.storage.changes import COMPARED, differences
 from ali1688_spider.storage.database import CODEC_OPTIONS, PENDING, PRODUCTS
@@ -65,8 +65,8 @@ class _Progress(NamedTuple):
     """What is known of the observations of one call of :meth:`ProductStore.store`.
 
     Attributes:
-        attempted: What each leads to if the operation that was last sent for it has applied.
-        results: What each led to, once nothing is left to do for it.
+        attempted: The result of each if the operation that was last sent for it has applied.
+        results: The final results.
     """
 
     attempted: dict[Observation, Stored]
@@ -79,13 +79,9 @@ class _Progress(NamedTuple):
 class _Step(NamedTuple):
     """What one round does for an observation.
 
-    Attributes:
-        observation: The observation.
-        stored: Its result, once the operation has applied.
-        operation: Writes it, or does nothing if the product is no longer as it was read; None when
-            there is nothing to write.
-        pending: The changes to be recorded once the operation has applied.
-        only_seen: The operation notes when the unchanged product was last seen, and nothing else.
+    The operation does nothing if the product is no longer as it was read; once it has applied,
+    *stored* is the result and the pending changes are to be recorded. With *only_seen* it notes
+    when the unchanged product was last seen, and nothing else.
     """
 
     observation: Observation
@@ -127,6 +123,8 @@ class ProductStore:
     async def _store(self, observations: Sequence[Observation], progress: _Progress) -> None:
         try:
             await self._retry.run(lambda: self._rounds(observations, progress))
+        except InvalidOperation:  # such as a client that is closed: no document is to blame
+            raise
         except (PyMongoError, BSONError) as error:
             unsettled = progress.unsettled(observations)
             if len(unsettled) == 1:

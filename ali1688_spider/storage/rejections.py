@@ -25,12 +25,7 @@ MAX_DEPTH = 80  # MongoDB takes 100 levels
 
 
 class RejectionStore:
-    """Keeps rejections in ``rejected_items``; the same one kept twice is there once.
-
-    Args:
-        database: Holds them.
-        retry: Repeats writes while the database is away.
-    """
+    """Keeps rejections in ``rejected_items``, and waits for the database while it is away."""
 
     def __init__(self, database: Database, retry: ServerRetry) -> None:
         self._collection = database[REJECTED_ITEMS]
@@ -39,7 +34,7 @@ class RejectionStore:
     async def keep(
         self, product_id: int | None, errors: Sequence[str], payload: Any, at: datetime
     ) -> None:
-        """Return when a rejection is stored.
+        """Return when a rejection is stored; the same one kept twice is there once.
 
         Args:
             product_id: The product's id; None if the response has no possible one.

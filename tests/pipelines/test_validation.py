@@ -171,7 +171,7 @@ async def test_an_impossible_id_is_none_in_the_rejection(
     assert [reason.split(":")[0] for reason in rejections.kept[0].errors] == ["product_id"]
 
 
-def test_an_answer_without_id_says_so() -> None:
+def test_a_response_without_id_says_so() -> None:
     answer = router_answer(GOOD)
     del answer.fields["product_id"]
     assert check(answer) == ["product_id: missing"]
@@ -187,7 +187,7 @@ def set_fields(product: Product) -> dict[str, Any]:
     return {name: getattr(product, name) for name in product.model_fields_set}
 
 
-def test_a_complete_answer_tells_every_field() -> None:
+def test_a_complete_response_sets_every_field() -> None:
     assert set_fields(checked(router_answer(GOOD))) == {
         "product_id": 610000000001,
         "name": "杯",
@@ -212,7 +212,7 @@ def test_a_complete_answer_tells_every_field() -> None:
     }
 
 
-def test_the_row_of_a_search_tells_only_what_it_has() -> None:
+def test_the_row_of_a_search_sets_only_what_it_has() -> None:
     product = checked(router_answer('{"productName":"杯"}', complete=False))
     assert set_fields(product) == {
         "product_id": 610000000001,

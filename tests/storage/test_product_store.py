@@ -9,7 +9,7 @@ import bson
 import pytest
 from bson import Decimal128
 from pymongo import InsertOne
-from pymongo.errors import BulkWriteError, DocumentTooLarge
+from pymongo.errors import BulkWriteError, DocumentTooLarge, InvalidOperation
 
 from ali1688_spider.retrying import ServerRetry
 from ali1688_spider.storage.changes import Change
@@ -301,6 +301,12 @@ async def test_a_batch_that_the_driver_refuses_is_stored_one_by_one(database: Da
         "refused: MongoDB refuses it: too large for a message",
         "new",
     ]
+
+
+async def test_a_closed_client_refuses_no_document(second_database: Database) -> None:
+    await second_database.client.close()
+    with pytest.raises(InvalidOperation):
+        await store(second_database, observation(1, 0, stock=1))
 
 
 async def test_a_conflict_of_a_users_own_unique_index_is_refused(database: Database) -> None:
