@@ -7,7 +7,7 @@ outages, unknown ones too: a good document must not be lost because a disk is fu
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import (
     BulkWriteError,
@@ -77,11 +77,6 @@ class DocumentRefusedError(Ali1688Error):
     """One document cannot be stored, however often it is tried; the text says why."""
 
 
-class _Failure(NamedTuple):
-    code: int | None
-    reason: str
-
-
 def classify(error: Exception) -> Unavailable | None:
     """Return why the same operation may succeed later; None for an error that stays.
 
@@ -93,16 +88,16 @@ def classify(error: Exception) -> Unavailable | None:
         case InvalidName() | InvalidOperation():
             return None
         case PyMongoError():
-            outages = [each for each in _failures(error) if not is_document_code(each.code)]
+            outages = [each for each in _failures(error) if not is_document_code(each[0])]
             if not outages:
                 return None
             is_transient = (
                 isinstance(error, ConnectionFailure)
                 or error.has_error_label("RetryableWriteError")
-                or {each.code for each in outages} <= _TRANSIENT_CODES
+                or {code for code, _ in outages} <= _TRANSIENT_CODES
             )
             level = logging.WARNING if is_transient else logging.ERROR
-            return Unavailable(_explain(error, outages[0]), level)
+            return Unavailable(_explain(error, *outages[0]), level)
     return None
 
 
@@ -111,7 +106,7 @@ def explain(error: Exception) -> str:
     if not isinstance(error, PyMongoError):
         return str(error) or repr(error)
     outage = classify(error)
-    return outage.text if outage else _explain(error, _failures(error)[0])
+    return outage.text if outage else _explain(error, *_failures(error)[0])
 
 
 def is_document_code(code: int | None) -> bool:
@@ -130,25 +125,21 @@ def only_duplicates(error: BulkWriteError) -> bool:
     return all(map(is_there_already, failures)) and not error.details.get("writeConcernErrors")
 
 
-def _failures(error: PyMongoError) -> Sequence[_Failure]:
+def _failures(error: PyMongoError) -> Sequence[tuple[int | None, str]]:
+    """Return the code of each failure, and the first part of what the server or driver says."""
     if isinstance(error, BulkWriteError):
         kinds = ("writeErrors", "writeConcernErrors")
         failures = [each for kind in kinds for each in error.details.get(kind, ())]
-        return [_Failure(each.get("code"), str(each.get("errmsg", ""))[:300]) for each in failures]
-    code = error.code if isinstance(error, OperationFailure) else None
-    return [_Failure(code, _reason(error))]
+        return [(each.get("code"), str(each.get("errmsg", ""))[:300]) for each in failures]
+    # Without the description of the whole cluster.
+    text = str(error).partition(", full error:")[0].partition(", Timeout:")[0]
+    reason = text.partition(" (configured timeouts:")[0][:300]
+    return [(error.code if isinstance(error, OperationFailure) else None, reason)]
 
 
-def _explain(error: PyMongoError, failure: _Failure) -> str:
+def _explain(error: PyMongoError, code: int | None, reason: str) -> str:
     if isinstance(error, ConfigurationError):
         return "MONGO_URI does not lead to a server: correct its host name and its options"
     if isinstance(error, ConnectionFailure):
-        return f"MongoDB does not answer ({failure.reason}): start it, or correct MONGO_URI"
-    advice = _ADVICE.get(failure.code or 0, "MongoDB refuses an operation")
-    return f"{advice} ({failure.reason})"
-
-
-def _reason(error: Exception) -> str:
-    """Return the first part of the driver's text, without its description of the whole cluster."""
-    text = str(error).partition(", full error:")[0].partition(", Timeout:")[0]
-    return text.partition(" (configured timeouts:")[0][:300]
+        return f"MongoDB does not answer ({reason}): start it, or correct MONGO_URI"
+    return f"{_ADVICE.get(code or 0, 'MongoDB refuses an operation')} ({reason})"

@@ -140,10 +140,7 @@ class Outbox:
         self._closing = True
         self._recover_at = 0.0
         self._wake.set()
-        await asyncio.wait({self._task}, timeout=seconds)
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await end(self._task, seconds)
 
     async def record(self, pending: Sequence[Pending]) -> None:
         """Record the pending changes of these products, and let the task publish them.
@@ -175,8 +172,7 @@ class Outbox:
                 elif self._closing:
                     return
                 else:
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), left)
+                    await wait(self._wake, left)
             except StoreUnavailableError:
                 return  # the crawl ends, and the database stayed away, as was logged
             except Exception:
@@ -251,10 +247,10 @@ class Outbox:
     async def _record(self, pending: Sequence[Pending]) -> Sequence[Pending]:
         """Insert changes into ``product_changes``; return the products whose changes are there."""
         documents = [document for product in pending for document in product.documents]
-        if not documents:
-            return pending
+        refused: set[int] = set()
         try:
-            await self._changes.insert_many(documents, ordered=False)
+            if documents:
+                await self._changes.insert_many(documents, ordered=False)
         except BulkWriteError as error:
             if classify(error):
                 raise
@@ -262,14 +258,24 @@ class Outbox:
             if refusals := [each for each in failures if not is_there_already(each)]:
                 self._note_kept(PRODUCT_CHANGES, len(refusals), str(refusals[0].get("errmsg")))
             refused = {documents[each["index"]]["product_id"] for each in refusals}
-            return [each for each in pending if each.product_id not in refused]
-        return pending
+        return [each for each in pending if each.product_id not in refused]
 
     async def _clear(self, pending: Iterable[Pending]) -> None:
         # A product that was written again meanwhile has taken its pending changes along.
-        unset = {"$unset": {PENDING: ""}}
-        if updates := [
-            UpdateOne({"_id": each.product_id, "fetched_at": each.fetched_at}, unset)
-            for each in pending
-        ]:
+        as_published = [{"_id": each.product_id, "fetched_at": each.fetched_at} for each in pending]
+        if updates := [UpdateOne(each, {"$unset": {PENDING: ""}}) for each in as_published]:
             await self._cleared.bulk_write(updates, ordered=False)
+
+
+async def wait(event: asyncio.Event, seconds: float) -> None:
+    """Return once *event* is set, or after some *seconds*."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+
+
+async def end(task: asyncio.Task[None], seconds: float) -> None:
+    """Let *task* end by itself, within some *seconds*; cancel it then."""
+    await asyncio.wait({task}, timeout=seconds)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import bson
@@ -56,10 +57,8 @@ class RejectionStore:
         await self._retry.run(lambda: self._insert(document))
 
     async def _insert(self, document: dict[str, Any]) -> None:
-        try:
+        with suppress(DuplicateKeyError):
             await self._collection.insert_one(document)
-        except DuplicateKeyError:
-            return
 
 
 def storable(payload: Any) -> Any:
