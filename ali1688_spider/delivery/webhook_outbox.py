@@ -8,11 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pymongo import ASCENDING, IndexModel, UpdateOne
-from pymongo.errors import BulkWriteError
 
 from ali1688_spider.storage.changes import Change
-from ali1688_spider.storage.database import SECONDS_PER_DAY, ensure_expiry
-from ali1688_spider.storage.errors import only_duplicates
+from ali1688_spider.storage.database import SECONDS_PER_DAY, ensure_expiry, insert_new
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,21 +75,9 @@ class WebhookOutbox:
             PyMongoError: They cannot.
         """
         now = datetime.now(UTC)
-        documents = [
-            {
-                "_id": change.id,
-                "change": change.document(),
-                "state": "waiting",
-                "attempts": 0,
-                "due_at": now,
-            }
-            for change in changes
-        ]
-        try:
-            await self._collection.insert_many(documents, ordered=False)
-        except BulkWriteError as error:
-            if not only_duplicates(error):
-                raise
+        waiting = {"state": "waiting", "attempts": 0, "due_at": now}
+        documents = [{"_id": each.id, "change": each.document(), **waiting} for each in changes]
+        await insert_new(self._collection, documents)
 
     async def claim(self) -> Delivery | None:
         """Claim the oldest changes that are due; return None when none is."""

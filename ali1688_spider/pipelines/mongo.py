@@ -13,7 +13,7 @@ from ali1688_spider.batching import BatchWriter
 from ali1688_spider.delivery.redis_stream import RedisStream
 from ali1688_spider.delivery.webhook import Webhook
 from ali1688_spider.items import Product
-from ali1688_spider.storage.database import ensure_indexes, ping
+from ali1688_spider.storage.database import ensure_indexes
 from ali1688_spider.storage.errors import DocumentRefusedError, StoreUnavailableError, explain
 from ali1688_spider.storage.observation import Observation
 from ali1688_spider.storage.outbox import Outbox
@@ -105,9 +105,8 @@ class MongoPipeline:
         """
         logging.getLogger(SCRAPER_LOGGER).addFilter(_is_no_outage)
         try:
-            await ping(self._database)
             await ensure_indexes(self._database, self._history_days)
-        except (StoreUnavailableError, PyMongoError) as error:
+        except PyMongoError as error:
             logger.error("Nothing can be stored: %s", explain(error))  # noqa: TRY400  # no traceback
             raise CloseSpider("database_unavailable") from None
         if self._webhook is not None:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from bson.codec_options import CodecOptions, TypeEncoder, TypeRegistry
 from bson.decimal128 import Decimal128
 from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel, WriteConcern
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.retrying import ServerRetry
-from ali1688_spider.storage.errors import StoreUnavailableError, classify, explain
+from ali1688_spider.storage.errors import StoreUnavailableError, classify, is_there_already
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pymongo.asynchronous.collection import AsyncCollection
     from pymongo.asynchronous.database import AsyncDatabase
 
@@ -108,25 +110,10 @@ mongo_retry = partial(ServerRetry, "MongoDB", classify, on_give_up=StoreUnavaila
 """Makes what repeats operations while MongoDB is away; takes the other arguments of its class."""
 
 
-async def ping(database: Database) -> None:
-    """Check that the database answers.
-
-    Raises:
-        StoreUnavailableError: It does not; the text says what to do.
-    """
-    try:
-        await database.command("ping")
-    except PyMongoError as error:
-        raise StoreUnavailableError(explain(error)) from error
-
-
 async def ensure_indexes(database: Database, history_days: float) -> None:
     """Create the missing indexes, and let the history expire after *history_days* (0: never).
 
     Changes, rejected items and failed calls are history; products are not.
-
-    Raises:
-        OperationFailure: An index of the same name has other options, for example.
     """
     for collection, models in _INDEXES.items():
         await database[collection].create_indexes(models)
@@ -141,19 +128,24 @@ async def ensure_expiry(collection: Collection, field: str, seconds: int | None)
     Without *seconds* it deletes nothing.
     """
     name = f"{field}_1"
-    expiry: dict[str, Any] = {} if seconds is None else {"expireAfterSeconds": seconds}
     existing = (await collection.index_information()).get(name)
     if existing is not None:
-        current = existing.get("expireAfterSeconds")
-        if current == seconds:
-            return
-        if current and seconds:
-            index = {"name": name, **expiry}
-            await collection.database.command("collMod", collection.name, index=index)
+        if existing.get("expireAfterSeconds") == seconds:
             return
         try:
             await collection.drop_index(name)
         except OperationFailure as error:
             if error.code != _INDEX_NOT_FOUND:  # another worker was quicker
                 raise
-    await collection.create_index([(field, ASCENDING)], name=name, **expiry)
+    expiry: dict[str, Any] = {} if seconds is None else {"expireAfterSeconds": seconds}
+    await collection.create_index(field, **expiry)
+
+
+async def insert_new(collection: Collection, documents: Iterable[dict[str, Any]]) -> None:
+    """Insert those of *documents* whose ``_id`` is not there yet, at least one document."""
+    try:
+        await collection.insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        failures = error.details.get("writeErrors", ())
+        if error.details.get("writeConcernErrors") or not all(map(is_there_already, failures)):
+            raise

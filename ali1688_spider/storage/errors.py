@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _DUPLICATE_KEY = 11000
 
 # https://www.mongodb.com/docs/manual/reference/error-codes/
-_DOCUMENT_CODES = {
+DOCUMENT_CODES = {
     121,  # a validator of the user's refuses it
     *(_DUPLICATE_KEY, 11001, 12582),  # a unique index of the user's does
     *(171, 16755, 17261, 17262, 17280),  # another index of the user's cannot hold it
@@ -37,6 +37,8 @@ _DOCUMENT_CODES = {
     *(52, 53, 54, 55, 56, 57),  # a name or a value that no field can have
     66,  # a field that must not change, such as a shard key of the user's
 }
+"""The server's codes for errors of the document itself, which will never be taken."""
+
 _TRANSIENT_CODES = {
     *(6, 7, 89, 9001),  # host unreachable or not found, network time-out, socket
     *(91, 189, 10107, 11600, 11602, 13435, 13436),  # shutting down, or no longer the primary
@@ -88,7 +90,7 @@ def classify(error: Exception) -> Unavailable | None:
         case InvalidName() | InvalidOperation():
             return None
         case PyMongoError():
-            outages = [each for each in _failures(error) if not is_document_code(each[0])]
+            outages = [each for each in _failures(error) if each[0] not in DOCUMENT_CODES]
             if not outages:
                 return None
             is_transient = (
@@ -109,20 +111,9 @@ def explain(error: Exception) -> str:
     return outage.text if outage else _explain(error, *_failures(error)[0])
 
 
-def is_document_code(code: int | None) -> bool:
-    """Whether the server's error *code* is one of the document, which will never be taken."""
-    return code in _DOCUMENT_CODES
-
-
 def is_there_already(failure: Mapping[str, Any]) -> bool:
     """Whether what failed in a bulk write is a document whose ``_id`` is there already."""
     return failure["code"] == _DUPLICATE_KEY and "_id" in failure.get("keyPattern", {"_id": 1})
-
-
-def only_duplicates(error: BulkWriteError) -> bool:
-    """Whether all that an insertion met were documents that are there already."""
-    failures = error.details.get("writeErrors", ())
-    return all(map(is_there_already, failures)) and not error.details.get("writeConcernErrors")
 
 
 def _failures(error: PyMongoError) -> Sequence[tuple[int | None, str]]:

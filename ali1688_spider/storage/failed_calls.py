@@ -15,14 +15,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pymongo import ASCENDING
-from pymongo.errors import BulkWriteError
 from redis.client import NEVER_DECODE
 from redis.exceptions import RedisError
 from typing_extensions import override  # in typing from Python 3.12
 
 from ali1688_spider.private_files import make_private, open_private
-from ali1688_spider.storage.database import FAILED_CALLS
-from ali1688_spider.storage.errors import StoreUnavailableError, only_duplicates
+from ali1688_spider.storage.database import FAILED_CALLS, insert_new
+from ali1688_spider.storage.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -30,6 +29,18 @@ if TYPE_CHECKING:
 
     from ali1688_spider.retrying import ServerRetry
     from ali1688_spider.storage.database import Database
+
+
+logger = logging.getLogger(__name__)
+
+KEY = "ali1688:failed_calls"
+MOST_IN_REDIS = 100_000
+FILE_NAME = "failed_calls.jsonl"
+REMEMBERED = 10_000
+"""Lines within which the same call is recognised: it comes again when keeping it was repeated."""
+
+_PAGE = 1000
+_BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,37 +147,7 @@ class FailedCallStore(ABC):
 
     @abstractmethod
     def _entries(self) -> AsyncIterator[FailedCall | None]:
-        """Iterate as :meth:`list` does, with None for each entry that is no failed call."""
-
-
-logger = logging.getLogger(__name__)
-
-KEY = "ali1688:failed_calls"
-MOST_IN_REDIS = 100_000
-FILE_NAME = "failed_calls.jsonl"
-REMEMBERED = 10_000
-"""Lines within which the same call is recognised: it comes again when keeping it was repeated."""
-
-_PAGE = 1000
-_BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
-
-
-def failed_call_store(
-    database: Database | None, retry: ServerRetry, redis: Any, folder: Path
-) -> FailedCallStore:
-    """Return the most lasting store there is; it closes neither *database* nor *redis*.
-
-    Args:
-        database: Preferred.
-        retry: Repeats writes while the database is away.
-        redis: A blocking client, used without a database.
-        folder: Where the file lies, without both.
-    """
-    if database is not None:
-        return MongoFailedCallStore(database, retry)
-    if redis is not None:
-        return RedisFailedCallStore(redis)
-    return FileFailedCallStore(folder)
+        """Iterate as :meth:`list` does; None stands for an entry that is no failed call."""
 
 
 class MongoFailedCallStore(FailedCallStore):
@@ -180,7 +161,7 @@ class MongoFailedCallStore(FailedCallStore):
     async def keep_all(self, failed: Sequence[FailedCall]) -> None:
         documents = {call.id: {"_id": call.id, **call.values()} for call in failed}
         if documents:
-            await self._retry.run(lambda: self._insert(list(documents.values())))
+            await self._retry.run(lambda: insert_new(self._collection, documents.values()))
 
     @override
     async def _entries(self) -> AsyncIterator[FailedCall | None]:
@@ -203,13 +184,6 @@ class MongoFailedCallStore(FailedCallStore):
         query = {"at": {"$gte": last_at}, "_id": {"$nin": passed}}
         found = self._collection.find(query, sort=[("at", ASCENDING)], limit=_PAGE)
         return await found.to_list()
-
-    async def _insert(self, documents: list[dict[str, Any]]) -> None:
-        try:
-            await self._collection.insert_many(documents, ordered=False)
-        except BulkWriteError as error:
-            if not only_duplicates(error):  # one that is there already is the same
-                raise
 
 
 class RedisFailedCallStore(FailedCallStore):
@@ -334,3 +308,21 @@ def _append(descriptor: int, lines: bytes) -> None:
     except OSError:
         os.ftruncate(descriptor, size)
         raise
+
+
+def failed_call_store(
+    database: Database | None, retry: ServerRetry, redis: Any, folder: Path
+) -> FailedCallStore:
+    """Return the most lasting store there is; it closes neither *database* nor *redis*.
+
+    Args:
+        database: Preferred.
+        retry: Repeats writes while the database is away.
+        redis: A blocking client, used without a database.
+        folder: Where the file lies, without both.
+    """
+    if database is not None:
+        return MongoFailedCallStore(database, retry)
+    if redis is not None:
+        return RedisFailedCallStore(redis)
+    return FileFailedCallStore(folder)

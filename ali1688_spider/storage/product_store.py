@@ -20,7 +20,7 @@ from pymongo.errors import BulkWriteError, InvalidOperation, PyMongoError
 
 from ali1688_spider.storage.changes import COMPARED, differences
 from ali1688_spider.storage.database import CODEC_OPTIONS, PENDING, PRODUCTS
-from ali1688_spider.storage.errors import DocumentRefusedError, is_document_code, is_there_already
+from ali1688_spider.storage.errors import DOCUMENT_CODES, DocumentRefusedError, is_there_already
 from ali1688_spider.storage.observation import join_documents
 from ali1688_spider.storage.outbox import Pending
 
@@ -247,7 +247,7 @@ def _refuse_or_wait(writes: Sequence[_Write], failures: Mapping[int, Mapping[str
     for index, failure in failures.items():
         if is_there_already(failure):  # another worker has inserted the product meanwhile
             continue
-        if is_document_code(failure["code"]):
+        if failure["code"] in DOCUMENT_CODES:
             reason = f"MongoDB refuses it: {failure.get('errmsg')}"
             writes[index].result = DocumentRefusedError(reason)
         else:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pymongo
 import pytest
-from pymongo.errors import AutoReconnect, OperationFailure
+from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.local_servers import free_port
-from ali1688_spider.storage.database import connect, ensure_indexes, mongo_retry, ping
-from ali1688_spider.storage.errors import StoreUnavailableError, explain
+from ali1688_spider.storage.database import connect, ensure_indexes, mongo_retry
+from ali1688_spider.storage.errors import explain
 
 if TYPE_CHECKING:
     from ali1688_spider.storage.database import Database
@@ -47,9 +47,9 @@ def test_nobody_answers(closed_port: int) -> None:
     async def explanation() -> str:
         database = connect(f"mongodb://user:s3cret@127.0.0.1:{closed_port}/", "ali1688")
         try:
-            await ping(database)
-        except StoreUnavailableError as error:
-            return str(error)
+            await ensure_indexes(database, 0)
+        except PyMongoError as error:
+            return explain(error)
         finally:
             await database.client.close()
         return "it answers"
@@ -69,13 +69,14 @@ def uri_with_wrong_password(mongo_uri: str) -> str:
 
 async def test_a_wrong_password(uri_with_wrong_password: str) -> None:
     database = connect(uri_with_wrong_password, "ali1688")
-    with pytest.raises(StoreUnavailableError) as error:
-        await ping(database)
+    with pytest.raises(OperationFailure) as error:
+        await ensure_indexes(database, 0)
     await database.client.close()
-    assert str(error.value).startswith(
+    explained = explain(error.value)
+    assert explained.startswith(
         "MongoDB refuses the user name or the password: correct them in MONGO_URI"
     )
-    assert "s3cret" not in str(error.value)
+    assert "s3cret" not in explained
 
 
 async def test_an_outage_is_waited_for_and_named(caplog: pytest.LogCaptureFixture) -> None:
