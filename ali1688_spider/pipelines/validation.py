@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 
     from ali1688_spider.storage.rejections import RejectionStore
 
-
 logger = logging.getLogger(__name__)
 
-NO_PRODUCT = "no product in the answer"
 MAX_LOGGED_ERRORS = 5
 
 _SET_BY_STORE = {"first_seen_at", "changed_at"}
@@ -55,34 +53,25 @@ class ValidationPipeline:
         return cls(crawler.stats, context_of(crawler).rejections)
 
     async def process_item(self, item: Any) -> Any:
-        """Return the product that *item* describes.
-
-        Raises:
-            DropItem: It describes no possible product.
-        """
+        """Return the product that *item* describes, or drop what cannot be one."""
         if not isinstance(item, ProductAnswer):
             return item
         checked = check(item)
         if isinstance(checked, Product):
             return checked
-        await self._reject(item, checked)
-        raise DropItem("rejected by validation", log_level="DEBUG")  # the reasons are logged
-
-    async def _reject(self, answer: ProductAnswer, errors: list[str]) -> None:
-        logged = "; ".join(errors[:MAX_LOGGED_ERRORS])
-        more = len(errors) - MAX_LOGGED_ERRORS
-        logger.warning("Rejected %s: %s%s", answer, logged, f"; {more} more" if more > 0 else "")
+        logged = "; ".join(checked[:MAX_LOGGED_ERRORS])
+        more = len(checked) - MAX_LOGGED_ERRORS
+        logger.warning("Rejected %s: %s%s", item, logged, f"; {more} more" if more > 0 else "")
         self._stats.inc_value("ali1688/items/rejected")
         if self._rejections is not None:
-            await self._rejections.keep(
-                _product_id(answer), errors, answer.payload, answer.fetched_at
-            )
+            await self._rejections.keep(_product_id(item), checked, item.payload, item.fetched_at)
+        raise DropItem("rejected by validation", log_level="DEBUG")  # the reasons are logged
 
 
 def check(answer: ProductAnswer) -> Product | list[str]:
     """Return the product, or every reason why it cannot be one."""
     if answer.fields.keys() <= {"product_id"}:
-        return [NO_PRODUCT]
+        return ["no product in the answer"]
     record = _record(answer)
     errors = ["name: missing"] if "name" in record and record["name"] is None else []
     try:
@@ -114,7 +103,6 @@ def _product_id(answer: ProductAnswer) -> int | None:
 
 
 MAX_ERRORS = 100
-
 _MEANINGS = {
     "dict_type": "not an object",
     "finite_number": "not a finite number",
@@ -131,7 +119,6 @@ _MEANINGS = {
     "string_type": "not text",
     "string_unicode": "holds half a surrogate pair, which no encoding can store",
 }
-
 _PATTERNS = {
     KEY_PATTERN: "holds a NUL character, which ends a key in BSON",
     URL_PATTERN: "not an absolute http(s) URL",

@@ -97,20 +97,17 @@ def differences(
         at: When the newer response arrived (UTC).
     """
     milliseconds = (at - _EPOCH) // timedelta(milliseconds=1)
-    changes = []
-    for sku_id, difference in _differences(old, new):
-        values, sku = _decimals(difference), "" if sku_id is None else sku_id
-        changes.append(
-            Change(
-                id=f"{product_id}:{sku}:{values['field']}:{milliseconds}",
-                product_id=product_id,
-                sku_id=sku_id,
-                percent=_percent(values["old"], values["new"]),
-                at=at,
-                **values,
-            )
+    return [
+        Change(
+            id=f"{product_id}:{'' if sku_id is None else sku_id}:{each['field']}:{milliseconds}",
+            product_id=product_id,
+            sku_id=sku_id,
+            percent=_percent(each["old"], each["new"]),
+            at=at,
+            **each,
         )
-    return changes
+        for sku_id, each in _decimals(list(_differences(old, new)))
+    ]
 
 
 def _percent(old: Any, new: Any) -> float | None:
@@ -204,7 +201,7 @@ def _to_json(value: Any) -> Any:
 
 
 def _converted(value: Any, convert: Callable[[Any], Any]) -> Any:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_converted(each, convert) for each in value]
     if isinstance(value, dict):
         return {key: _converted(each, convert) for key, each in value.items()}

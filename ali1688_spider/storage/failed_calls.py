@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pymongo import ASCENDING
 from redis.client import NEVER_DECODE
 from redis.exceptions import RedisError
 from typing_extensions import override  # in typing from Python 3.12
@@ -182,8 +181,7 @@ class MongoFailedCallStore(FailedCallStore):
     async def _page(self, last_at: datetime, passed: Sequence[Any]) -> Sequence[dict[str, Any]]:
         """Return the next ones after those that have *passed*, the last of them at *last_at*."""
         query = {"at": {"$gte": last_at}, "_id": {"$nin": passed}}
-        found = self._collection.find(query, sort=[("at", ASCENDING)], limit=_PAGE)
-        return await found.to_list()
+        return await self._collection.find(query, sort={"at": 1}, limit=_PAGE).to_list()
 
 
 class RedisFailedCallStore(FailedCallStore):
@@ -315,11 +313,7 @@ def failed_call_store(
 ) -> FailedCallStore:
     """Return the most lasting store there is; it closes neither *database* nor *redis*.
 
-    Args:
-        database: Preferred.
-        retry: Repeats writes while the database is away.
-        redis: A blocking client, used without a database.
-        folder: Where the file lies, without both.
+    *retry* repeats writes while the database is away; *redis* is a blocking client.
     """
     if database is not None:
         return MongoFailedCallStore(database, retry)

@@ -38,18 +38,17 @@ class Observation:
         set_fields: A BSON document of the record's fields that the response has; without
             ``fetched_at``.
         unset_fields: The record's other fields with their defaults, for a product that is new.
-        digest: Equal for responses that say the same.
     """
 
     product_id: int
     fetched_at: datetime
     set_fields: bytes
     unset_fields: Mapping[str, Any] = field(default_factory=dict)
-    digest: bytes = field(init=False)
 
-    def __post_init__(self) -> None:
-        digest = hashlib.blake2b(self.set_fields, digest_size=16).digest()
-        object.__setattr__(self, "digest", digest)
+    @property
+    def digest(self) -> bytes:
+        """Equal for responses that say the same."""
+        return hashlib.blake2b(self.set_fields, digest_size=16).digest()
 
     @classmethod
     def of(cls, product: Product) -> Self:

@@ -62,7 +62,7 @@ class ChangePublisher(Protocol):
     async def publish(self, changes: Sequence[Change]) -> None:
         """Pass changes on, or raise an error: then they come again later.
 
-        The same changes may also come again after they were passed on, and are then no news.
+        They may also come again after they were passed on, and are then to be ignored.
         """
 
 
@@ -143,11 +143,7 @@ class Outbox:
         await end(self._task, seconds)
 
     async def record(self, pending: Sequence[Pending]) -> None:
-        """Record the pending changes of these products, and let the task publish them.
-
-        Raises:
-            PyMongoError: The database is away.
-        """
+        """Record the pending changes of these products, and let the task publish them."""
         recorded = await self._record(pending)
         if not self._publishers:
             await self._clear(recorded)
@@ -205,7 +201,7 @@ class Outbox:
     async def _publish(self, pending: Sequence[Pending]) -> bool:
         """Give changes to the publishers that take any; return whether all publishers have them."""
         found = [Change.from_document(each) for product in pending for each in product.documents]
-        if changes := [change for change in found if self._is_wanted(change)]:
+        if changes := list(filter(self._is_wanted, found)):
             publishers = [each for each in self._publishers if each.name not in self._shut]
             taken = await asyncio.gather(*(self._publish_by(each, changes) for each in publishers))
             if not all(taken):
@@ -240,9 +236,8 @@ class Outbox:
         self._on_kept(number)
         if level > self._logged.get(name, logging.NOTSET):
             self._logged[name] = level
-            logger.log(
-                level, "%s takes no changes: %s; products go on, changes are kept", name, reason
-            )
+            text = "%s takes no changes: %s; products go on, changes are kept"
+            logger.log(level, text, name, reason)
 
     async def _record(self, pending: Sequence[Pending]) -> Sequence[Pending]:
         """Insert changes into ``product_changes``; return the products whose changes are there."""

@@ -243,13 +243,9 @@ async def _bulk_write(
 
 def _refuse_or_wait(writes: Sequence[_Write], failures: Mapping[int, Mapping[str, Any]]) -> bool:
     """Refuse the documents whose own the failure is; return whether others have to wait."""
-    waiting = False
     for index, failure in failures.items():
-        if is_there_already(failure):  # another worker has inserted the product meanwhile
-            continue
-        if failure["code"] in DOCUMENT_CODES:
+        # Of a product that is there already, another worker has inserted it meanwhile.
+        if failure["code"] in DOCUMENT_CODES and not is_there_already(failure):
             reason = f"MongoDB refuses it: {failure.get('errmsg')}"
             writes[index].result = DocumentRefusedError(reason)
-        else:
-            waiting = True
-    return waiting
+    return any(failure["code"] not in DOCUMENT_CODES for failure in failures.values())

@@ -42,9 +42,6 @@ class RejectionStore:
             errors: Every reason, in plain words.
             payload: What was rejected: anything, see :func:`storable`.
             at: When the response arrived (UTC).
-
-        Raises:
-            StoreUnavailableError: The crawl is closing, and the database stayed away.
         """
         document: dict[str, Any] = {
             "product_id": product_id,
