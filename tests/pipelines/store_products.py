@@ -1,6 +1,7 @@
 """Crawls without a gateway: ``store_products.py COUNT NAME=VALUE ...`` stores so many products.
 
-After half of them it waits for a line, or the end, of its input. Writes the statistics as JSON on its last line.
+After half of them it waits for a line, or the end, of its input. Writes the statistics as JSON on
+its last line.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ def main() -> None:
             "ALI1688_APP_KEY": "1000000",
             "ALI1688_APP_SECRET": "test123",
             "REDIS_URL": "",
+            "SCHEDULER": "scrapy.core.scheduler.Scheduler",  # ours takes calls of the API only
             "DOWNLOAD_HANDLERS": {},
             "DOWNLOADER_MIDDLEWARES": {},
             "LOG_LEVEL": "INFO",
