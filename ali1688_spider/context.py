@@ -23,7 +23,7 @@ from ali1688_spider.quota.redis_quota import RedisQuota
 from ali1688_spider.retrying import ServerRetry, redis_outage
 from ali1688_spider.shutdown import CrawlClosingError, Shutdown
 from ali1688_spider.storage.database import connect, mongo_retry
-from ali1688_spider.storage.failed_call_stores import failed_call_store
+from ali1688_spider.storage.failed_calls import failed_call_store
 from ali1688_spider.storage.rejections import RejectionStore
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ali1688_spider.gateway.protocols import WireCall, WireResponse
     from ali1688_spider.redaction import SecretRedactor
     from ali1688_spider.storage.database import Database
-    from ali1688_spider.storage.failed_call import FailedCallStore
+    from ali1688_spider.storage.failed_calls import FailedCallStore
 
 
 class CrawlContext:

@@ -27,13 +27,13 @@ from ali1688_spider.scheduling.lease import QueueEntry
 from ali1688_spider.scheduling.queue import open_queue
 from ali1688_spider.shutdown import INCOMPLETE
 from ali1688_spider.storage.database import connect, mongo_retry
-from ali1688_spider.storage.failed_call_stores import failed_call_store
+from ali1688_spider.storage.failed_calls import failed_call_store
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncIterator
 
-    from ali1688_spider.storage.failed_call import FailedCall, FailedCallStore
+    from ali1688_spider.storage.failed_calls import FailedCall, FailedCallStore
 
 ACTIONS = ("list", "retry")
 WORK_DONE = ("finished", INCOMPLETE)

@@ -24,7 +24,7 @@ from ali1688_spider.items import Product, ProductAnswer
 from ali1688_spider.local_servers import free_port
 from ali1688_spider.pipelines.mongo import MongoPipeline
 from ali1688_spider.pipelines.validation import ValidationPipeline
-from ali1688_spider.storage.failed_call import FailedCall
+from ali1688_spider.storage.failed_calls import FailedCall
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
