@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ali1688_spider.sandbox import shapes
 from ali1688_spider.sandbox.inventory import Criteria, decimal_of
@@ -53,6 +53,7 @@ class ProductQuery:
 class PageQuery:
     """A call for one page of products, from page 1 on."""
 
+    product_id: ClassVar[None] = None
     criteria: Criteria
     page: int
     page_size: int

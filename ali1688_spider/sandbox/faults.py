@@ -84,7 +84,7 @@ class Faults:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._queues: dict[int | str, deque[Fault]] = {}
+        self._queues: dict[int | str | None, deque[Fault]] = {}
         self.load()
 
     def load(self) -> None:
@@ -96,7 +96,7 @@ class Faults:
         """Let the next calls of a product (its id) or an API (its name) fail, with these alone."""
         self._queues[target] = deque(faults)
 
-    def take_queued(self, *targets: int | str) -> Fault | None:
+    def take_queued(self, *targets: int | str | None) -> Fault | None:
         """Return the next fault that is queued for one of a product and an API, None without."""
         queues = filter(None, map(self._queues.get, targets))
         return next((queue.popleft() for queue in queues), None)

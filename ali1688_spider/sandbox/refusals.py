@@ -7,6 +7,7 @@ of the 1688 Open Platform (``gw.*``). Where one of the two knows no such error, 
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, NamedTuple
 
 
@@ -22,13 +23,17 @@ class Refusal(NamedTuple):
 
 
 class RefusedError(Exception):
-    """A call is refused; *parameter* is the one that is at fault, and ends the ``sub_code``."""
+    """A call is refused: for a wrong *parameter*, which ends the ``sub_code``, or some seconds."""
 
-    def __init__(self, name: str, message: str = "", *, parameter: str = "") -> None:
+    def __init__(
+        self, name: str, message: str = "", *, parameter: str = "", seconds: float | None = None
+    ) -> None:
         super().__init__(name)
         self.name = name
         self.refusal = REFUSALS[name]
         self._message = message or self.refusal.message
+        if seconds is not None:
+            self._message = f"This ban will last for {math.ceil(seconds)} more seconds"
         self._sub_code = self.refusal.sub_code
         if parameter:
             self._message += f": {parameter}"
