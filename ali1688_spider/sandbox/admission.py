@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from ali1688_spider.sandbox.catalogue import bare_name
-from ali1688_spider.sandbox.refusals import RefusedError
+from ali1688_spider.sandbox.faults import RefusedError
 from ali1688_spider.sandbox.shapes import platform_text
 
 if TYPE_CHECKING:

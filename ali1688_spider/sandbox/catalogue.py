@@ -15,8 +15,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ali1688_spider.sandbox import shapes
+from ali1688_spider.sandbox.faults import RefusedError
 from ali1688_spider.sandbox.inventory import Criteria, decimal_of
-from ali1688_spider.sandbox.refusals import RefusedError
 
 if TYPE_CHECKING:
     from decimal import Decimal

@@ -138,7 +138,7 @@ class Inventory:
         if criteria.category_id not in (None, category.category_id):
             return False
         least, most = criteria.price_start, criteria.price_end
-        if least is None and most is None:
+        if least is most is None:
             return True
         price = self.price(product_id, step)
         if price is None:

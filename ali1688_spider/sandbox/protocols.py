@@ -18,8 +18,8 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from ali1688_spider.sandbox import admission, catalogue, faults
+from ali1688_spider.sandbox.faults import REFUSALS, RefusedError
 from ali1688_spider.sandbox.products import FIRST_ID
-from ali1688_spider.sandbox.refusals import REFUSALS, RefusedError
 from ali1688_spider.sandbox.shapes import CHINA, encode, platform_text
 
 if TYPE_CHECKING:
