@@ -139,8 +139,8 @@ class RedisStore:
 class ResponseCache:
     """The cache of one crawl; what many calls ask for at the same time is one round trip.
 
-    The methods of *store* run in threads; a response is reused for *seconds*. *on_error* is called with each
-    error because of which responses were not kept.
+    The methods of *store* run in threads; a response is reused for *seconds*. *on_error* is called
+    with each error because of which responses were not kept.
     """
 
     def __init__(
