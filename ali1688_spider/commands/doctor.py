@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ali1688_spider.config import Config
 from ali1688_spider.context import client_for, redis_client
-from ali1688_spider.diagnosis.finding import Finding
+from ali1688_spider.diagnosis import Finding
 from ali1688_spider.diagnosis.gateway import gateway_findings
 from ali1688_spider.diagnosis.servers import end_pause, mongo_finding, redis_findings
 from ali1688_spider.gateway.errors import TokenStoreError

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ali1688_spider.diagnosis.finding import Finding
+from ali1688_spider.diagnosis import Finding
 from ali1688_spider.gateway.errors import (
     ApiUnknownError,
     CallError,
@@ -44,16 +44,18 @@ def gateway_findings(client: Client) -> Iterator[Finding]:
     names = (client.apis.product.name, client.apis.search.name)
     first = TIME_API if client.protocol == "param2" else names[0]
     error = _probe(client, first)
-    yield _reached(error, client.gateway)
     if isinstance(error, TransportError):
+        yield Finding("fail", "Gateway", f"{client.gateway}: {error}. {error.advice}")
         return
+    yield Finding("ok", "Gateway", f"{client.gateway} answers")
     if client.clock.measured_skew is not None:
         yield _clock(client.clock.measured_skew)
     if isinstance(error, ClockError):
         error = _probe(client, first)  # by the gateway's time
-    yield _signature(error)
     if isinstance(error, CredentialsError | ClockError):
+        yield Finding("fail", "Signature", f"is refused ({error}). {error.advice}")
         return
+    yield Finding("ok", "Signature", "app key and secret are accepted")
     errors = [_probe(client, name) for name in names]
     yield _token(client, errors)
     for name, error in zip(names, errors, strict=True):
@@ -69,12 +71,6 @@ def _probe(client: Client, api_name: str) -> CallError | None:
     return None
 
 
-def _reached(error: CallError | None, gateway: str) -> Finding:
-    if isinstance(error, TransportError):
-        return Finding("fail", "Gateway", f"{gateway}: {error}. {error.advice}")
-    return Finding("ok", "Gateway", f"{gateway} answers")
-
-
 def _clock(skew: float) -> Finding:
     text = f"{abs(skew):.0f} s {'behind' if skew > 0 else 'ahead of'} the gateway's"
     if abs(skew) <= CLOCK_TOLERANCE:
@@ -82,12 +78,6 @@ def _clock(skew: float) -> Finding:
     return Finding(
         "warn", "Clock", f"is {text}; signatures make up for it, but set this machine's clock (NTP)"
     )
-
-
-def _signature(error: CallError | None) -> Finding:
-    if isinstance(error, CredentialsError | ClockError):
-        return Finding("fail", "Signature", f"is refused ({error}). {error.advice}")
-    return Finding("ok", "Signature", "app key and secret are accepted")
 
 
 def _token(client: Client, errors: list[CallError | None]) -> Finding:
