@@ -21,11 +21,8 @@ if TYPE_CHECKING:
 class Command(ProjectCommand):
     """Prints the address where a user authorises the app, and exchanges the code for tokens."""
 
-    def syntax(self) -> str:
-        return "--redirect-uri URL [--code CODE]"
-
-    def short_desc(self) -> str:
-        return "Authorise the app for a 1688 account"
+    usage = "--redirect-uri URL [--code CODE]"
+    summary = "Authorise the app for a 1688 account"
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
@@ -39,7 +36,6 @@ class Command(ProjectCommand):
         )
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None
         config = Config.from_settings(self.settings)
         if not opts.redirect_uri:
             raise ConfigurationError(

@@ -39,11 +39,8 @@ The same against the real gateway: put your app key and secret into .env (see
 
 
 class Command(ProjectCommand):
-    def syntax(self) -> str:
-        return "[--products N] [--folder FOLDER]"
-
-    def short_desc(self) -> str:
-        return "Collect products from a local gateway, without account and servers"
+    usage = "[--products N] [--folder FOLDER]"
+    summary = "Collect products from a local gateway, without account and servers"
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)

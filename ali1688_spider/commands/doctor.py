@@ -23,11 +23,8 @@ if TYPE_CHECKING:
 class Command(ProjectCommand):
     """Prints one line for each thing that was looked at; exit code 1 when one of them fails."""
 
-    def syntax(self) -> str:
-        return "[--end-pause]"
-
-    def short_desc(self) -> str:
-        return "Check credentials, clock, permissions, Redis and MongoDB"
+    usage = "[--end-pause]"
+    summary = "Check credentials, clock, permissions, Redis and MongoDB"
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
@@ -38,7 +35,6 @@ class Command(ProjectCommand):
         )
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None
         config = Config.from_settings(self.settings)
         self._redactor = SecretRedactor(config.secrets)
         self._show(Finding("ok", "Settings", "are complete"))

@@ -22,7 +22,7 @@ from ali1688_spider.exporting.files import (
     open_output,
 )
 from ali1688_spider.exporting.rows import CHANGE_COLUMNS, PRODUCT_COLUMNS
-from ali1688_spider.exporting.workbook import XlsxFile
+from ali1688_spider.exporting.typed_files import XlsxFile
 from ali1688_spider.project_command import ProductIds, ProjectCommand, output_file
 
 if TYPE_CHECKING:
@@ -35,19 +35,14 @@ _AMOUNT = re.compile(r"\d{1,16}(\.\d{1,18})?", re.ASCII)
 
 
 class Command(ProjectCommand):
-    def syntax(self) -> str:
-        return "[options] FILE"
-
-    def short_desc(self) -> str:
-        return "Write the stored products, or their changes, to a file"
-
-    def long_desc(self) -> str:
-        return (
-            "Write the stored products to FILE, in the format of its suffix: .csv, .jsonl, .xlsx "
-            "or .parquet; - is standard output. The file appears when it is complete. Products "
-            "with private prices are left out. WHEN is a date, a time (UTC unless it has a zone), "
-            "or an age such as 7d or 24h."
-        )
+    usage = "[options] FILE"
+    summary = "Write the stored products, or their changes, to a file"
+    description = (
+        "Write the stored products to FILE, in the format of its suffix: .csv, .jsonl, .xlsx "
+        "or .parquet; - is standard output. The file appears when it is complete. Products "
+        "with private prices are left out. WHEN is a date, a time (UTC unless it has a zone), "
+        "or an age such as 7d or 24h."
+    )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)

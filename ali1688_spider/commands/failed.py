@@ -43,17 +43,12 @@ AT_ONCE = 5000
 
 
 class Command(ProjectCommand):
-    def syntax(self) -> str:
-        return "list|retry [--spider SPIDER] [--limit N] [--output FILE]"
-
-    def short_desc(self) -> str:
-        return "List the calls that were given up, or retry them"
-
-    def long_desc(self) -> str:
-        return (
-            "List the calls that were given up, or retry them: with Redis they return to the queue "
-            "of their spider, without Redis they are made here and now."
-        )
+    usage = "list|retry [--spider SPIDER] [--limit N] [--output FILE]"
+    summary = "List the calls that were given up, or retry them"
+    description = (
+        "List the calls that were given up, or retry them: with Redis they return to the queue "
+        "of their spider, without Redis they are made here and now."
+    )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)

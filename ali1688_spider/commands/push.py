@@ -26,18 +26,13 @@ AT_ONCE = 5000
 
 
 class Command(ProjectCommand):
-    def syntax(self) -> str:
-        return "SPIDER [ID ...] [--file FILE] [--priority N]"
-
-    def short_desc(self) -> str:
-        return "Queue products for the workers"
-
-    def long_desc(self) -> str:
-        return (
-            "Put products into the queue of a spider, product or watch. Products that are queued "
-            "already are not queued twice. An interrupted push of a file resumes when it is "
-            "started again."
-        )
+    usage = "SPIDER [ID ...] [--file FILE] [--priority N]"
+    summary = "Queue products for the workers"
+    description = (
+        "Put products into the queue of a spider, product or watch. Products that are queued "
+        "already are not queued twice. An interrupted push of a file resumes when it is "
+        "started again."
+    )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
@@ -51,12 +46,9 @@ class Command(ProjectCommand):
         ids = ProductIds(args[1:], opts.file)
         queue = open_queue(self.settings, args[0])
         # Only a file has a name to resume by; a watch never ends, nor would a push that it counts.
-        digest = ids.source.digest if ids.source.file and args[0] != "watch" else None
+        digest = ids.digest if ids.file and args[0] != "watch" else None
         _push(queue, ids, opts.priority, f"push-{digest}" if digest else "")
-        if ids.unreadable:
-            raise ConfigurationError(
-                f"{ids.unreadable:,} lines, named above, are no product; the others are queued"
-            )
+        ids.check_all_read("; the others are queued")
 
 
 def _push(queue: LeaseQueue, ids: ProductIds, priority: int, name: str) -> None:
@@ -75,7 +67,7 @@ def _push(queue: LeaseQueue, ids: ProductIds, priority: int, name: str) -> None:
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
-        task = bar.add_task("", total=ids.source.size)
+        task = bar.add_task("", total=ids.size)
         read = sum(1 for _ in islice(entries, first))
         added = 0
         while batch := list(islice(entries, AT_ONCE)):

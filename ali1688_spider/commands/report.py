@@ -24,18 +24,13 @@ MAX_PRODUCTS = 50
 
 
 class Command(ProjectCommand):
-    def syntax(self) -> str:
-        return "[options] FILE.html"
-
-    def short_desc(self) -> str:
-        return "Write a page on price changes, stock changes and crawls"
-
-    def long_desc(self) -> str:
-        return (
-            "Write a report to FILE.html, or to standard output with -: which products became "
-            "cheaper or dearer, the price and stock curves of products, and how the crawls went. "
-            "The page needs no other file and no network."
-        )
+    usage = "[options] FILE.html"
+    summary = "Write a page on price changes, stock changes and crawls"
+    description = (
+        "Write a report to FILE.html, or to standard output with -: which products became "
+        "cheaper or dearer, the price and stock curves of products, and how the crawls went. "
+        "The page needs no other file and no network."
+    )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import time
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ali1688_spider.batching import BatchWriter
 from ali1688_spider.items import REMOVED
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ali1688_spider.watching.redis_store import RedisWatchStore
     from ali1688_spider.watching.schedule import Budget
     from ali1688_spider.watching.sqlite_store import SqliteWatchStore
-
-    WatchStore: TypeAlias = RedisWatchStore | SqliteWatchStore
 
 _Result = TypeVar("_Result")
 
@@ -41,7 +39,11 @@ class Watcher:
     """
 
     def __init__(
-        self, store: WatchStore, strategy: str, budget: Budget, retry: ServerRetry
+        self,
+        store: RedisWatchStore | SqliteWatchStore,
+        strategy: str,
+        budget: Budget,
+        retry: ServerRetry,
     ) -> None:
         self._store = store
         self._strategy = strategy
