@@ -32,8 +32,7 @@ SETTINGS_MODULE = "ali1688_spider.settings"
 def load_project(command: ScrapyCommand) -> bool:
     """Give *command* the project's settings when no project is active; return whether it has them.
 
-    An installed package has no ``scrapy.cfg``: its commands work in any folder all the same. In the
-    folder of another Scrapy project that one's settings stay.
+    So it works without ``scrapy.cfg``; in the folder of another project that one's settings stay.
     """
     assert command.settings is not None
     active = os.environ.setdefault(ENVVAR, SETTINGS_MODULE)
@@ -42,9 +41,10 @@ def load_project(command: ScrapyCommand) -> bool:
     return active == SETTINGS_MODULE
 
 
-def print_error(text: object) -> None:
-    """Print one sentence on standard error."""
+def print_error(text: object) -> int:
+    """Print one sentence on standard error; return the exit code."""
     print(f"Error: {text}.", file=sys.stderr)
+    return 1
 
 
 def output_file(args: list[str], command: str) -> str:
@@ -118,11 +118,12 @@ class ProjectCommand(ScrapyCommand):
         try:
             self.execute(args, opts)
         except Ali1688Error as error:
-            self._fail(error)
+            self.exitcode = print_error(error)
         except RedisError as error:
-            self._fail(f"Redis does not answer ({error}): check REDIS_URL and run this again")
+            text = f"Redis does not answer ({error}): check REDIS_URL and run this again"
+            self.exitcode = print_error(text)
         except (PyMongoError, BSONError) as error:
-            self._fail(explain(error))
+            self.exitcode = print_error(explain(error))
         except KeyboardInterrupt:
             print("Interrupted.", file=sys.stderr)
             self.exitcode = 128 + signal.SIGINT
@@ -133,15 +134,11 @@ class ProjectCommand(ScrapyCommand):
         except BrokenPipeError:
             self._discard_output(128 + signal.SIGPIPE)
         except OSError as error:
-            print_error(f"standard output cannot be written: {error.strerror}")
-            self._discard_output(1)
+            text = f"standard output cannot be written: {error.strerror}"
+            self._discard_output(print_error(text))
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
         raise NotImplementedError
-
-    def _fail(self, text: object) -> None:
-        print_error(text)
-        self.exitcode = 1
 
     def _discard_output(self, exit_code: int) -> None:
         """Discard the rest of the output, which the interpreter would write when it ends."""

@@ -70,8 +70,7 @@ def _start_servers(servers: ExitStack, folder: Path) -> dict[str, str]:
     servers.callback(sandbox.stop)
     redis = start_redis(folder / "redis")
     servers.callback(redis.stop)
-    mongo_uri = os.environ.get("MONGO_URI", "")
-    if not mongo_uri:
+    if not (mongo_uri := os.environ.get("MONGO_URI", "")):
         mongo = start_mongo(folder / "mongo")
         servers.callback(mongo.stop)
         mongo_uri = mongo.url

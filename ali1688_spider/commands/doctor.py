@@ -1,4 +1,7 @@
-"""``scrapy doctor``: looks at everything that a crawl depends on, and says what to do about it."""
+"""``scrapy doctor``: looks at everything that a crawl depends on, and says what to do about it.
+
+It prints one line for each thing; the exit code is 1 when one of them fails.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,6 @@ if TYPE_CHECKING:
 
 
 class Command(ProjectCommand):
-    """Prints one line for each thing that was looked at; exit code 1 when one of them fails."""
-
     usage = "[--end-pause]"
     summary = "Check credentials, clock, permissions, Redis and MongoDB"
 

@@ -66,7 +66,17 @@ class Command(ProjectCommand):
         file_format = opts.format or format_of(file)
         if opts.limit is not None and opts.limit < 0:
             raise ConfigurationError("--limit is below 0: say how many rows at most")
-        query = _query(opts)
+        query = selection.product_query(
+            statuses=opts.status,
+            category=opts.category,
+            supplier=opts.supplier,
+            updated_since=_time(opts.updated_since),
+            changed_since=_time(opts.changed_since),
+            min_price=_amount("--min-price", opts.min_price),
+            max_price=_amount("--max-price", opts.max_price),
+            in_stock=opts.in_stock,
+            private=opts.private,
+        )
         since = _time(opts.changes_since)
         ids = None if opts.ids_file is None else ProductIds([], opts.ids_file)
         with selection.open_database(self.settings) as database:
@@ -104,20 +114,6 @@ def _write(writer: BaseItemExporter, rows: Iterator[dict[str, Any]], total: int 
             count += 1
     writer.finish_exporting()
     return count
-
-
-def _query(opts: argparse.Namespace) -> dict[str, Any]:
-    return selection.product_query(
-        statuses=opts.status,
-        category=opts.category,
-        supplier=opts.supplier,
-        updated_since=_time(opts.updated_since),
-        changed_since=_time(opts.changed_since),
-        min_price=_amount("--min-price", opts.min_price),
-        max_price=_amount("--max-price", opts.max_price),
-        in_stock=opts.in_stock,
-        private=opts.private,
-    )
 
 
 def _time(text: str | None) -> datetime | None:

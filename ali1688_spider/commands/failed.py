@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from scrapy.settings import SETTINGS_PRIORITIES
 from scrapy_redis import connection
 
@@ -143,8 +143,8 @@ class Command(ProjectCommand):
         """Make the calls in a crawl of their own, which lists those that fail again."""
         with tempfile.TemporaryDirectory() as folder:
             calls_file, stats_file = Path(folder, "calls"), Path(folder, "stats")
-            calls = dict.fromkeys(call.call for call in failed)  # one may have failed repeatedly
-            calls_file.write_text("".join(f"{call}\n" for call in calls), encoding="utf-8")
+            calls = dict.fromkeys(f"{call.call}\n" for call in failed)  # some failed repeatedly
+            calls_file.write_text("".join(calls), encoding="utf-8")
             options = ["-a", f"calls_file={calls_file}", "-s", f"ALI1688_STATS_FILE={stats_file}"]
             if output:
                 options += ["-o", output]
@@ -176,12 +176,13 @@ async def _list(store: FailedCallStore, spider: str, limit: int) -> None:
     if not total:
         print("No call was given up.")
         return
-    table = Table(title=f"{total:,} calls were given up")
-    for column in ("at (UTC)", "spider", "call", "tries", "error"):
-        table.add_column(column, overflow="fold")
+    titles = ("at (UTC)", "spider", "call", "tries", "error")
+    columns = (Column(title, overflow="fold") for title in titles)
+    table = Table(*columns, title=f"{total:,} calls were given up")
     for call in shown:
-        at = call.at.strftime("%Y-%m-%d %H:%M:%S")
-        table.add_row(at, call.spider, call.call[:200], str(call.attempts), call.error)
+        table.add_row(
+            f"{call.at:%F %T}", call.spider, call.call[:200], str(call.attempts), call.error
+        )
     console = Console(markup=False, highlight=False)
     with console.capture() as text:  # it would deal with a closed pipe in a way of its own
         console.print(table)

@@ -71,7 +71,12 @@ def _push(queue: LeaseQueue, ids: ProductIds, priority: int, name: str) -> None:
         read = sum(1 for _ in islice(entries, first))
         added = 0
         while batch := list(islice(entries, AT_ONCE)):
-            added += _queue_batch(queue, batch, name, read)
+            if name:
+                cursor, new = queue.crawls.enqueue(name, read, batch) or (None, 0)
+                _check_cursor(cursor, read + len(batch))
+            else:
+                new = queue.push(batch)
+            added += new
             read += len(batch)
             bar.update(task, completed=ids.characters)
     if name:
@@ -82,14 +87,6 @@ def _push(queue: LeaseQueue, ids: ProductIds, priority: int, name: str) -> None:
         f"{added:,} products queued, {read - first - added:,} were queued already; "
         f"{waiting:,} calls wait now."
     )
-
-
-def _queue_batch(queue: LeaseQueue, batch: list[QueueEntry], name: str, first: int) -> int:
-    if not name:
-        return queue.push(batch)
-    cursor, added = queue.crawls.enqueue(name, first, batch) or (None, 0)
-    _check_cursor(cursor, first + len(batch))
-    return added
 
 
 def _check_cursor(cursor: int | None, queued: int) -> None:

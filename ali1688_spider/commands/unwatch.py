@@ -1,4 +1,4 @@
-"""``scrapy unwatch``: takes products out of the watch."""
+"""``scrapy unwatch``: takes products out of the watch, which may run; their stored data stays."""
 
 from __future__ import annotations
 
@@ -25,19 +25,13 @@ AT_ONCE = 1000
 
 
 class Command(ProjectCommand):
-    """Takes products out of the schedule of ``scrapy crawl watch``, which may run meanwhile.
-
-    Their stored data stays.
-    """
-
     usage = "[ID ...] [--file FILE]"
     summary = "Watch products no longer"
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
-        parser.add_argument(
-            "--file", default="", help="a file of one id or product URL a line; - = standard input"
-        )
+        text = "a file of one id or product URL a line; - = standard input"
+        parser.add_argument("--file", default="", help=text)
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
         ids = ProductIds(args, opts.file)

@@ -41,10 +41,7 @@ class RedisWatchStore:
         )
 
     def remove(self, product_ids: Sequence[int]) -> int:
-        """Watch these products no longer; return how many were watched.
-
-        Each leaves hash and queue in one step.
-        """
+        """Watch these products no longer, hash and queue in one step; return how many were."""
         firsts = range(0, len(product_ids), AT_ONCE)
         batches = (product_ids[first : first + AT_ONCE] for first in firsts)
         return sum(self._scripts.run("remove", *batch) for batch in batches)
