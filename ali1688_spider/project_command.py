@@ -29,15 +29,14 @@ if TYPE_CHECKING:
 SETTINGS_MODULE = "ali1688_spider.settings"
 
 
-def load_project(command: ScrapyCommand) -> bool:
-    """Give *command* the project's settings when no project is active; return whether it has them.
+def load_project(settings: Settings) -> bool:
+    """Load the project's settings when no project is active; return whether they are in effect.
 
-    So it works without ``scrapy.cfg``; in the folder of another project that one's settings stay.
+    So commands work without ``scrapy.cfg``; in another project's folder its settings stay.
     """
-    assert command.settings is not None
     active = os.environ.setdefault(ENVVAR, SETTINGS_MODULE)
-    if active == SETTINGS_MODULE and command.settings.get("BOT_NAME") != "ali1688_spider":
-        command.settings.setmodule(SETTINGS_MODULE, priority="project")
+    if active == SETTINGS_MODULE and settings.get("BOT_NAME") != "ali1688_spider":
+        settings.setmodule(SETTINGS_MODULE, priority="project")
     return active == SETTINGS_MODULE
 
 
@@ -110,7 +109,7 @@ class ProjectCommand(ScrapyCommand):
         return self.description or self.summary
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
-        load_project(self)
+        load_project(self.settings)
         super().add_options(parser)
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:

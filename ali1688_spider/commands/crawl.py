@@ -43,7 +43,7 @@ class Command(ScrapyCrawl):
     requires_project = False  # an installed package has no scrapy.cfg
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
-        self._is_own_project = load_project(self)
+        self._is_own_project = load_project(self.settings)
         super().add_options(parser)
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:

@@ -94,7 +94,7 @@ def _crawl(environment: dict[str, str], folder: Path, products: int) -> None:
     ids_file.write_text("".join(f"{FIRST_PRODUCT + number}\n" for number in range(products)))
     log_file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "scrapy", "crawl", "product", "-a", f"ids_file={ids_file}"]
-    command += ["-O", str(folder / "products.csv"), "--logfile", str(log_file)]
+    command += ["-O", f"{folder}/products.csv", "--logfile", f"{log_file}"]
     command += ["-s", "ALI1688_PROGRESS=on"]
     paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     own = {"SCRAPY_SETTINGS_MODULE": SETTINGS_MODULE, "PYTHONPATH": os.pathsep.join(paths)}

@@ -29,11 +29,8 @@ class Command(ProjectCommand):
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
-        parser.add_argument(
-            "--end-pause",
-            action="store_true",
-            help="let the workers go on before the pause that the platform asked for ends",
-        )
+        text = "let the workers go on before the pause that the platform asked for ends"
+        parser.add_argument("--end-pause", action="store_true", help=text)
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
         config = Config.from_settings(self.settings)

@@ -96,11 +96,8 @@ class Command(ProjectCommand):
         out = sys.stderr if file == STANDARD_OUTPUT else sys.stdout
         print(f"{count:,} {kind if count != 1 else kind[:-1]} written to {file}", file=out)
         if isinstance(writer, XlsxFile) and writer.cut:
-            print(
-                f"{writer.cut:,} texts were longer than a cell can hold and were cut; "
-                ".csv, .jsonl and .parquet have them whole",
-                file=out,
-            )
+            text = "texts were longer than a cell can hold and were cut; .csv, .jsonl and .parquet"
+            print(f"{writer.cut:,} {text} have them whole", file=out)
 
 
 def _write(writer: BaseItemExporter, rows: Iterator[dict[str, Any]], total: int | None) -> int:

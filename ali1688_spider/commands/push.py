@@ -54,8 +54,7 @@ class Command(ProjectCommand):
 def _push(queue: LeaseQueue, ids: ProductIds, priority: int, name: str) -> None:
     """Queue products in batches while their source is read; with a name, it can be resumed."""
     entries = (QueueEntry(ApiCall.product(product_id), priority) for product_id in ids)
-    progress = queue.crawls.progress(name) if name else None
-    if progress is not None and progress.complete:
+    if name and (progress := queue.crawls.progress(name)) and progress.complete:
         name = ""  # pushed whole before: this is another push
     first = 0
     if name:
@@ -82,10 +81,9 @@ def _push(queue: LeaseQueue, ids: ProductIds, priority: int, name: str) -> None:
     if name:
         _check_cursor(queue.crawls.end_source(name, read), read)
     counts = queue.counts()
-    waiting = counts.messages + counts.ready + counts.delayed
     print(
         f"{added:,} products queued, {read - first - added:,} were queued already; "
-        f"{waiting:,} calls wait now."
+        f"{counts.messages + counts.ready + counts.delayed:,} calls wait now."
     )
 
 

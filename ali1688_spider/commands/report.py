@@ -36,26 +36,19 @@ class Command(ProjectCommand):
         super().add_options(parser)
         add = parser.add_argument_group("Report").add_argument
         add("--days", type=int, default=7, metavar="N", help="period in days (default: 7)")
-        add(
-            "--products",
-            metavar="IDS",
-            default="",
-            help="products whose curves are shown: ids or URLs, separated by commas "
-            "(default: those with most changes)",
-        )
+        products = "products whose curves are shown: ids or URLs, separated by commas "
+        products += "(default: those with most changes)"
+        add("--products", metavar="IDS", default="", help=products)
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
         file = output_file(args, "report")
         if not 1 <= opts.days <= MAX_DAYS:
             raise ConfigurationError(f"--days is {opts.days}: say a number from 1 to {MAX_DAYS}")
+        period = Period.last_days(opts.days, datetime.now(UTC))
         product_ids = _product_ids(opts.products)
+        quota = read_setting(self.settings, "ALI1688_DAILY_QUOTA")
         with open_database(self.settings) as database:
-            report = read_report(
-                database,
-                Period.last_days(opts.days, datetime.now(UTC)),
-                product_ids=product_ids,
-                daily_quota=read_setting(self.settings, "ALI1688_DAILY_QUOTA"),
-            )
+            report = read_report(database, period, product_ids=product_ids, daily_quota=quota)
         with open_output(file) as stream:
             stream.write(page(report).encode())
         if file != STANDARD_OUTPUT:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -37,13 +38,10 @@ class Command(ProjectCommand):
         ids = ProductIds(args, opts.file)
         asked = removed = 0
         product_ids = iter(ids)
-        store = _open(self.settings)
-        try:
+        with closing(_open(self.settings)) as store:
             while batch := list(islice(product_ids, AT_ONCE)):
                 asked += len(batch)
                 removed += store.remove(batch)
-        finally:
-            store.close()
         print(f"{removed:,} products are watched no longer, {asked - removed:,} were not watched.")
         ids.check_all_read()
 
