@@ -10,8 +10,7 @@ from scrapy import signals
 from scrapy.utils.conf import closest_scrapy_cfg
 from scrapy_redis import connection
 
-from ali1688_spider.cache.response_cache import ResponseCache
-from ali1688_spider.cache.stores import DiskStore, RedisStore
+from ali1688_spider.cache import DiskStore, RedisStore, ResponseCache
 from ali1688_spider.gateway.client import Client
 from ali1688_spider.gateway.response import transport_error
 from ali1688_spider.gateway.tokens.stores import FileTokenStore, RedisTokenStore

@@ -91,9 +91,9 @@ WARN_ON_GENERATOR_RETURN_VALUE = False
 TELNETCONSOLE_ENABLED = REMOTE_CONTROL_ENABLED = False
 EXTENSIONS = {
     "ali1688_spider.extensions.progress.Progress": 0,
-    "ali1688_spider.extensions.crawl_record.CrawlRecord": 0,
-    "ali1688_spider.extensions.freshness.Freshness": 0,
-    "ali1688_spider.extensions.stats_file.StatsFile": 0,
+    "ali1688_spider.extensions.results.CrawlRecord": 0,
+    "ali1688_spider.extensions.progress.Freshness": 0,
+    "ali1688_spider.extensions.results.StatsFile": 0,
 }
 
 # Output

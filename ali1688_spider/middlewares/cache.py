@@ -10,7 +10,7 @@ from scrapy.exceptions import NotConfigured
 from scrapy.http import Response
 
 from ali1688_spider.addon import context_of
-from ali1688_spider.cache.response_cache import CACHE_ERRORS, CachedResponse, cache_key
+from ali1688_spider.cache import CACHE_ERRORS, CachedResponse, cache_key
 from ali1688_spider.http import ApiRequest, ApiResponse
 
 if TYPE_CHECKING:
