@@ -6,9 +6,8 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from redis.exceptions import RedisError
 
@@ -17,8 +16,7 @@ from ali1688_spider.quota.limits import slot_interval
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ali1688_spider.quota.limits import MemoryQuota, Reservation
-    from ali1688_spider.quota.redis_quota import RedisQuota
+    from ali1688_spider.quota.limits import MemoryQuota, RedisQuota, Reservation
     from ali1688_spider.retrying import ServerRetry
 
     RunInThread: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
@@ -42,14 +40,8 @@ LONG_PAUSE_SECONDS = 10.0
 """A pause of this length or more, which another worker was asked for, is worth a warning."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A moment at which a call may be made.
-
-    Attributes:
-        at: The moment, on the limiter's clock.
-        day: The day that the call counts for.
-    """
+class Slot(NamedTuple):
+    """A moment, on the limiter's clock, for a call that counts for *day*."""
 
     at: float
     day: int
