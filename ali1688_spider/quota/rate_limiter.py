@@ -91,8 +91,6 @@ class RateLimiter:
         self._not_before = 0.0
         self._paused_until = 0.0
         self._lead = 0.0
-        self._first_asked = 0.0
-        self._last_used = 0.0
 
     async def acquire(self) -> int:
         """Wait until a call may be made, which is then to be made at once.
@@ -104,7 +102,6 @@ class RateLimiter:
             DailyQuotaExhaustedError: The day has no calls left.
         """
         asked = self._clock()
-        self._first_asked = self._first_asked or asked
         waiter: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._start()
@@ -118,8 +115,7 @@ class RateLimiter:
                 self._start()
             raise
         self.slots_used += 1
-        self._last_used = self._clock()
-        self.wait_seconds += self._last_used - asked
+        self.wait_seconds += self._clock() - asked
         return slot.day
 
     def count_unmade(self, day: int) -> None:
@@ -145,16 +141,6 @@ class RateLimiter:
     def is_paused(self) -> bool:
         """Whether this worker knows of a pause that has not ended."""
         return self._clock() < self._paused_until
-
-    @property
-    def utilisation(self) -> float:
-        """Which part of the rate was used, from the first call that asked to the last slot used.
-
-        Those of all workers add up to at most 1. Without a limit, 0.
-        """
-        active = self._last_used - self._first_asked
-        taken = self.slots_used * slot_interval(self._quota.qps)
-        return min(1.0, taken / active) if active > 0 else 0.0
 
     async def close(self) -> None:
         """Give back the slots that are left; calls that still wait are cancelled."""
