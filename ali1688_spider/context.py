@@ -16,9 +16,8 @@ from ali1688_spider.gateway.response import transport_error
 from ali1688_spider.gateway.tokens.stores import FileTokenStore, RedisTokenStore
 from ali1688_spider.http import TokenRequest, wire_response
 from ali1688_spider.quota.breaker import CircuitBreaker, MemoryOutage, RedisOutage
-from ali1688_spider.quota.limits import MemoryQuota
+from ali1688_spider.quota.limits import MemoryQuota, RedisQuota
 from ali1688_spider.quota.rate_limiter import RateLimiter
-from ali1688_spider.quota.redis_quota import RedisQuota
 from ali1688_spider.retrying import ServerRetry, redis_outage
 from ali1688_spider.shutdown import CrawlClosingError, Shutdown
 from ali1688_spider.storage.database import connect, mongo_retry

@@ -10,7 +10,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from ali1688_spider.diagnosis import Finding
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.quota.breaker import RedisOutage
-from ali1688_spider.quota.redis_quota import RedisQuota
+from ali1688_spider.quota.limits import RedisQuota
 from ali1688_spider.redaction import redact_url
 from ali1688_spider.redis_server import durability_risks
 from ali1688_spider.storage.database import connect
