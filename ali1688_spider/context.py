@@ -14,7 +14,7 @@ from ali1688_spider.cache.response_cache import ResponseCache
 from ali1688_spider.cache.stores import DiskStore, RedisStore
 from ali1688_spider.gateway.client import Client
 from ali1688_spider.gateway.response import transport_error
-from ali1688_spider.gateway.tokens.stores import FileTokenStore, RedisTokenStore
+from ali1688_spider.gateway.token_stores import FileTokenStore, RedisTokenStore
 from ali1688_spider.http import TokenRequest, wire_response
 from ali1688_spider.quota.breaker import CircuitBreaker, MemoryOutage, RedisOutage
 from ali1688_spider.quota.limits import MemoryQuota

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.gateway.parsing import cross_border, product_info, router
+from ali1688_spider.gateway import parsing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ali1688_spider.gateway.calls import ApiCall, Value
-    from ali1688_spider.gateway.parsing import SearchPage
-    from ali1688_spider.gateway.parsing.fields import Fields
+    from ali1688_spider.gateway.fields import Fields
     from ali1688_spider.gateway.protocols import ProtocolName
 
 Parameters = dict[str, object]
@@ -48,7 +47,7 @@ class SearchApi:
 
     name: str
     parameters: Callable[[Mapping[str, Value]], Parameters]
-    parse: Callable[[Any], SearchPage]
+    parse: Callable[[Any], parsing.SearchPage]
     max_page_size: int
     max_rows: int = 0
     filters: frozenset[str] = frozenset()
@@ -82,8 +81,8 @@ def choose_apis(protocol: ProtocolName, product_api: str = "", search_api: str =
         ConfigurationError: The protocol has no API of that name.
     """
     is_param2 = protocol == "param2"
-    products = PARAM2_PRODUCT_APIS if is_param2 else ROUTER_PRODUCT_APIS
-    searches = PARAM2_SEARCH_APIS if is_param2 else ROUTER_SEARCH_APIS
+    products = _PARAM2_PRODUCT_APIS if is_param2 else _ROUTER_PRODUCT_APIS
+    searches = _PARAM2_SEARCH_APIS if is_param2 else _ROUTER_SEARCH_APIS
     return Apis(
         _choose(products, product_api, "ALI1688_PRODUCT_API"),
         _choose(searches, search_api, "ALI1688_SEARCH_API"),
@@ -117,45 +116,47 @@ def _keyword_query(params: Mapping[str, Value]) -> Parameters:
     return {"offerQueryParam": query | {"country": "en"}}
 
 
-ROUTER_PRODUCT_APIS = (
-    ProductApi("alibaba.product.get", lambda id_: {"product_id": id_}, router.parse_product),
+_ROUTER_PRODUCT_APIS = (
+    ProductApi(
+        "alibaba.product.get", lambda id_: {"product_id": id_}, parsing.parse_router_product
+    ),
 )
-ROUTER_SEARCH_APIS = (
+_ROUTER_SEARCH_APIS = (
     SearchApi(
         "alibaba.product.search",
         lambda params: _renamed(params, keyword="keyword", page="page_no", page_size="page_size"),
-        router.parse_search,
+        parsing.parse_router_search,
         max_page_size=20,
         filters=frozenset({"keyword"}),
     ),
 )
-PARAM2_PRODUCT_APIS = (
+_PARAM2_PRODUCT_APIS = (
     ProductApi(
         "com.alibaba.product:alibaba.product.get-1",
         lambda id_: {"productID": id_, "webSite": "1688"},
-        product_info.parse,
+        parsing.parse_product_info,
     ),
     ProductApi(
         "com.alibaba.product:alibaba.product.simple.get-1",
         lambda id_: {"productID": id_, "webSite": "1688"},
-        product_info.parse,
+        parsing.parse_product_info,
     ),
     ProductApi(
         "com.alibaba.product:alibaba.cross.productInfo-1",
         lambda id_: {"productId": id_},
-        product_info.parse,
+        parsing.parse_product_info,
     ),
     ProductApi(
         "com.alibaba.fenxiao.crossborder:product.search.queryProductDetail-1",
         lambda id_: {"offerDetailParam": {"offerId": id_, "country": "en"}},
-        cross_border.parse,
+        parsing.parse_product_detail,
     ),
 )
-PARAM2_SEARCH_APIS = (
+_PARAM2_SEARCH_APIS = (
     SearchApi(
         "com.alibaba.fenxiao.crossborder:product.search.keywordQuery-1",
         _keyword_query,
-        cross_border.parse_search,
+        parsing.parse_keyword_query,
         max_page_size=50,
         max_rows=2000,
         filters=frozenset({"keyword", "category_id", "price_start", "price_end", "sort"}),
@@ -163,7 +164,7 @@ PARAM2_SEARCH_APIS = (
     SearchApi(
         "com.alibaba.product:alibaba.product.list.get-1",
         lambda params: _renamed(params, page="pageNo", page_size="pageSize"),
-        product_info.parse_own_products,
+        parsing.parse_own_products,
         max_page_size=20,
     ),
 )

@@ -33,18 +33,16 @@ from ali1688_spider.gateway.protocols import (
     param2_path,
 )
 from ali1688_spider.gateway.response import read_response, transport_error
-from ali1688_spider.gateway.tokens import TOKEN_API, TokenGrant
-from ali1688_spider.gateway.tokens.keeper import TokenKeeper
-from ali1688_spider.gateway.tokens.stores import TokenStore
+from ali1688_spider.gateway.token_stores import TokenStore
+from ali1688_spider.gateway.tokens import TOKEN_API, TokenGrant, TokenKeeper
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from ali1688_spider.gateway.calls import ApiCall, Value
+    from ali1688_spider.gateway.fields import Fields
     from ali1688_spider.gateway.parsing import SearchPage
-    from ali1688_spider.gateway.parsing.fields import Fields
-    from ali1688_spider.gateway.protocols import HttpMethod, ProtocolName
-    from ali1688_spider.gateway.signing import SignMethod
+    from ali1688_spider.gateway.protocols import HttpMethod, ProtocolName, SignMethod
     from ali1688_spider.redaction import SecretRedactor
 
 TIMEOUT_SECONDS = 30

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ali1688_spider.gateway import errors
 from ali1688_spider.gateway.clock import http_date
-from ali1688_spider.gateway.errors.table import Refusal, classify
+from ali1688_spider.gateway.refusals import Refusal, classify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,9 +12,11 @@ from ali1688_spider.gateway.protocols import (
     CallSigner,
     WireCall,
     param2_path,
+    sign_param2,
+    sign_router,
+    sign_top,
     wire_text,
 )
-from ali1688_spider.gateway.signing import sign_param2, sign_router, sign_top
 
 PRODUCT_API = "com.alibaba.product:alibaba.product.get-1"
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ali1688_spider.gateway.signing import sign_param2, sign_router, sign_top
+from ali1688_spider.gateway.protocols import sign_param2, sign_router, sign_top
 
 # Sources: the signature page of the 1688 Open Platform (the first); the others were computed twice,
 # independently of this project.

@@ -1,22 +1,31 @@
-"""The access token in use: refreshed once, however many calls notice that it has expired."""
+"""Authorisation by a 1688 user: OAuth 2.0, as the open platform speaks it.
+
+Source: https://open.1688.com/doc/apiAuth.htm.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
+import re
 import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlencode
+
+from pydantic import TypeAdapter
 
 from ali1688_spider.gateway import errors
 from ali1688_spider.gateway.backoff import Backoff
-from ali1688_spider.gateway.tokens import TokenGrant
+from ali1688_spider.redaction import SecretRedactor
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from ali1688_spider.gateway.clock import GatewayClock
-    from ali1688_spider.gateway.tokens.stores import TokenStore
-    from ali1688_spider.redaction import SecretRedactor
+    from ali1688_spider.gateway.token_stores import TokenStore
 
 logger = logging.getLogger(__name__)
 
@@ -24,17 +33,120 @@ Fetch: TypeAlias = "Callable[[str], Awaitable[Mapping[str, Any]]]"
 """Asks the platform for a new access token: takes the refresh token, returns the data of the
 response, raises CallError."""
 
+TOKEN_API = "system.oauth2:getToken-1"  # noqa: S105  # the name of an API
+"""The API that grants tokens, named as all APIs of param2 are."""
+
 FETCH_SECONDS = 30.0
 """How long a refresh may take: well below the time that a store's lock is held."""
 
 UNREADABLE_TRIES = 3
 """Refreshes with an unreadable response and no HTTP error, before that is taken for a refusal."""
 
-_REFRESH_BACKOFF = Backoff(base=0.2, cap=5.0)
+_AUTHORIZE = "https://auth.1688.com/oauth/authorize"
+_INSTANT = re.compile(r"(\d{14})(?:\d{3})?([+-]\d{4})")  # 20181213201638000+0800
+
+
+def authorization_url(app_key: str, redirect_uri: str, state: str) -> str:
+    """Return the page where a user authorises the app.
+
+    The user is then sent to ``{redirect_uri}?code=…&state=…``; the code lives minutes. *state* is
+    an unguessable text of the caller's, to recognise its own user by.
+    """
+    query = {"client_id": app_key, "site": "1688", "redirect_uri": redirect_uri, "state": state}
+    return f"{_AUTHORIZE}?{urlencode(query)}"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenGrant:
+    """An access token with what belongs to it; its repr shows none of the secrets.
+
+    Attributes:
+        access_token: What calls carry; empty if the app has none, as is *refresh_token*.
+        origin: Fingerprint of the configured tokens that it descends from. When a person
+            configures other tokens, those count, and not what was kept of the former ones.
+        obtained_at: When the platform granted it (UTC); None for configured tokens.
+        expires_at: When the access token ends (UTC); None if it never does or nobody knows.
+        refresh_expires_at: When the refresh token ends (UTC); None likewise.
+    """
+
+    access_token: str = field(default="", repr=False)
+    refresh_token: str = field(default="", repr=False)
+    origin: str = ""
+    obtained_at: datetime | None = None
+    expires_at: datetime | None = None
+    refresh_expires_at: datetime | None = None
+
+    @classmethod
+    def configured(cls, access_token: str, refresh_token: str) -> TokenGrant:
+        """Return the grant of the settings; each token may be empty."""
+        fingerprint = hashlib.sha256(f"{access_token}\n{refresh_token}".encode()).hexdigest()
+        return cls(access_token, refresh_token, origin=fingerprint)
+
+    def renewed(self, data: Mapping[str, Any], *, now: datetime) -> TokenGrant:
+        """Return the grant that follows; the refresh token stays if *data* has none.
+
+        Args:
+            data: What the token API returned: ``access_token``, ``expires_in`` (seconds, as text),
+                ``refresh_token``, ``refresh_token_timeout`` (``yyyyMMddHHmmssSSS+0800``). A
+                lifetime in any other form is taken for unknown.
+            now: The gateway's time, aware.
+
+        Raises:
+            AuthorizationError: There is no access token in *data*.
+        """
+        names = ("access_token", "refresh_token", "expires_in", "refresh_token_timeout")
+        values = ("" if data.get(name) is None else str(data[name]).strip() for name in names)
+        access_token, refresh_token, lifetime, end = values
+        if not access_token:
+            raise errors.AuthorizationError("the token API returned no access_token")
+        kept_end = None if refresh_token else self.refresh_expires_at
+        return TokenGrant(
+            access_token=access_token,
+            refresh_token=refresh_token or self.refresh_token,
+            origin=self.origin,
+            obtained_at=now.astimezone(UTC),
+            expires_at=_after(now, lifetime),
+            refresh_expires_at=_instant(end) or kept_end,
+        )
+
+    def is_newer_than(self, other: TokenGrant) -> bool:
+        """Whether it was granted later; configured tokens are older than any."""
+        if self.obtained_at is None:
+            return False
+        return other.obtained_at is None or self.obtained_at > other.obtained_at
+
+    def to_json(self) -> bytes:
+        """Return the grant, secrets included, as JSON text."""
+        return _JSON.dump_json(self)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> TokenGrant:
+        """Return the grant of :meth:`to_json`; raise ValueError if the text is anything else."""
+        return _JSON.validate_json(text)
+
+
+_JSON = TypeAdapter(TokenGrant)
+
+
+def _after(now: datetime, seconds: str) -> datetime | None:
+    try:
+        lifetime = float(seconds)
+        return now.astimezone(UTC) + timedelta(seconds=lifetime) if lifetime > 0 else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _instant(text: str) -> datetime | None:
+    match = _INSTANT.fullmatch(text)
+    try:
+        instant = match and datetime.strptime("".join(match.groups()), "%Y%m%d%H%M%S%z")
+        return instant.astimezone(UTC) if instant else None
+    except (ValueError, OverflowError):
+        return None
 
 
 class TokenKeeper:
-    """Knows the access token in use, and replaces it when the platform refuses it.
+    """Knows the access token in use; refreshes it once, however many calls notice its end.
 
     The platform decides when a token has expired; its announced lifetime is never relied on.
 
@@ -54,17 +166,17 @@ class TokenKeeper:
         fetch: Fetch,
         *,
         redactor: SecretRedactor | None = None,
-        backoff: Backoff = _REFRESH_BACKOFF,
+        backoff: Backoff | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._origin = configured.origin
         self._store = store
         self._clock = clock
         self._fetch = fetch
-        self._redactor = redactor
-        self._backoff = backoff
+        self._redactor = redactor or SecretRedactor()
+        self._backoff = backoff or Backoff(base=0.2, cap=5.0)
         self._monotonic = monotonic
-        self._refreshing: asyncio.Task[str] | None = None
+        self._refreshing: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
         self._failures = 0
         self._retry_at = 0.0
@@ -103,9 +215,11 @@ class TokenKeeper:
             if self._failure is not None and self._monotonic() < self._retry_at:
                 raise self._failure
             self._refreshing = asyncio.create_task(self._refresh())
-            self._refreshing.add_done_callback(_retrieve)
         # Who is cancelled stops waiting, and takes the refresh from nobody else.
-        return await asyncio.shield(self._refreshing)
+        await asyncio.shield(self._refreshing)
+        if self._failure is not None:
+            raise self._failure
+        return self.current()
 
     async def adopt(self, data: Mapping[str, Any]) -> None:
         """Use and keep the tokens of a new authorisation; see :meth:`TokenGrant.renewed`.
@@ -116,7 +230,8 @@ class TokenKeeper:
         self._use(TokenGrant(origin=self._origin).renewed(data, now=self._clock.now()))
         await self._store.save(self.grant)
 
-    async def _refresh(self) -> str:
+    async def _refresh(self) -> None:
+        """Refresh the token; note a failure for all who wait for it."""
         try:
             async with self._store.exclusive():
                 kept = await self._kept()
@@ -124,13 +239,12 @@ class TokenKeeper:
                     self._use(kept)
                 else:
                     await self._renew()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # raised by refresh()
             self._failures += 1
             self._failure = error
             self._retry_at = self._monotonic() + self._backoff.ceiling(self._failures)
-            raise
-        self._failure, self._failures = None, 0
-        return self.current()
+        else:
+            self._failure, self._failures = None, 0
 
     async def _renew(self) -> None:
         if not self.grant.refresh_token:
@@ -173,12 +287,5 @@ class TokenKeeper:
         return kept if kept is not None and kept.origin == self._origin else None
 
     def _use(self, grant: TokenGrant) -> None:
-        if self._redactor is not None:
-            self._redactor.add(grant.access_token, grant.refresh_token)
+        self._redactor.add(grant.access_token, grant.refresh_token)
         self.grant = grant
-
-
-def _retrieve(task: asyncio.Task[str]) -> None:
-    """Mark the outcome as seen, for the case that every caller was cancelled."""
-    if not task.cancelled():
-        task.exception()
