@@ -25,31 +25,24 @@ class Refusal(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One row: a refusal that fits every pattern given is this error.
+    """One row: a refusal that fits each pattern, whatever its case, is this error.
 
-    Attributes:
-        error: The error.
-        code: Regular expression for the whole code; None for any.
-        sub_code: Regular expression for the whole ``sub_code``; None for any.
-        says: Regular expression for something in codes or message; None for any.
+    Regular expressions: *code* and *sub_code* for the whole of each, *says* for something in codes
+    or message.
     """
 
     error: type[errors.CallError]
-    code: str | None = None
-    sub_code: str | None = None
-    says: str | None = None
+    code: str = r"[\s\S]*"
+    sub_code: str = r"[\s\S]*"
+    says: str = ""
 
     def fits(self, refusal: Refusal) -> bool:
-        """Return whether the refusal fits every pattern; case does not matter."""
+        """Whether the refusal is this error."""
         return (
-            _matches(self.code, refusal.code)
-            and _matches(self.sub_code, refusal.sub_code)
-            and (self.says is None or bool(re.search(self.says, " ".join(refusal), re.IGNORECASE)))
+            re.fullmatch(self.code, refusal.code, re.IGNORECASE) is not None
+            and re.fullmatch(self.sub_code, refusal.sub_code, re.IGNORECASE) is not None
+            and re.search(self.says, " ".join(refusal), re.IGNORECASE) is not None
         )
-
-
-def _matches(pattern: str | None, text: str) -> bool:
-    return pattern is None or re.fullmatch(pattern, text, re.IGNORECASE) is not None
 
 
 # {"error_response": {"code", "msg", "sub_code", "sub_msg"}}: router and top
@@ -144,16 +137,9 @@ _WORDED = (
 )
 
 _REMOTE_SERVICE = (Row(errors.ServiceError, code="15"),)
-_UNKNOWN = (Row(errors.UnknownRefusalError),)
-
-TABLE: dict[str, tuple[Row, ...]] = {
-    "router": _NUMBERED + _WORDED + _REMOTE_SERVICE + _UNKNOWN,
-    "top": _NUMBERED + _WORDED + _REMOTE_SERVICE + _UNKNOWN,
-    "param2": _NAMED + _WORDED + _UNKNOWN,
-}
-"""The rows of each protocol: the same number means different things in different protocols."""
 
 
 def classify(protocol: str, refusal: Refusal) -> type[errors.CallError]:
-    """Return the error that a refusal is, by the protocol's rows."""
-    return next(row.error for row in TABLE[protocol] if row.fits(refusal))
+    """Return the error that a refusal is; the same number means another in another protocol."""
+    rows = _NAMED + _WORDED if protocol == "param2" else _NUMBERED + _WORDED + _REMOTE_SERVICE
+    return next((row.error for row in rows if row.fits(refusal)), errors.UnknownRefusalError)
