@@ -229,14 +229,15 @@ class Client:
     def _read(
         self, protocol: ProtocolName, response: WireResponse, *, text_expected: bool = False
     ) -> Any:
-        date, round_trip = response.headers.get("date"), response.round_trip
+        refused = False
         try:
-            data = read_response(protocol, response, text_expected=text_expected)
-        except CallError as error:
-            self.clock.learn(date, round_trip=round_trip, refused=isinstance(error, ClockError))
+            return read_response(protocol, response, text_expected=text_expected)
+        except ClockError:
+            refused = True
             raise
-        self.clock.learn(date, round_trip=round_trip)
-        return data
+        finally:
+            date = response.headers.get("date")
+            self.clock.learn(date, round_trip=response.round_trip, refused=refused)
 
 
 def _run(coroutine: Coroutine[Any, Any, _T]) -> _T:

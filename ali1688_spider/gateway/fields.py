@@ -85,14 +85,9 @@ def count(value: Any) -> Any:
     if isinstance(value, int):
         return value
     number = amount(value)
-    if (
-        isinstance(number, Decimal)
-        and number.is_finite()
-        and number.copy_abs() < _INT_LIMIT
-        and number == number.to_integral_value()
-    ):
-        return int(number)
-    return value if number is not None else None
+    if isinstance(number, Decimal) and number.is_finite() and number.copy_abs() < _INT_LIMIT:
+        return int(number) if number == number.to_integral_value() else value
+    return None if number is None else value
 
 
 def text(value: Any) -> Any:
@@ -123,10 +118,11 @@ def image_url(value: Any) -> Any:
 
 def image_urls(value: Any) -> Any:
     """Read a list of images' addresses; empty ones are left out."""
-    images = [value] if isinstance(value, str) else value
-    if not isinstance(images, list):
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list):
         return value
-    return [url for url in map(image_url, images) if url is not None]
+    return [url for url in map(image_url, value) if url is not None]
 
 
 def read_pairs(raw: Any) -> list[tuple[str, Any]] | None:
@@ -167,8 +163,8 @@ def read_attributes(raw: Any) -> Any:
 
 def read_skus(raw: Any) -> Any:
     """Return the record's ``skus``; what is not set for a SKU is None or empty."""
-    skus = None if raw is None else listed(raw)
-    if not isinstance(skus, list):
+    skus = listed(raw)
+    if raw is None or not isinstance(skus, list):
         return raw
     return [_read_sku(sku) if isinstance(sku, dict) else sku for sku in skus]
 
@@ -190,11 +186,8 @@ def _read_sku(sku: dict[str, Any]) -> dict[str, Any]:
 
 def total_stock(skus: Any) -> int | None:
     """Return the stock of all SKUs together, None if that of one is unknown."""
-    if not isinstance(skus, list) or not skus:
-        return None
-    stocks = [sku["stock"] if isinstance(sku, dict) else None for sku in skus]
-    counts = [stock for stock in stocks if isinstance(stock, int)]
-    if len(counts) < len(stocks):
+    counts = [sku["stock"] for sku in _variants(skus) if isinstance(sku["stock"], int)]
+    if not counts or len(counts) < len(skus):
         return None
     return UNLIMITED if UNLIMITED in counts else sum(counts)
 
@@ -249,7 +242,7 @@ def quoted_prices(quote_type: Any, tiers: Any, skus: Any) -> Fields:
     :func:`read_skus`, are set to what *quote_type* means.
     """
     quote_type = count(quote_type)
-    variants = [sku for sku in skus if isinstance(sku, dict)] if isinstance(skus, list) else []
+    variants = _variants(skus)
     if not (tiers and quote_type in _WHOLE_PRODUCT):
         for sku in variants:
             _quote_sku(sku, quote_type)
@@ -258,20 +251,23 @@ def quoted_prices(quote_type: Any, tiers: Any, skus: Any) -> Fields:
             return {**_span(by_sku), "price_tiers": []}
     if not tiers:
         return {}
-    for sku in variants:
-        sku.update(price=None, price_tiers=[])
+    _hide_prices(variants)
     return {**_span(_tier_prices(tiers)), "price_tiers": tiers}
 
 
 def without_prices(fields: Fields) -> Fields:
     """Return *fields* with every price of product and SKUs unknown, for they are private."""
-    hidden = {**fields, "price": None, "price_max": None, "price_tiers": [], "price_private": True}
-    if isinstance(fields.get("skus"), list):
-        hidden["skus"] = [
-            {**sku, "price": None, "price_tiers": []} if isinstance(sku, dict) else sku
-            for sku in fields["skus"]
-        ]
-    return hidden
+    _hide_prices(_variants(fields.get("skus")))
+    return fields | {"price": None, "price_max": None, "price_tiers": [], "price_private": True}
+
+
+def _variants(skus: Any) -> list[dict[str, Any]]:
+    return [sku for sku in skus if isinstance(sku, dict)] if isinstance(skus, list) else []
+
+
+def _hide_prices(skus: list[dict[str, Any]]) -> None:
+    for sku in skus:
+        sku.update(price=None, price_tiers=[])
 
 
 def _quote_sku(sku: dict[str, Any], quote_type: Any) -> None:

@@ -114,8 +114,7 @@ def wire_text(params: Mapping[str, object]) -> dict[str, str]:
 
     A nested value becomes JSON here, once: what is signed is to the letter what is sent.
     """
-    texts = {name: _text(value) for name, value in params.items() if value is not None}
-    return {name: text for name, text in texts.items() if text}
+    return {name: _text(value) for name, value in params.items() if value not in (None, "")}
 
 
 def _text(value: object) -> str:
