@@ -123,18 +123,15 @@ class CallFingerprinter:
         return hashlib.sha1(text.encode(), usedforsecurity=False).digest()
 
 
-_HEADERS = ("content-type", "date", "retry-after")
-
-
 def wire_response(request: Request, response: Response) -> WireResponse:
     """Return *response* as the client reads it, with the headers that it looks at."""
-    headers = ((name, response.headers.get(name)) for name in _HEADERS)
-    return WireResponse(
-        response.status,
-        {name: value.decode("latin-1") for name, value in headers if value is not None},
-        response.body,
-        request.meta.get("download_latency", 0.0),
-    )
+    headers = {
+        name: value.decode("latin-1")
+        for name in ("content-type", "date", "retry-after")
+        if (value := response.headers.get(name)) is not None
+    }
+    latency = request.meta.get("download_latency", 0.0)
+    return WireResponse(response.status, headers, response.body, latency)
 
 
 class ApiResponse(Response):
