@@ -24,13 +24,10 @@ Parameters = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class ProductApi:
-    """An API that returns one product.
-
-    *parameters* makes those on the wire from a product id, *parse* the record's fields from data.
-    """
+    """An API that returns one product; *parameters* makes those on the wire from a call's."""
 
     name: str
-    parameters: Callable[[Value], Parameters]
+    parameters: Callable[[Mapping[str, Value]], Parameters]
     parse: Callable[[Any], Fields]
 
 
@@ -39,7 +36,6 @@ class SearchApi:
     """An API that returns a page of products.
 
     Attributes:
-        parameters: Makes the parameters on the wire from those of a search.
         max_page_size: The most rows that a page may have.
         max_rows: How many rows deep one query reaches; 0 for no limit.
         filters: The parameters of a search that the API knows.
@@ -65,21 +61,18 @@ class Apis:
 
     def name(self, call: ApiCall) -> str:
         """Return the name of the API that serves *call*."""
-        return self.product.name if call.operation == "product" else self.search.name
+        return self._of(call).name
 
     def parameters(self, call: ApiCall) -> Parameters:
         """Return the parameters of *call* on the wire."""
-        if call.operation == "product":
-            return self.product.parameters(call.params["product_id"])
-        return self.search.parameters(call.params)
+        return self._of(call).parameters(call.params)
+
+    def _of(self, call: ApiCall) -> ProductApi | SearchApi:
+        return self.product if call.operation == "product" else self.search
 
 
 def choose_apis(protocol: ProtocolName, product_api: str = "", search_api: str = "") -> Apis:
-    """Return the APIs of *protocol*: those named, else the usual ones.
-
-    Raises:
-        ConfigurationError: The protocol has no API of that name.
-    """
+    """Return the APIs of *protocol*: those named (ConfigurationError if unknown), or the usual."""
     is_param2 = protocol == "param2"
     products = _PARAM2_PRODUCT_APIS if is_param2 else _ROUTER_PRODUCT_APIS
     searches = _PARAM2_SEARCH_APIS if is_param2 else _ROUTER_SEARCH_APIS
@@ -102,6 +95,9 @@ def _renamed(params: Mapping[str, Value], **names: str) -> Parameters:
     return {wire: params[name] for name, wire in names.items() if name in params}
 
 
+_ENGLISH: Parameters = {"country": "en"}
+
+
 def _keyword_query(params: Mapping[str, Value]) -> Parameters:
     query = _renamed(
         params,
@@ -113,13 +109,11 @@ def _keyword_query(params: Mapping[str, Value]) -> Parameters:
         category_id="categoryId",
         sort="sort",
     )
-    return {"offerQueryParam": query | {"country": "en"}}
+    return {"offerQueryParam": query | _ENGLISH}
 
 
 _ROUTER_PRODUCT_APIS = (
-    ProductApi(
-        "alibaba.product.get", lambda id_: {"product_id": id_}, parsing.parse_router_product
-    ),
+    ProductApi("alibaba.product.get", lambda params: {**params}, parsing.parse_router_product),
 )
 _ROUTER_SEARCH_APIS = (
     SearchApi(
@@ -133,22 +127,22 @@ _ROUTER_SEARCH_APIS = (
 _PARAM2_PRODUCT_APIS = (
     ProductApi(
         "com.alibaba.product:alibaba.product.get-1",
-        lambda id_: {"productID": id_, "webSite": "1688"},
+        lambda params: _renamed(params, product_id="productID") | {"webSite": "1688"},
         parsing.parse_product_info,
     ),
     ProductApi(
         "com.alibaba.product:alibaba.product.simple.get-1",
-        lambda id_: {"productID": id_, "webSite": "1688"},
+        lambda params: _renamed(params, product_id="productID") | {"webSite": "1688"},
         parsing.parse_product_info,
     ),
     ProductApi(
         "com.alibaba.product:alibaba.cross.productInfo-1",
-        lambda id_: {"productId": id_},
+        lambda params: _renamed(params, product_id="productId"),
         parsing.parse_product_info,
     ),
     ProductApi(
         "com.alibaba.fenxiao.crossborder:product.search.queryProductDetail-1",
-        lambda id_: {"offerDetailParam": {"offerId": id_, "country": "en"}},
+        lambda params: {"offerDetailParam": _renamed(params, product_id="offerId") | _ENGLISH},
         parsing.parse_product_detail,
     ),
 )

@@ -51,11 +51,7 @@ _T = TypeVar("_T")
 
 
 async def send(call: WireCall) -> WireResponse:
-    """Send *call* over a connection of its own, by the environment's proxies and certificates.
-
-    Raises:
-        TransportError: No response came.
-    """
+    """Send *call* over a connection of its own, by the environment's proxies and certificates."""
     started = time.monotonic()
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     try:
@@ -155,7 +151,7 @@ class Client:
     async def product_async(self, product_id: int) -> Fields:
         """Return the same as :meth:`product`."""
         api = self.apis.product
-        data = await self.request_async(api.name, api.parameters(product_id))
+        data = await self.request_async(api.name, api.parameters({"product_id": product_id}))
         return {"product_id": product_id} | api.parse(data)
 
     def search(self, **params: Value) -> SearchPage:
@@ -212,14 +208,11 @@ class Client:
 
     async def _ask_token_api(self, grant_type: str, form: Mapping[str, str]) -> Mapping[str, Any]:
         """Return what the token API grants, which is at the gateway's host for all protocols."""
-        base = self.gateway
-        if self.protocol != "param2":
-            parts = urlsplit(base)
-            base = f"{parts.scheme}://{parts.netloc}/openapi"
-        app_key, app_secret = self._signer.app_key, self._signer.app_secret
-        app = {"client_id": app_key, "client_secret": app_secret}
+        is_param2, parts = self.protocol == "param2", urlsplit(self.gateway)
+        base = self.gateway if is_param2 else f"{parts.scheme}://{parts.netloc}/openapi"
+        app = {"client_id": self._signer.app_key, "client_secret": self._signer.app_secret}
         body = urlencode({"grant_type": grant_type, **app, **form}).encode()
-        call = WireCall("POST", f"{base}/{param2_path(TOKEN_API, app_key)}", body)
+        call = WireCall("POST", f"{base}/{param2_path(TOKEN_API, self._signer.app_key)}", body)
         data: Mapping[str, Any] = self._read("param2", await self._transport(call))
         return data
 

@@ -46,11 +46,7 @@ class SearchPage:
     def read(
         cls, page: dict[str, Any], rows: Any, read_row: Callable[[dict[str, Any]], Fields]
     ) -> SearchPage:
-        """Return the page whose totals are in *page*, by any of the names that the APIs have.
-
-        Raises:
-            UnreadableResponseError: *page* has neither rows nor a total, or *rows* is no list.
-        """
+        """Return the page whose totals are in *page*, by any of the names that the APIs have."""
         total = _number(page, "totalCount", "totalRecords")
         payloads = fields.listed(rows)
         if not isinstance(payloads, list) or (rows is None and total is None):

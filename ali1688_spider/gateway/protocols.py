@@ -80,9 +80,8 @@ class CallSigner:
 
     def address(self, api_name: str) -> str:
         """Return the URL of an API, without anything secret."""
-        if self.protocol != "param2":
-            return self.gateway
-        return f"{self.gateway}/{param2_path(api_name, self.app_key)}"
+        path = f"/{param2_path(api_name, self.app_key)}" if self.protocol == "param2" else ""
+        return self.gateway + path
 
     def sign(
         self, api_name: str, params: Mapping[str, object], access_token: str, clock: GatewayClock
@@ -126,11 +125,7 @@ def _text(value: object) -> str:
 
 
 def param2_path(api_name: str, app_key: str) -> str:
-    """Return what stands between ``/openapi/`` and ``?`` for an API ``namespace:name-version``.
-
-    Raises:
-        ConfigurationError: The name has another form.
-    """
+    """Return what stands between ``/openapi/`` and ``?`` for an API ``namespace:name-version``."""
     namespace, colon, rest = api_name.partition(":")
     name, dash, version = rest.rpartition("-")
     if colon and dash and namespace and name and version.isdigit():

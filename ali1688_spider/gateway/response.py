@@ -113,10 +113,7 @@ def load_json(body: bytes, content_type: str = "") -> Any:
     Exact to the last digit: numbers with a point or an exponent are ``Decimal``, never ``float``.
     ``NaN`` and ``Infinity``, which are no JSON but do occur, become the ``Decimal`` of that name,
     and an integer of more than 40 digits a ``Decimal`` too: validation refuses them where they
-    matter, as it does half a surrogate pair.
-
-    Raises:
-        ValueError: *body* is no JSON.
+    matter, as it does half a surrogate pair. ValueError if *body* is no JSON.
     """
     encoding = "gb18030" if _CHINESE_CHARSET.search(content_type) else json.detect_encoding(body)
     try:

@@ -111,9 +111,8 @@ class TokenGrant:
 
     def is_newer_than(self, other: TokenGrant) -> bool:
         """Whether it was granted later; configured tokens are older than any."""
-        if self.obtained_at is None:
-            return False
-        return other.obtained_at is None or self.obtained_at > other.obtained_at
+        mine, theirs = self.obtained_at, other.obtained_at
+        return mine is not None and (theirs is None or mine > theirs)
 
     def to_json(self) -> bytes:
         """Return the grant, secrets included, as JSON text."""
@@ -149,6 +148,7 @@ class TokenKeeper:
     """Knows the access token in use; refreshes it once, however many calls notice its end.
 
     The platform decides when a token has expired; its announced lifetime is never relied on.
+    Every coroutine raises TokenStoreError when the store cannot be reached.
 
     *redactor* learns every token, so that logs do not show it. *backoff* is the time between
     refreshes that fail, by *monotonic*, seconds of a clock that never jumps.
@@ -188,11 +188,7 @@ class TokenKeeper:
         return self.grant.access_token
 
     async def load(self) -> None:
-        """Take over what an earlier run, or another worker, has kept of the configured tokens.
-
-        Raises:
-            TokenStoreError: The store cannot be reached.
-        """
+        """Take over what an earlier run, or another worker, has kept of the configured tokens."""
         kept = await self._kept()
         self.is_loaded = True
         if kept is not None:
@@ -222,11 +218,7 @@ class TokenKeeper:
         return self.current()
 
     async def adopt(self, data: Mapping[str, Any]) -> None:
-        """Use and keep the tokens of a new authorisation; see :meth:`TokenGrant.renewed`.
-
-        Raises:
-            TokenStoreError: The tokens cannot be kept.
-        """
+        """Use and keep the tokens of a new authorisation; see :meth:`TokenGrant.renewed`."""
         self._use(TokenGrant(origin=self._origin).renewed(data, now=self._clock.now()))
         await self._store.save(self.grant)
 
@@ -248,9 +240,8 @@ class TokenKeeper:
 
     async def _renew(self) -> None:
         if not self.grant.refresh_token:
-            raise errors.AuthorizationError(
-                "the access token is refused and there is no refresh token"
-            )
+            missing = "the access token is refused and there is no refresh token"
+            raise errors.AuthorizationError(missing)
         try:
             async with asyncio.timeout(FETCH_SECONDS):
                 data = await self._fetch(self.grant.refresh_token)
@@ -278,9 +269,8 @@ class TokenKeeper:
             return self._failures + 1 < UNREADABLE_TRIES
         if isinstance(error, errors.TransportError):
             return error.status is None or error.status >= 500
-        return isinstance(
-            error, errors.ServiceError | errors.FlowControlError | errors.DailyQuotaError
-        )
+        in_trouble = errors.ServiceError | errors.FlowControlError | errors.DailyQuotaError
+        return isinstance(error, in_trouble)
 
     async def _kept(self) -> TokenGrant | None:
         kept = await self._store.load()
