@@ -69,11 +69,10 @@ class SecretRedactor:
     """Replaces known secrets by ``***``, in every form in which they travel.
 
     The forms: plain, URL-quoted, escaped for JSON, hexadecimal, and base64 (both alphabets),
-    there also inside a longer encoded text.
+    there also inside a longer encoded text. Secrets shorter than ``MIN_SECRET_LENGTH`` are ignored.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        """Know these secrets; those shorter than ``MIN_SECRET_LENGTH`` are ignored."""
         self._forms: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
         self.add(*secrets)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -128,24 +127,18 @@ def image_urls(value: Any) -> Any:
 def read_pairs(raw: Any) -> list[tuple[str, Any]] | None:
     """Return name and value of each attribute; None if *raw* is no list of attributes.
 
-    Where an attribute has no name, its id is one; without either, or without a value, it is left
-    out.
+    Where an attribute has no name, its id is one; without either, or a value, it is left out.
     """
     entries = listed(raw)
-    if not isinstance(entries, list):
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         return None
-    pairs = []
-    for entry in entries:
-        if not isinstance(entry, dict):
-            return None
-        names = ("attributeName", "attributeDisplayName", "attributeID", "attributeId")
-        name, value = text(first(entry, *names)), text(first(entry, "attributeValue", "value"))
-        if name is None or value is None:
-            continue
-        if not isinstance(name, str):
-            return None
-        pairs.append((name, value))
-    return pairs
+    names = ("attributeName", "attributeDisplayName", "attributeID", "attributeId")
+    pairs = [
+        (text(first(entry, *names)), text(first(entry, "attributeValue", "value")))
+        for entry in entries
+    ]
+    known = [(name, value) for name, value in pairs if name is not None and value is not None]
+    return known if all(isinstance(name, str) for name, _ in known) else None
 
 
 def read_attributes(raw: Any) -> Any:
@@ -238,15 +231,11 @@ def quoted_prices(quote_type: Any, tiers: Any, skus: Any) -> Fields:
     * 2: SKUs, by quantity for the whole product: the product's ranges; a SKU has no price
     * 3: per SKU and quantity: the SKU's ranges
 
-    *tiers* are the product's ranges, see :func:`read_tiers`; the prices of *skus*, see
-    :func:`read_skus`, are set to what *quote_type* means.
+    *tiers* are the product's ranges, see :func:`read_tiers`; the prices of *skus* are set likewise.
     """
-    quote_type = count(quote_type)
-    variants = _variants(skus)
+    quote_type, variants = count(quote_type), _variants(skus)
     if not (tiers and quote_type in _WHOLE_PRODUCT):
-        for sku in variants:
-            _quote_sku(sku, quote_type)
-        by_sku = list(chain.from_iterable(map(_sku_prices, variants)))
+        by_sku = [price for sku in variants for price in _quote_sku(sku, quote_type)]
         if by_sku:
             return {**_span(by_sku), "price_tiers": []}
     if not tiers:
@@ -270,14 +259,12 @@ def _hide_prices(skus: list[dict[str, Any]]) -> None:
         sku.update(price=None, price_tiers=[])
 
 
-def _quote_sku(sku: dict[str, Any], quote_type: Any) -> None:
+def _quote_sku(sku: dict[str, Any], quote_type: Any) -> list[Any]:
+    """Set the prices of a SKU to what *quote_type* means; return them."""
     if quote_type == _EACH_SKU and sku["price"] is not None:
         sku["price_tiers"] = []
     elif sku["price_tiers"]:
         sku["price"] = _span(_tier_prices(sku["price_tiers"]))["price"]
-
-
-def _sku_prices(sku: dict[str, Any]) -> list[Any]:
     return _tier_prices(sku["price_tiers"]) or [sku["price"]] * (sku["price"] is not None)
 
 

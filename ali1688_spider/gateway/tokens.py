@@ -10,6 +10,7 @@ import hashlib
 import logging
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -128,20 +129,17 @@ _JSON = TypeAdapter(TokenGrant)
 
 
 def _after(now: datetime, seconds: str) -> datetime | None:
-    try:
-        lifetime = float(seconds)
-        return now.astimezone(UTC) + timedelta(seconds=lifetime) if lifetime > 0 else None
-    except (ValueError, OverflowError):
-        return None
+    with suppress(ValueError, OverflowError):
+        if (lifetime := float(seconds)) > 0:
+            return now.astimezone(UTC) + timedelta(seconds=lifetime)
+    return None
 
 
 def _instant(text: str) -> datetime | None:
-    match = _INSTANT.fullmatch(text)
-    try:
-        instant = match and datetime.strptime("".join(match.groups()), "%Y%m%d%H%M%S%z")
-        return instant.astimezone(UTC) if instant else None
-    except (ValueError, OverflowError):
-        return None
+    if match := _INSTANT.fullmatch(text):
+        with suppress(ValueError, OverflowError):
+            return datetime.strptime("".join(match.groups()), "%Y%m%d%H%M%S%z").astimezone(UTC)
+    return None
 
 
 class TokenKeeper:
