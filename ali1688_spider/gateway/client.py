@@ -140,9 +140,23 @@ class Client:
         """Return *call*, signed at this moment, for any HTTP client to send."""
         return self._sign(self.apis.name(call), self.apis.parameters(call))
 
-    def read(self, response: WireResponse, *, text_expected: bool = False) -> Any:
+    def read(
+        self,
+        response: WireResponse,
+        *,
+        text_expected: bool = False,
+        protocol: ProtocolName | None = None,
+    ) -> Any:
         """Return the data of the response to a call, see :func:`read_response`; learn the time."""
-        return self._read(self.protocol, response, text_expected=text_expected)
+        refused = False
+        try:
+            return read_response(protocol or self.protocol, response, text_expected=text_expected)
+        except ClockError:
+            refused = True
+            raise
+        finally:
+            date = response.headers.get("date")
+            self.clock.learn(date, round_trip=response.round_trip, refused=refused)
 
     def product(self, product_id: int) -> Fields:
         """Return the fields of the product record that the platform sets, unchecked."""
@@ -213,24 +227,11 @@ class Client:
         app = {"client_id": self._signer.app_key, "client_secret": self._signer.app_secret}
         body = urlencode({"grant_type": grant_type, **app, **form}).encode()
         call = WireCall("POST", f"{base}/{param2_path(TOKEN_API, self._signer.app_key)}", body)
-        data: Mapping[str, Any] = self._read("param2", await self._transport(call))
+        data: Mapping[str, Any] = self.read(await self._transport(call), protocol="param2")
         return data
 
     def _sign(self, api_name: str, params: Mapping[str, object]) -> WireCall:
         return self._signer.sign(api_name, params, self.tokens.current(), self.clock)
-
-    def _read(
-        self, protocol: ProtocolName, response: WireResponse, *, text_expected: bool = False
-    ) -> Any:
-        refused = False
-        try:
-            return read_response(protocol, response, text_expected=text_expected)
-        except ClockError:
-            refused = True
-            raise
-        finally:
-            date = response.headers.get("date")
-            self.clock.learn(date, round_trip=response.round_trip, refused=refused)
 
 
 def _run(coroutine: Coroutine[Any, Any, _T]) -> _T:
