@@ -75,6 +75,7 @@ class CrawlContext:
             on_wait=lambda: self._crawler.stats.inc_value("ali1688/redis/errors"),
             is_closing=lambda: self.shutdown.in_progress,
             on_give_up=CrawlClosingError,
+            grace_seconds=0,  # a call that cannot be counted is given back at once
         )
 
     @cached_property

@@ -12,18 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from ali1688_spider.sandbox import protocols
 from ali1688_spider.sandbox.admission import Admission, OAuthError, Tokens
 from ali1688_spider.sandbox.control import PREFIX, Control, Counters
 from ali1688_spider.sandbox.faults import Faults
 from ali1688_spider.sandbox.inventory import Inventory
-from ali1688_spider.sandbox.protocols import (
-    PARAM2_PREFIX,
-    Call,
-    Param2,
-    Router,
-    Top,
-    json_response,
-)
+from ali1688_spider.sandbox.protocols import PARAM2_PREFIX, json_response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,10 +27,10 @@ if TYPE_CHECKING:
 _MAX_BODY_BYTES = 64 * 2**20
 _SHUTDOWN_SECONDS = 1.0
 _OUT_OF_BAND = "urn:ietf:wg:oauth:2.0:oob"
-_PROTOCOLS: dict[str, tuple[str, type[Call]]] = {
-    "router": ("/router/json", Router),
-    "top": ("/router/rest", Top),
-    "param2": (PARAM2_PREFIX, Param2),
+_PROTOCOLS: dict[str, tuple[str, type[protocols.Call]]] = {
+    "router": ("/router/json", protocols.Router),
+    "top": ("/router/rest", protocols.Top),
+    "param2": (PARAM2_PREFIX, protocols.Param2),
 }
 _TOKENS = frozenset({"access_token", "refresh_token", "token_lifetime"})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -62,8 +61,8 @@ class Arguments(UserInput):
         """Check what depends on the settings; *given* names the arguments, empty ones too."""
 
 
-class ApiSpider(Spider, ABC):
-    """Base of the spiders.
+class ApiSpider(Spider):
+    """Base of the spiders; no ``ABC``, of which Scrapy's feeds cannot read all attributes.
 
     Attributes:
         arguments: What ``-a`` says.
@@ -114,9 +113,9 @@ class ApiSpider(Spider, ABC):
         """Check what ``-a`` says, before the crawl starts; raises as :meth:`read_arguments`."""
         cls.read_arguments(given).check_config(config, given.keys())
 
-    @abstractmethod
     def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
         """Yield the calls that the crawl begins with, and their priorities."""
+        raise NotImplementedError
 
     def repeat_in(self, call: ApiCall) -> float | None:  # noqa: ARG002  # for spiders that do
         """Return the seconds after which a finished call is made again; None: never."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,11 @@ import pytest
 from ali1688_spider.sandbox.inventory import Criteria, Inventory
 from ali1688_spider.sandbox.options import Options
 from ali1688_spider.sandbox.products import CATEGORIES
+from tests.harness import Cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.harness import Gateway, Scrapy
 
@@ -120,3 +123,25 @@ def test_a_search_beyond_the_window_is_split_by_price(
     priced = {product_id for product_id in wanted if inventory.price(product_id, 0) is not None}
     assert priced | set(wanted[:50]) == set(found)
     assert crawl.stats["ali1688/search/pages"] < 100  # 85 hold them all
+
+
+def test_workers_share_a_search_and_a_later_one_finds_all_again(tmp_path: Path) -> None:
+    with Cluster(tmp_path) as cluster:
+        cluster.settings = {
+            "ALI1688_PROTOCOL": "param2",
+            "ALI1688_GATEWAY": f"{cluster.gateway.url}/openapi",
+        }
+        cluster.gateway.set(latency=50)
+        for _ in range(2):
+            # Split by price: the halves begin with what the whole query begins with.
+            command = ("crawl", "search", "-a", "keyword=杯子4500", "-O", "found.jsonl")
+            one_at_a_time = ("-s", "CONCURRENT_REQUESTS=1")  # so that both have something to do
+            workers = [cluster.run(*command, *one_at_a_time) for _ in range(2)]
+            assert [worker.wait() for worker in workers] == [0, 0]
+            found = [
+                json.loads(line)["product_id"]
+                for worker in workers
+                for line in (worker.folder / "found.jsonl").read_text().splitlines()
+            ]
+            assert len(found) == len(set(found)) > 4000
+            assert all(worker.stats["ali1688/search/pages"] for worker in workers)

@@ -301,3 +301,22 @@ def test_closing_one_worker_leaves_the_queue_to_the_others(cluster: Cluster) -> 
     acked = worker.stats["ali1688/leases/acked"]
     assert cluster.counts.ready == 200 - acked
     assert isinstance(cluster.redis, redis.Redis)
+
+
+def test_a_worker_opens_one_client_of_each_server(
+    cluster: Cluster, mongo_uri: str, mongo_database: str
+) -> None:
+    cluster.settings = {"MONGO_URI": mongo_uri, "MONGO_DATABASE": mongo_database}
+    stored, failed = products(2)
+    cluster.gateway.fail(product_id=failed, faults=["invalid-parameter"])
+    cluster.produce([stored, failed, "nonsense"])
+    extensions = dict.fromkeys(
+        ["ali1688_spider.extensions.stats_file.StatsFile", "counted_clients.CountedClients"], 0
+    )
+    options = ("-a", "idle=1", "-s", f"EXTENSIONS={json.dumps(extensions)}")
+    worker = cluster.run("crawl", "product", *options)
+    assert worker.wait() == 1  # the crawl is incomplete
+    assert worker.stats["ali1688/failed_calls"] == 1
+    assert worker.stats["ali1688/messages/malformed"] == 1
+    assert worker.stats["ali1688/items/stored"] == 1
+    assert worker.stats["test/clients"] == {"Redis": 1, "AsyncMongoClient": 1}
