@@ -10,8 +10,8 @@ from scrapy.utils.misc import load_object
 
 from ali1688_spider.config import Config, strip_settings
 from ali1688_spider.context import CrawlContext
-from ali1688_spider.logs import raise_log_threshold, redact_logs
 from ali1688_spider.private_files import env_file, is_open_to_others
+from ali1688_spider.redaction import raise_log_threshold, redact_logs
 
 if TYPE_CHECKING:
     from typing import Self

@@ -28,8 +28,12 @@ from pydantic import (
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.catalogue import choose_apis
-from ali1688_spider.gateway.protocols import DEFAULT_GATEWAYS, HttpMethod, ProtocolName
-from ali1688_spider.gateway.signing import SignMethod  # noqa: TC001  # pydantic reads it
+from ali1688_spider.gateway.protocols import (
+    DEFAULT_GATEWAYS,
+    HttpMethod,
+    ProtocolName,
+    SignMethod,
+)
 from ali1688_spider.items import CHANGE_FIELDS, ChangeField
 from ali1688_spider.redaction import redact_url
 

@@ -13,7 +13,7 @@ from scrapy_redis import connection
 from ali1688_spider.cache import DiskStore, RedisStore, ResponseCache
 from ali1688_spider.gateway.client import Client
 from ali1688_spider.gateway.response import transport_error
-from ali1688_spider.gateway.tokens.stores import FileTokenStore, RedisTokenStore
+from ali1688_spider.gateway.token_stores import FileTokenStore, RedisTokenStore
 from ali1688_spider.http import TokenRequest, wire_response
 from ali1688_spider.quota.breaker import CircuitBreaker, MemoryOutage, RedisOutage
 from ali1688_spider.quota.limits import MemoryQuota, RedisQuota
@@ -79,20 +79,16 @@ class CrawlContext:
     @cached_property
     def quota(self) -> RateLimiter:
         """When calls may be made: shared by all workers through Redis, else by this process."""
-        limits = (self.config.qps, self.config.daily_quota)
-        quota = (
-            MemoryQuota(*limits)
-            if self.redis is None
-            else RedisQuota(self.redis, self.config.app_key, *limits)
-        )
+        config, redis = self.config, self.redis
+        limits = (config.qps, config.daily_quota)
+        quota = RedisQuota(redis, config.app_key, *limits) if redis else MemoryQuota(*limits)
         return RateLimiter(quota, self.redis_retry)
 
     @cached_property
     def breaker(self) -> CircuitBreaker:
         """Holds back the calls of all workers while the gateway is away."""
-        outage = (
-            MemoryOutage() if self.redis is None else RedisOutage(self.redis, self.config.app_key)
-        )
+        redis = self.redis
+        outage = RedisOutage(redis, self.config.app_key) if redis else MemoryOutage()
         return CircuitBreaker(outage, count=self._crawler.stats.inc_value)
 
     @cached_property
@@ -121,8 +117,7 @@ class CrawlContext:
 
     async def close(self) -> None:
         """Close the connections that the crawl has opened."""
-        database = self.__dict__.get("database")
-        if database is not None:
+        if (database := self.__dict__.get("database")) is not None:
             await database.client.close()
 
     def _close_last(self) -> None:
@@ -132,11 +127,7 @@ class CrawlContext:
 
     def open_cache(self, on_error: Callable[[Exception], object]) -> ResponseCache:
         """Return the cache of responses: in Redis when there, else on disk."""
-        store = (
-            DiskStore(data_folder() / "cache.sqlite")
-            if self.redis is None
-            else RedisStore(self.redis)
-        )
+        store = RedisStore(self.redis) if self.redis else DiskStore(data_folder() / "cache.sqlite")
         return ResponseCache(store, self.config.cache_ttl, on_error)
 
     async def _send(self, call: WireCall) -> WireResponse:
@@ -161,14 +152,11 @@ def client_for(
 
     Its tokens are shared through *redis*; without one, they are kept in a file of the user's own.
     """
-    store = (
-        FileTokenStore(data_folder() / "token.json")
-        if redis is None
-        else RedisTokenStore(redis, config.app_key, config.app_secret)
-    )
+    key, secret = config.app_key, config.app_secret
+    in_file = data_folder() / "token.json"
     return Client(
-        app_key=config.app_key,
-        app_secret=config.app_secret,
+        app_key=key,
+        app_secret=secret,
         access_token=config.access_token,
         refresh_token=config.refresh_token,
         protocol=config.protocol,
@@ -177,7 +165,7 @@ def client_for(
         http_method=config.http_method,
         product_api=config.product_api,
         search_api=config.search_api,
-        token_store=store,
+        token_store=RedisTokenStore(redis, key, secret) if redis else FileTokenStore(in_file),
         redactor=redactor,
         **options,
     )

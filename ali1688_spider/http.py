@@ -67,10 +67,7 @@ class ApiRequest(Request):
         super().__init__(url, **kwargs)
 
     def sign(self, wire_call: WireCall) -> None:
-        """Take over address and body of the signed call, in place.
-
-        A new request would go through the scheduler once more.
-        """
+        """Take over the signed call in place: a new request would be scheduled once more."""
         self.access_token = wire_call.access_token
         self.method = wire_call.http_method
         self._change_url(wire_call.url)
@@ -87,10 +84,7 @@ class ApiRequest(Request):
             self._set_url(url)
 
     def retried(self, delay: float, *, counted: bool = True) -> ApiRequest:
-        """Return the next try of the same call, to be sent in *delay* seconds.
-
-        Uncounted, it is as if this try had not been.
-        """
+        """Return the next try, to be sent in *delay* seconds; uncounted, in place of this one."""
         attempt = self.attempt + 1 if counted else self.attempt
         return self.replace(attempt=attempt, delay=delay, recoveries=frozenset(), dont_filter=True)
 
@@ -105,10 +99,7 @@ class ApiRequest(Request):
 
 
 class TokenRequest(Request):
-    """Asks the gateway for a new access token; its body carries the app secret.
-
-    It takes the way of the calls, but it is not signed: the secret is in it.
-    """
+    """Asks the gateway for a new access token; not signed, its body carries the app secret."""
 
     def __repr__(self) -> str:
         return f"<token request to {self.url}>"
@@ -123,18 +114,15 @@ class CallFingerprinter:
         return hashlib.sha1(text.encode(), usedforsecurity=False).digest()
 
 
-_HEADERS = ("content-type", "date", "retry-after")
-
-
 def wire_response(request: Request, response: Response) -> WireResponse:
     """Return *response* as the client reads it, with the headers that it looks at."""
-    headers = ((name, response.headers.get(name)) for name in _HEADERS)
-    return WireResponse(
-        response.status,
-        {name: value.decode("latin-1") for name, value in headers if value is not None},
-        response.body,
-        request.meta.get("download_latency", 0.0),
-    )
+    headers = {
+        name: value.decode("latin-1")
+        for name in ("content-type", "date", "retry-after")
+        if (value := response.headers.get(name)) is not None
+    }
+    latency = request.meta.get("download_latency", 0.0)
+    return WireResponse(response.status, headers, response.body, latency)
 
 
 class ApiResponse(Response):

@@ -69,20 +69,12 @@ class ApiCall:
         """
         if self.operation == "product":
             return str(self.params["product_id"])
-        return json.dumps(
-            {"api": self.operation, "params": dict(self.params)},
-            ensure_ascii=False,
-            separators=(",", ":"),
-            sort_keys=True,
-        )
+        call = {"api": self.operation, "params": dict(self.params)}
+        return json.dumps(call, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
     @classmethod
     def decode(cls, message: str | bytes) -> ApiCall:
-        """Return the call that :meth:`encode` made the text of.
-
-        Raises:
-            MalformedMessageError: The text is anything else; nothing of it is used.
-        """
+        """Return the call of :meth:`encode`'s text; MalformedMessageError for any other."""
         if len(message) > MAX_MESSAGE_BYTES:
             raise MalformedMessageError(f"longer than {MAX_MESSAGE_BYTES} bytes")
         try:
@@ -109,9 +101,9 @@ class ApiCall:
 
 def _product_params(params: dict[str, object]) -> dict[str, Value]:
     product_id = params.get("product_id")
-    if set(params) != {"product_id"} or not isinstance(product_id, int):
+    if set(params) != {"product_id"} or type(product_id) is not int:
         raise MalformedMessageError("a product call has one parameter, an integer product_id")
-    if isinstance(product_id, bool) or not 0 < product_id <= MAX_PRODUCT_ID:
+    if not 0 < product_id <= MAX_PRODUCT_ID:
         raise MalformedMessageError("the product_id is not a positive 64-bit integer")
     return {"product_id": product_id}
 

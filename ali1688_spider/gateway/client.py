@@ -33,18 +33,16 @@ from ali1688_spider.gateway.protocols import (
     param2_path,
 )
 from ali1688_spider.gateway.response import read_response, transport_error
-from ali1688_spider.gateway.tokens import TOKEN_API, TokenGrant
-from ali1688_spider.gateway.tokens.keeper import TokenKeeper
-from ali1688_spider.gateway.tokens.stores import TokenStore
+from ali1688_spider.gateway.token_stores import TokenStore
+from ali1688_spider.gateway.tokens import TOKEN_API, TokenGrant, TokenKeeper
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from ali1688_spider.gateway.calls import ApiCall, Value
+    from ali1688_spider.gateway.fields import Fields
     from ali1688_spider.gateway.parsing import SearchPage
-    from ali1688_spider.gateway.parsing.fields import Fields
-    from ali1688_spider.gateway.protocols import HttpMethod, ProtocolName
-    from ali1688_spider.gateway.signing import SignMethod
+    from ali1688_spider.gateway.protocols import HttpMethod, ProtocolName, SignMethod
     from ali1688_spider.redaction import SecretRedactor
 
 TIMEOUT_SECONDS = 30
@@ -53,11 +51,7 @@ _T = TypeVar("_T")
 
 
 async def send(call: WireCall) -> WireResponse:
-    """Send *call* over a connection of its own, by the environment's proxies and certificates.
-
-    Raises:
-        TransportError: No response came.
-    """
+    """Send *call* over a connection of its own, by the environment's proxies and certificates."""
     started = time.monotonic()
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     try:
@@ -146,9 +140,23 @@ class Client:
         """Return *call*, signed at this moment, for any HTTP client to send."""
         return self._sign(self.apis.name(call), self.apis.parameters(call))
 
-    def read(self, response: WireResponse, *, text_expected: bool = False) -> Any:
+    def read(
+        self,
+        response: WireResponse,
+        *,
+        text_expected: bool = False,
+        protocol: ProtocolName | None = None,
+    ) -> Any:
         """Return the data of the response to a call, see :func:`read_response`; learn the time."""
-        return self._read(self.protocol, response, text_expected=text_expected)
+        refused = False
+        try:
+            return read_response(protocol or self.protocol, response, text_expected=text_expected)
+        except ClockError:
+            refused = True
+            raise
+        finally:
+            date = response.headers.get("date")
+            self.clock.learn(date, round_trip=response.round_trip, refused=refused)
 
     def product(self, product_id: int) -> Fields:
         """Return the fields of the product record that the platform sets, unchecked."""
@@ -157,7 +165,7 @@ class Client:
     async def product_async(self, product_id: int) -> Fields:
         """Return the same as :meth:`product`."""
         api = self.apis.product
-        data = await self.request_async(api.name, api.parameters(product_id))
+        data = await self.request_async(api.name, api.parameters({"product_id": product_id}))
         return {"product_id": product_id} | api.parse(data)
 
     def search(self, **params: Value) -> SearchPage:
@@ -214,31 +222,16 @@ class Client:
 
     async def _ask_token_api(self, grant_type: str, form: Mapping[str, str]) -> Mapping[str, Any]:
         """Return what the token API grants, which is at the gateway's host for all protocols."""
-        base = self.gateway
-        if self.protocol != "param2":
-            parts = urlsplit(base)
-            base = f"{parts.scheme}://{parts.netloc}/openapi"
-        app_key, app_secret = self._signer.app_key, self._signer.app_secret
-        app = {"client_id": app_key, "client_secret": app_secret}
+        is_param2, parts = self.protocol == "param2", urlsplit(self.gateway)
+        base = self.gateway if is_param2 else f"{parts.scheme}://{parts.netloc}/openapi"
+        app = {"client_id": self._signer.app_key, "client_secret": self._signer.app_secret}
         body = urlencode({"grant_type": grant_type, **app, **form}).encode()
-        call = WireCall("POST", f"{base}/{param2_path(TOKEN_API, app_key)}", body)
-        data: Mapping[str, Any] = self._read("param2", await self._transport(call))
+        call = WireCall("POST", f"{base}/{param2_path(TOKEN_API, self._signer.app_key)}", body)
+        data: Mapping[str, Any] = self.read(await self._transport(call), protocol="param2")
         return data
 
     def _sign(self, api_name: str, params: Mapping[str, object]) -> WireCall:
         return self._signer.sign(api_name, params, self.tokens.current(), self.clock)
-
-    def _read(
-        self, protocol: ProtocolName, response: WireResponse, *, text_expected: bool = False
-    ) -> Any:
-        date, round_trip = response.headers.get("date"), response.round_trip
-        try:
-            data = read_response(protocol, response, text_expected=text_expected)
-        except CallError as error:
-            self.clock.learn(date, round_trip=round_trip, refused=isinstance(error, ClockError))
-            raise
-        self.clock.learn(date, round_trip=round_trip)
-        return data
 
 
 def _run(coroutine: Coroutine[Any, Any, _T]) -> _T:

@@ -41,8 +41,8 @@ class GatewayClock:
         self.skew_seconds = 0.0
         self.measured_skew: float | None = None
 
-    def learn(self, date: str | None, *, round_trip: float = 0.0, refused: bool = False) -> bool:
-        """Correct the clock by a response that has just arrived; return whether it was off.
+    def learn(self, date: str | None, *, round_trip: float = 0.0, refused: bool = False) -> None:
+        """Correct the clock by a response that has just arrived.
 
         ``Date`` counts whole seconds and was written somewhere within the round trip: half a
         second is added and half of the round trip taken off. Differences that this uncertainty
@@ -55,14 +55,10 @@ class GatewayClock:
         """
         sent_at = http_date(date)
         if sent_at is None:
-            return False
-        skew = sent_at.timestamp() + 0.5 - (self._host_time() - round_trip / 2)
-        self.measured_skew = skew
-        change = abs(skew - self.skew_seconds)
-        if change == 0 or (not refused and change <= TOLERANCE + round_trip / 2):
-            return False
-        self.skew_seconds = skew
-        return True
+            return
+        self.measured_skew = skew = sent_at.timestamp() + 0.5 - self._host_time() + round_trip / 2
+        if refused or abs(skew - self.skew_seconds) > TOLERANCE + round_trip / 2:
+            self.skew_seconds = skew
 
     def now(self) -> datetime:
         """Return the gateway's time, aware, in UTC."""

@@ -10,19 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from ali1688_spider.gateway import errors
 from ali1688_spider.gateway.clock import http_date
-from ali1688_spider.gateway.errors.table import Refusal, classify
+from ali1688_spider.gateway.refusals import Refusal, classify
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ali1688_spider.gateway.protocols import WireResponse
 
 LONGEST_WAIT = 86_400.0
 """Seconds. Whatever the platform asks for, a day later it may be asked again."""
 
-MAX_TEXT = 4096
-"""Characters of a code or message that are looked at."""
-
+_MAX_TEXT = 4096  # characters of a code or message that are looked at
 _BAN = re.compile(r"ban will last for (\d{1,9}) more second", re.IGNORECASE)
 _CHINESE_CHARSET = re.compile(r"charset=\"?(gb2312|gbk|gb18030)\b", re.IGNORECASE)
 
@@ -35,8 +31,9 @@ _MESSAGES = (
     "errorMsg",
     "exception",
 )
-_PLAIN_CODES = ("code",)  # an error only beside "success": false; elsewhere it may mean success
-_PLAIN_MESSAGES = ("message", "msg")
+# An error only beside "success": false; elsewhere they may mean success.
+_PLAIN_CODES, _PLAIN_MESSAGES = ("code",), ("message", "msg")
+_REFUSAL = ("code", "sub_code", "msg", "sub_msg")
 _NO_ERROR = frozenset({"", "0", "200", "success", "ok", "null", "none"})
 _DATA = ("result", "productInfo")
 
@@ -64,8 +61,7 @@ _TRANSPORT_ERRORS: dict[str, type[errors.TransportError]] = {
 }
 _TLS = re.compile(r"\bSSL\b(?!:\S)|\bTLS\b|certificate", re.IGNORECASE)  # aiohttp: "ssl:default"
 
-_MAX_INT_DIGITS = 40  # beyond 64 bits, so still seen as impossible; int() takes quadratic time
-_MAX_EXPONENT = 40
+_MAX_DIGITS = 40  # beyond 64 bits, so still seen as impossible; int() takes quadratic time
 
 
 def transport_error(exception: BaseException) -> errors.TransportError | None:
@@ -82,36 +78,32 @@ def transport_error(exception: BaseException) -> errors.TransportError | None:
 
 
 def read_response(protocol: str, response: WireResponse, *, text_expected: bool = False) -> Any:
-    """Return the data of a response.
+    """Return the decoded JSON, fractions as ``Decimal``; of ``{"…_response": {…}}`` what is inside.
 
     Args:
         protocol: ``router``, ``param2`` or ``top``: whose rows of the table decide.
         response: Its headers ``content-type``, ``retry-after`` and ``date`` matter.
         text_expected: Also take a bare JSON string for data, as ``currentTime`` returns.
 
-    Returns:
-        The decoded JSON, fractions as ``Decimal``; of ``{"…_response": {…}}`` the inner object.
-
     Raises:
         CallError: One of its subclasses, for everything that is not data.
     """
-    status, headers, body = response.status, response.headers, response.body
     try:
-        data = load_json(body, headers.get("content-type", ""))
+        data = load_json(response.body, response.headers.get("content-type", ""))
     except ValueError:
-        raise _unreadable(status, headers, body) from None
-    if isinstance(data, str) and text_expected and data and status < 400:
+        raise _unreadable(response) from None
+    if isinstance(data, str) and text_expected and data and response.status < 400:
         return data
     if not isinstance(data, dict):
-        raise _unreadable(status, headers, body)
+        raise _unreadable(response)
     refusal = _platform_refusal(data)
     if refusal is None:
         data = _unwrapped(data)
         refusal = _business_refusal(data)
     if refusal is not None:
-        raise _refused(protocol, status, headers, refusal)
-    if status >= 400 and not any(name in data for name in _DATA):
-        raise _unreadable(status, headers, body)
+        raise _refused(protocol, response, refusal)
+    if response.status >= 400 and not any(name in data for name in _DATA):
+        raise _unreadable(response)
     return data
 
 
@@ -121,10 +113,7 @@ def load_json(body: bytes, content_type: str = "") -> Any:
     Exact to the last digit: numbers with a point or an exponent are ``Decimal``, never ``float``.
     ``NaN`` and ``Infinity``, which are no JSON but do occur, become the ``Decimal`` of that name,
     and an integer of more than 40 digits a ``Decimal`` too: validation refuses them where they
-    matter, as it does half a surrogate pair.
-
-    Raises:
-        ValueError: *body* is no JSON.
+    matter, as it does half a surrogate pair. ValueError if *body* is no JSON.
     """
     encoding = "gb18030" if _CHINESE_CHARSET.search(content_type) else json.detect_encoding(body)
     try:
@@ -134,7 +123,7 @@ def load_json(body: bytes, content_type: str = "") -> Any:
 
 
 def _integer(text: str) -> int | Decimal:
-    return int(text) if len(text) <= _MAX_INT_DIGITS else Decimal(text)
+    return int(text) if len(text) <= _MAX_DIGITS else Decimal(text)
 
 
 def _decimal(text: str) -> Decimal | str:
@@ -142,7 +131,7 @@ def _decimal(text: str) -> Decimal | str:
         value = Decimal(text)
     except InvalidOperation:  # an exponent beyond what Decimal can hold
         return text
-    if "e" in text.lower() and abs(value.adjusted()) <= _MAX_EXPONENT:
+    if "e" in text.lower() and abs(value.adjusted()) <= _MAX_DIGITS:
         return Decimal(f"{value:f}")  # prices are written without exponent
     return value
 
@@ -161,11 +150,8 @@ def _platform_refusal(data: dict[str, Any]) -> Refusal | None:
         return None
     if not isinstance(response, dict):
         return Refusal(message=_first(data, ("error_response",)))
-    return Refusal(
-        code=_first(response, _PLAIN_CODES),
-        sub_code=_first(response, ("sub_code",)),
-        message=": ".join(filter(None, (_first(response, (name,)) for name in ("msg", "sub_msg")))),
-    )
+    code, sub_code, *said = (_first(response, (name,)) for name in _REFUSAL)
+    return Refusal(code, sub_code, ": ".join(filter(None, said)))
 
 
 def _business_refusal(level: Any) -> Refusal | None:
@@ -173,14 +159,12 @@ def _business_refusal(level: Any) -> Refusal | None:
     while isinstance(level, dict):
         success = str(level.get("success", "")).strip().lower()
         if success in {"false", "0"}:
-            return Refusal(
-                code=_first(level, _CODES + _PLAIN_CODES),
-                message=_first(level, _MESSAGES + _PLAIN_MESSAGES),
-            )
+            message = _first(level, _MESSAGES + _PLAIN_MESSAGES)
+            return Refusal(_first(level, _CODES + _PLAIN_CODES), message=message)
         code, message = _first(level, _CODES), _first(level, _MESSAGES)
         has_data = any(isinstance(value, dict | list) and value for value in level.values())
         if (code or message) and success != "true" and ("error_code" in level or not has_data):
-            return Refusal(code=code, message=message)
+            return Refusal(code, message=message)
         level = level.get("result")
     return None
 
@@ -188,33 +172,32 @@ def _business_refusal(level: Any) -> Refusal | None:
 def _first(level: dict[str, Any], names: tuple[str, ...]) -> str:
     """Return the first of these fields that says something, as text; objects say nothing."""
     values = (level.get(name) for name in names)
-    texts = (str(value)[:MAX_TEXT].strip() for value in values if isinstance(value, str | int))
+    texts = (str(value)[:_MAX_TEXT].strip() for value in values if isinstance(value, str | int))
     return next((text for text in texts if text.lower() not in _NO_ERROR), "")
 
 
-def _refused(
-    protocol: str, status: int, headers: Mapping[str, str], refusal: Refusal
-) -> errors.CallError:
+def _refused(protocol: str, response: WireResponse, refusal: Refusal) -> errors.CallError:
     ban = _BAN.search(refusal.message)
-    asked = [_retry_after(headers), float(ban[1]) if ban else None]
+    asked = max(_retry_after(response) or 0.0, float(ban[1]) if ban else 0.0)
     return classify(protocol, refusal)(
         refusal.message,
         code=refusal.code,
         sub_code=refusal.sub_code,
-        status=status,
-        retry_after=min(max(filter(None, asked), default=0.0), LONGEST_WAIT) or None,
+        status=response.status,
+        retry_after=min(asked, LONGEST_WAIT) or None,
     )
 
 
-def _unreadable(status: int, headers: Mapping[str, str], body: bytes) -> errors.CallError:
+def _unreadable(response: WireResponse) -> errors.CallError:
     """Return the error for a response whose body says nothing, so that only HTTP is left."""
+    status, body = response.status, response.body
     if not body.strip():
         what = "an empty response"
     elif body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         what = "a page of HTML or XML"
     else:
         what = f"{len(body)} bytes that are no JSON object"
-    retry_after = _retry_after(headers)
+    retry_after = _retry_after(response)
     error: type[errors.CallError] = errors.UnreadableResponseError
     if status == 429 or (status == 503 and retry_after is not None):
         error = errors.FlowControlError
@@ -223,10 +206,10 @@ def _unreadable(status: int, headers: Mapping[str, str], body: bytes) -> errors.
     return error(what, status=status, retry_after=retry_after)
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def _retry_after(response: WireResponse) -> float | None:
     """Return the seconds that ``Retry-After`` asks for, given as seconds or as a date."""
-    value = headers.get("retry-after", "").strip()
+    value = response.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdecimal():
         return min(float(value), LONGEST_WAIT)
-    until, now = http_date(value), http_date(headers.get("date")) or datetime.now(UTC)
+    until, now = http_date(value), http_date(response.headers.get("date")) or datetime.now(UTC)
     return min(max((until - now).total_seconds(), 0.0), LONGEST_WAIT) if until else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
@@ -12,7 +13,7 @@ from scrapy import signals
 from scrapy.exceptions import IgnoreRequest
 
 from ali1688_spider.addon import context_of
-from ali1688_spider.gateway.backoff import Backoff, PauseLimit, limited_wait
+from ali1688_spider.gateway.backoff import Backoff
 from ali1688_spider.gateway.errors import (
     AuthorizationError,
     CallError,
@@ -51,8 +52,43 @@ LONG_PAUSE = 5.0
 """Seconds; a longer pause is worth a warning."""
 
 
+FIRST_WAIT = 60.0
+"""Longest wait, in seconds, that is granted when the platform asks for one the first time."""
+
+
 class CallGivenUpError(IgnoreRequest):
     """A call has failed for good; it is kept among the failed ones."""
+
+
+def limited_wait(times: int) -> float:
+    """Return the longest wait, in seconds, that is granted the *times*-th time it is asked for."""
+    return FIRST_WAIT * 10.0 ** min(max(times, 1) - 1, 6)
+
+
+class PauseLimit:
+    """Limits how much of the time is granted that the platform asks to wait.
+
+    One response must not silence a cluster for a day: a minute at first, and ten times as long each
+    time that the platform asks again after it. Calls that were in flight when a pause began ask
+    for the same one.
+    """
+
+    def __init__(self) -> None:
+        self._granted = 0
+        self._until = 0.0
+
+    def grant(self, asked: float) -> float:
+        """Return the seconds to wait, at most what was *asked*; the rest of a pause that lasts."""
+        now = time.monotonic()
+        if now >= self._until:
+            self._granted += 1
+            self._until = now + min(asked, limited_wait(self._granted))
+        return self._until - now
+
+    def reset(self) -> None:
+        """Note that a call was answered: what is asked for next is a first time again."""
+        if time.monotonic() >= self._until:
+            self._granted = 0
 
 
 class ErrorsMiddleware:

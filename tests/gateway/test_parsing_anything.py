@@ -11,8 +11,8 @@ import bson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ali1688_spider.gateway import parsing
 from ali1688_spider.gateway.errors import UnreadableResponseError
-from ali1688_spider.gateway.parsing import cross_border, product_info, router
 from ali1688_spider.gateway.response import load_json
 from ali1688_spider.items import Product, ProductAnswer
 from ali1688_spider.pipelines.validation import check
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 SAMPLES = Path(__file__).parent / "samples"
 PARSERS: dict[str, Callable[[Any], Any]] = {
-    "router_product": router.parse_product,
-    "router_search": router.parse_search,
-    "product_info_by_quantity": product_info.parse,
-    "product_info_by_sku": product_info.parse,
-    "product_info_by_sku_and_quantity": product_info.parse,
-    "product_info_private": product_info.parse,
-    "product_info_simple": product_info.parse,
-    "product_list": product_info.parse_own_products,
-    "query_product_detail": cross_border.parse,
-    "keyword_query": cross_border.parse_search,
+    "router_product": parsing.parse_router_product,
+    "router_search": parsing.parse_router_search,
+    "product_info_by_quantity": parsing.parse_product_info,
+    "product_info_by_sku": parsing.parse_product_info,
+    "product_info_by_sku_and_quantity": parsing.parse_product_info,
+    "product_info_private": parsing.parse_product_info,
+    "product_info_simple": parsing.parse_product_info,
+    "product_list": parsing.parse_own_products,
+    "query_product_detail": parsing.parse_product_detail,
+    "keyword_query": parsing.parse_keyword_query,
 }
 ODDITIES = [
     *("null", "true", "false", "0", "1", "2", "3", "-5", "12.50", "-0.0", "[]", "{}"),

@@ -17,10 +17,8 @@ from ali1688_spider.gateway.errors import (
     ServiceError,
     TokenStoreError,
 )
-from ali1688_spider.gateway.tokens import TokenGrant
-from ali1688_spider.gateway.tokens import keeper as keeper_module
-from ali1688_spider.gateway.tokens.keeper import Fetch, TokenKeeper
-from ali1688_spider.gateway.tokens.stores import FileTokenStore, RedisTokenStore, TokenStore
+from ali1688_spider.gateway.token_stores import FileTokenStore, RedisTokenStore, TokenStore
+from ali1688_spider.gateway.tokens import Fetch, TokenGrant, TokenKeeper
 from ali1688_spider.redaction import SecretRedactor
 
 if TYPE_CHECKING:
@@ -212,7 +210,7 @@ async def test_who_is_cancelled_takes_the_refresh_from_nobody(
 async def test_a_refresh_without_a_response_ends(
     store: FileTokenStore, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper_module, "FETCH_SECONDS", 0.01)
+    monkeypatch.setattr("ali1688_spider.gateway.tokens.FETCH_SECONDS", 0.01)
     answers = False
 
     async def fetch(refresh_token: str) -> Mapping[str, Any]:

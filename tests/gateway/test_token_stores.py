@@ -14,8 +14,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ali1688_spider.gateway.errors import TokenStoreError
+from ali1688_spider.gateway.token_stores import FileTokenStore, RedisTokenStore, TokenStore
 from ali1688_spider.gateway.tokens import TokenGrant
-from ali1688_spider.gateway.tokens.stores import FileTokenStore, RedisTokenStore, TokenStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +82,7 @@ async def test_a_damaged_file_counts_as_none(
     assert await FileTokenStore(path).load() is None
     assert caplog.record_tuples == [
         (
-            "ali1688_spider.gateway.tokens.stores",
+            "ali1688_spider.gateway.token_stores",
             logging.WARNING,
             f"The token file {path} is damaged and not used",
         )

@@ -14,7 +14,7 @@ from bson import json_util
 from redis import Redis
 
 from ali1688_spider.cache import CachedResponse
-from ali1688_spider.gateway.tokens.stores import FileTokenStore, RedisTokenStore
+from ali1688_spider.gateway.token_stores import FileTokenStore, RedisTokenStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

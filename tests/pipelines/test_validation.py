@@ -11,7 +11,7 @@ from scrapy.exceptions import DropItem
 from scrapy.logformatter import LogFormatter
 from scrapy.utils.test import get_crawler
 
-from ali1688_spider.gateway.parsing.router import parse_product
+from ali1688_spider.gateway.parsing import parse_router_product
 from ali1688_spider.gateway.response import load_json
 from ali1688_spider.items import REMOVED, Product, ProductAnswer
 from ali1688_spider.pipelines.validation import ValidationPipeline, check
@@ -59,7 +59,7 @@ def pipeline(crawler: Crawler, rejections: Any) -> ValidationPipeline:
 
 def answer_of(text: str, product_id: int, **values: Any) -> ProductAnswer:
     payload = load_json(text.encode())
-    fields = {"product_id": product_id, **parse_product(payload)}
+    fields = {"product_id": product_id, **parse_router_product(payload)}
     return ProductAnswer(fields, payload, API, NOW, **values)
 
 

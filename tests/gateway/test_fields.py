@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ali1688_spider.gateway.parsing.fields import (
+from ali1688_spider.gateway.fields import (
     amount,
     count,
     first,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -85,14 +84,9 @@ def count(value: Any) -> Any:
     if isinstance(value, int):
         return value
     number = amount(value)
-    if (
-        isinstance(number, Decimal)
-        and number.is_finite()
-        and number.copy_abs() < _INT_LIMIT
-        and number == number.to_integral_value()
-    ):
-        return int(number)
-    return value if number is not None else None
+    if isinstance(number, Decimal) and number.is_finite() and number.copy_abs() < _INT_LIMIT:
+        return int(number) if number == number.to_integral_value() else value
+    return None if number is None else value
 
 
 def text(value: Any) -> Any:
@@ -123,33 +117,28 @@ def image_url(value: Any) -> Any:
 
 def image_urls(value: Any) -> Any:
     """Read a list of images' addresses; empty ones are left out."""
-    images = [value] if isinstance(value, str) else value
-    if not isinstance(images, list):
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list):
         return value
-    return [url for url in map(image_url, images) if url is not None]
+    return [url for url in map(image_url, value) if url is not None]
 
 
 def read_pairs(raw: Any) -> list[tuple[str, Any]] | None:
     """Return name and value of each attribute; None if *raw* is no list of attributes.
 
-    Where an attribute has no name, its id is one; without either, or without a value, it is left
-    out.
+    Where an attribute has no name, its id is one; without either, or a value, it is left out.
     """
     entries = listed(raw)
-    if not isinstance(entries, list):
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         return None
-    pairs = []
-    for entry in entries:
-        if not isinstance(entry, dict):
-            return None
-        names = ("attributeName", "attributeDisplayName", "attributeID", "attributeId")
-        name, value = text(first(entry, *names)), text(first(entry, "attributeValue", "value"))
-        if name is None or value is None:
-            continue
-        if not isinstance(name, str):
-            return None
-        pairs.append((name, value))
-    return pairs
+    names = ("attributeName", "attributeDisplayName", "attributeID", "attributeId")
+    pairs = [
+        (text(first(entry, *names)), text(first(entry, "attributeValue", "value")))
+        for entry in entries
+    ]
+    known = [(name, value) for name, value in pairs if name is not None and value is not None]
+    return known if all(isinstance(name, str) for name, _ in known) else None
 
 
 def read_attributes(raw: Any) -> Any:
@@ -167,8 +156,8 @@ def read_attributes(raw: Any) -> Any:
 
 def read_skus(raw: Any) -> Any:
     """Return the record's ``skus``; what is not set for a SKU is None or empty."""
-    skus = None if raw is None else listed(raw)
-    if not isinstance(skus, list):
+    skus = listed(raw)
+    if raw is None or not isinstance(skus, list):
         return raw
     return [_read_sku(sku) if isinstance(sku, dict) else sku for sku in skus]
 
@@ -190,11 +179,8 @@ def _read_sku(sku: dict[str, Any]) -> dict[str, Any]:
 
 def total_stock(skus: Any) -> int | None:
     """Return the stock of all SKUs together, None if that of one is unknown."""
-    if not isinstance(skus, list) or not skus:
-        return None
-    stocks = [sku["stock"] if isinstance(sku, dict) else None for sku in skus]
-    counts = [stock for stock in stocks if isinstance(stock, int)]
-    if len(counts) < len(stocks):
+    counts = [sku["stock"] for sku in _variants(skus) if isinstance(sku["stock"], int)]
+    if not counts or len(counts) < len(skus):
         return None
     return UNLIMITED if UNLIMITED in counts else sum(counts)
 
@@ -245,43 +231,40 @@ def quoted_prices(quote_type: Any, tiers: Any, skus: Any) -> Fields:
     * 2: SKUs, by quantity for the whole product: the product's ranges; a SKU has no price
     * 3: per SKU and quantity: the SKU's ranges
 
-    *tiers* are the product's ranges, see :func:`read_tiers`; the prices of *skus*, see
-    :func:`read_skus`, are set to what *quote_type* means.
+    *tiers* are the product's ranges, see :func:`read_tiers`; the prices of *skus* are set likewise.
     """
-    quote_type = count(quote_type)
-    variants = [sku for sku in skus if isinstance(sku, dict)] if isinstance(skus, list) else []
+    quote_type, variants = count(quote_type), _variants(skus)
     if not (tiers and quote_type in _WHOLE_PRODUCT):
-        for sku in variants:
-            _quote_sku(sku, quote_type)
-        by_sku = list(chain.from_iterable(map(_sku_prices, variants)))
+        by_sku = [price for sku in variants for price in _quote_sku(sku, quote_type)]
         if by_sku:
             return {**_span(by_sku), "price_tiers": []}
     if not tiers:
         return {}
-    for sku in variants:
-        sku.update(price=None, price_tiers=[])
+    _hide_prices(variants)
     return {**_span(_tier_prices(tiers)), "price_tiers": tiers}
 
 
 def without_prices(fields: Fields) -> Fields:
     """Return *fields* with every price of product and SKUs unknown, for they are private."""
-    hidden = {**fields, "price": None, "price_max": None, "price_tiers": [], "price_private": True}
-    if isinstance(fields.get("skus"), list):
-        hidden["skus"] = [
-            {**sku, "price": None, "price_tiers": []} if isinstance(sku, dict) else sku
-            for sku in fields["skus"]
-        ]
-    return hidden
+    _hide_prices(_variants(fields.get("skus")))
+    return fields | {"price": None, "price_max": None, "price_tiers": [], "price_private": True}
 
 
-def _quote_sku(sku: dict[str, Any], quote_type: Any) -> None:
+def _variants(skus: Any) -> list[dict[str, Any]]:
+    return [sku for sku in skus if isinstance(sku, dict)] if isinstance(skus, list) else []
+
+
+def _hide_prices(skus: list[dict[str, Any]]) -> None:
+    for sku in skus:
+        sku.update(price=None, price_tiers=[])
+
+
+def _quote_sku(sku: dict[str, Any], quote_type: Any) -> list[Any]:
+    """Set the prices of a SKU to what *quote_type* means; return them."""
     if quote_type == _EACH_SKU and sku["price"] is not None:
         sku["price_tiers"] = []
     elif sku["price_tiers"]:
         sku["price"] = _span(_tier_prices(sku["price_tiers"]))["price"]
-
-
-def _sku_prices(sku: dict[str, Any]) -> list[Any]:
     return _tier_prices(sku["price_tiers"]) or [sku["price"]] * (sku["price"] is not None)
 
 

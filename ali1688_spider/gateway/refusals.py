@@ -25,63 +25,47 @@ class Refusal(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One row: a refusal that fits every pattern given is this error.
+    """One row: a refusal that fits both patterns, whatever its case, is this error.
 
-    Attributes:
-        error: The error.
-        code: Regular expression for the whole code; None for any.
-        sub_code: Regular expression for the whole ``sub_code``; None for any.
-        says: Regular expression for something in codes or message; None for any.
+    Regular expressions: *code* for the whole ``code`` or ``sub_code``, *says* for something in
+    codes or message.
     """
 
     error: type[errors.CallError]
-    code: str | None = None
-    sub_code: str | None = None
-    says: str | None = None
+    code: str = r"[\s\S]*"
+    says: str = ""
 
     def fits(self, refusal: Refusal) -> bool:
-        """Return whether the refusal fits every pattern; case does not matter."""
-        return (
-            _matches(self.code, refusal.code)
-            and _matches(self.sub_code, refusal.sub_code)
-            and (self.says is None or bool(re.search(self.says, " ".join(refusal), re.IGNORECASE)))
-        )
-
-
-def _matches(pattern: str | None, text: str) -> bool:
-    return pattern is None or re.fullmatch(pattern, text, re.IGNORECASE) is not None
+        """Whether the refusal is this error."""
+        codes = (refusal.code, refusal.sub_code)
+        has_code = any(re.fullmatch(self.code, code, re.IGNORECASE) for code in codes)
+        return has_code and re.search(self.says, " ".join(refusal), re.IGNORECASE) is not None
 
 
 # {"error_response": {"code", "msg", "sub_code", "sub_msg"}}: router and top
 _NUMBERED = (
-    Row(errors.ClockError, sub_code=r".*timestamp.*"),
-    Row(errors.ClockError, code="30|31"),
-    Row(errors.DailyQuotaError, sub_code=r".*(daily|by-day|day-count|per-day).*"),
+    Row(errors.ClockError, code=r"30|31|.*timestamp.*"),
+    Row(errors.DailyQuotaError, code=r".*(daily|by-day|day-count|per-day).*"),
     # A ban of hours is the day's count, whatever it is called; a shorter one is waited for.
     Row(errors.DailyQuotaError, code="7|8", says=r"ban will last for \d{5,} more second"),
-    Row(errors.FlowControlError, sub_code=r"(isv\.access-|accesscontrol\.)limited-by-.*"),
-    Row(errors.FlowControlError, code="7|8"),
-    Row(errors.TokenRefusedError, code="26|27"),
-    Row(errors.TokenRefusedError, sub_code=r"(isv\.)?(invalid|missing|expired)-session.*"),
+    Row(errors.FlowControlError, code=r"7|8|(isv\.access-|accesscontrol\.)limited-by-.*"),
     Row(
-        errors.TokenRefusedError, sub_code=r"(isv\.)?session-?(key-)?(expired|invalid|not-exist).*"
+        errors.TokenRefusedError,
+        code=r"26|27|(isv\.)?(invalid|missing|expired)-session.*"
+        r"|(isv\.)?session-?(key-)?(expired|invalid|not-exist).*",
     ),
-    Row(errors.SignatureRefusedError, code="24|25"),
-    Row(errors.SignatureRefusedError, sub_code=r"(isv\.)?(invalid|missing)-signature.*"),
-    Row(errors.AppKeyRefusedError, code="28|29"),
+    Row(errors.SignatureRefusedError, code=r"24|25|(isv\.)?(invalid|missing)-signature.*"),
     Row(
-        errors.AppKeyRefusedError, sub_code=r"(isv\.)?((invalid|missing)-app-?key|app-?key-not-).*"
+        errors.AppKeyRefusedError,
+        code=r"28|29|(isv\.)?((invalid|missing)-app-?key|app-?key-not-).*",
     ),
-    Row(errors.PermissionMissingError, code="11|12|13"),
-    Row(errors.PermissionMissingError, sub_code=r"isv\.(permission-|insufficient-).*"),
+    Row(errors.PermissionMissingError, code=r"11|12|13|isv\.(permission-|insufficient-).*"),
     Row(
         errors.ProductGoneError,
-        sub_code=r"isv\.(item|product|offer)-(is-)?(not-exist|not-found|delete|removed).*",
+        code=r"isv\.(item|product|offer)-(is-)?(not-exist|not-found|delete|removed).*",
     ),
-    Row(errors.ServiceError, sub_code=r"(isp|accesscontrol)\..*"),
-    Row(errors.ServiceError, code="4|5|6|10"),
-    Row(errors.InvalidCallError, sub_code=r"isv\..*"),
-    Row(errors.InvalidCallError, code="9|2[1-3]|3[2-4]|4[0-3]|47"),
+    Row(errors.ServiceError, code=r"4|5|6|10|(isp|accesscontrol)\..*"),
+    Row(errors.InvalidCallError, code=r"9|2[1-3]|3[2-4]|4[0-3]|47|isv\..*"),
 )
 
 # {"error_code", "error_message", "exception"}, and {"error", "error_description"} of OAuth: param2
@@ -144,16 +128,9 @@ _WORDED = (
 )
 
 _REMOTE_SERVICE = (Row(errors.ServiceError, code="15"),)
-_UNKNOWN = (Row(errors.UnknownRefusalError),)
-
-TABLE: dict[str, tuple[Row, ...]] = {
-    "router": _NUMBERED + _WORDED + _REMOTE_SERVICE + _UNKNOWN,
-    "top": _NUMBERED + _WORDED + _REMOTE_SERVICE + _UNKNOWN,
-    "param2": _NAMED + _WORDED + _UNKNOWN,
-}
-"""The rows of each protocol: the same number means different things in different protocols."""
 
 
 def classify(protocol: str, refusal: Refusal) -> type[errors.CallError]:
-    """Return the error that a refusal is, by the protocol's rows."""
-    return next(row.error for row in TABLE[protocol] if row.fits(refusal))
+    """Return the error that a refusal is; the same number means another in another protocol."""
+    rows = _NAMED + _WORDED if protocol == "param2" else _NUMBERED + _WORDED + _REMOTE_SERVICE
+    return next((row.error for row in rows if row.fits(refusal)), errors.UnknownRefusalError)

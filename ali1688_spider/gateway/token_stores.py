@@ -7,8 +7,9 @@ import base64
 import fcntl
 import logging
 import os
-import tempfile
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken
@@ -21,7 +22,6 @@ from ali1688_spider.gateway.tokens import TokenGrant
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
     from redis import Redis
 
@@ -84,16 +84,7 @@ class FileTokenStore(TokenStore):
         """Replace the file."""
         with _reported():
             self._make_directory()
-            descriptor, temporary = tempfile.mkstemp(dir=self._path.parent)  # mode 600
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(grant.to_json())
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, self._path)  # noqa: PTH105  # both are known as text
-            except BaseException:
-                os.unlink(temporary)  # noqa: PTH108  # likewise
-                raise
+            self._replace(grant.to_json())
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
@@ -115,6 +106,17 @@ class FileTokenStore(TokenStore):
                 os.fchmod(file.fileno(), 0o600)
                 logger.warning("The token file %s was open to others: now mode 600", self._path)
             return file.read()
+
+    def _replace(self, content: bytes) -> None:
+        with NamedTemporaryFile(dir=self._path.parent, delete=False) as file:  # mode 600
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                Path(file.name).replace(self._path)
+            except BaseException:
+                Path(file.name).unlink()
+                raise
 
     def _make_directory(self) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -172,17 +174,18 @@ class RedisTokenStore(TokenStore):
             try:
                 await asyncio.to_thread(lock.release)
             except RedisError as error:  # what was done under the lock is done all the same
-                lifetime, reason = LOCK_SECONDS, type(error).__name__
-                message = "The lock of the token refresh ends by itself in %d s (%s)"
-                logger.warning(message, lifetime, reason)
+                logger.warning(
+                    "The lock of the token refresh ends by itself in %d s (%s)",
+                    LOCK_SECONDS,
+                    type(error).__name__,
+                )
 
 
 def _try_lock(descriptor: int) -> bool:
-    try:
+    with suppress(BlockingIOError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        return True
+    return False
 
 
 @contextmanager

@@ -11,9 +11,6 @@ from typing import ClassVar
 from ali1688_spider.exceptions import Ali1688Error
 from ali1688_spider.redaction import redact_foreign
 
-MAX_MESSAGE_LENGTH = 200
-MAX_CODE_LENGTH = 80
-
 
 class ErrorAction(Enum):
     """What is to be done about an error."""
@@ -56,9 +53,9 @@ class CallError(Ali1688Error):
         status: int | None = None,
         retry_after: float | None = None,
     ) -> None:
-        self.message = _presentable(message, MAX_MESSAGE_LENGTH)
-        self.code = _presentable(code, MAX_CODE_LENGTH)
-        self.sub_code = _presentable(sub_code, MAX_CODE_LENGTH)
+        self.message = _presentable(message, 200)
+        self.code = _presentable(code, 80)
+        self.sub_code = _presentable(sub_code, 80)
         self.status = status
         self.retry_after = retry_after
         super().__init__(self.message)
@@ -304,6 +301,6 @@ class AuthorizationError(CredentialsError):
 
 def _presentable(text: str, length: int) -> str:
     """Return a platform's text on one line, without secrets, at most ``length`` long."""
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    line = redact_foreign(line)
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    line = redact_foreign(" ".join(printable.split()))
     return line if len(line) <= length else line[: length - 1] + "…"
