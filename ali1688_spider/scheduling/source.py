@@ -182,7 +182,7 @@ class CrawlSource:
             await asyncio.wait({self._reading})
 
     async def read_again(self, spider: ApiSpider, flush_soon: asyncio.Event) -> bool:
-        """Take over once more what Redis forgot; return False where that cannot be: it is broken."""
+        """Take over again what Redis forgot; False where that cannot be: it is broken."""
         await self.stop_reading()
         assert self.forgotten_from is not None
         first = self.forgotten_from + 1
