@@ -80,7 +80,7 @@ def test_the_command_line_wins_and_no_crawl_starts(scrapy: Scrapy, gateway: Gate
     )
     assert crawl.exit_code == 1
     assert re.findall("^Error: (.*)$", crawl.log, re.MULTILINE) == [
-        "ALI1688_MAX_ATTEMPTS is 'none': set it to a number of tries, 1 or more."
+        "ALI1688_MAX_ATTEMPTS is 'none': set it to a whole number of tries, 1 or more."
     ]
     assert "Traceback" not in crawl.log
     assert "Spider opened" not in crawl.log
