@@ -56,7 +56,7 @@ class Ali1688Addon:
             return
         settings.set("SCHEDULER", f"{SCHEDULING}.scheduler.RedisScheduler", "addon")
         settings.set("DUPEFILTER_CLASS", f"{SCHEDULING}.dupefilter.RedisDupeFilter", "addon")
-        acknowledgement = load_object(f"{SCHEDULING}.acknowledgement.AcknowledgementMiddleware")
+        acknowledgement = load_object(f"{SCHEDULING}.scheduler.AcknowledgementMiddleware")
         settings.set_in_component_priority_dict("SPIDER_MIDDLEWARES", acknowledgement, 10)
 
 

@@ -1,8 +1,8 @@
 """What a user may set, checked once: the project's settings, and the base of spider arguments.
 
 Scrapy's own settings stay with Scrapy; here are the names that begin with ``ALI1688_`` and the
-addresses of Redis and MongoDB. ``settings.py`` takes the defaults from here and says where values
-come from; the components read the checked :class:`Config` only.
+addresses of Redis and MongoDB. ``settings.py`` says where values come from; components read the
+checked :class:`Config` only.
 """
 
 from __future__ import annotations
@@ -44,11 +44,8 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
     from scrapy.settings import BaseSettings
 
-
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PATH = re.compile(r"[\w.~!$&'()*+,;=:@%/-]*", re.ASCII)  # what Scrapy leaves as it is
-_NOT_IN_HOSTS = set("%, \0")
-_PUT = "put it into .env (see .env.example), the environment or"
 
 
 class UserInput(BaseModel):
@@ -79,7 +76,8 @@ class UserInput(BaseModel):
     def _sentence(cls, wrong: ErrorDetails, values: Mapping[str, Any]) -> str:
         name = str(wrong["loc"][0])
         if wrong["type"] == "missing":
-            return f"{name} is missing: {_PUT} -s {name}=…"
+            places = f".env (see .env.example), the environment or -s {name}=…"
+            return f"{name} is missing: put it into {places}"
         if wrong["type"] == "value_error":
             return f"{name} {wrong['ctx']['error']}"
         field = next(each for key, each in cls.model_fields.items() if (each.alias or key) == name)
@@ -99,11 +97,9 @@ def _check_scheme(url: str, *schemes: str) -> None:
 
 
 def _unreadable(example: str) -> ValueError:
-    """Return the error of a URL; what the clients say quotes parts of it, maybe the password."""
-    return ValueError(
-        f"cannot be read: write {example} with every special character of the user name and the "
-        "password percent-encoded"
-    )
+    # What the clients say quotes parts of the URL, maybe the password.
+    text = "with every special character of the user name and the password percent-encoded"
+    return ValueError(f"cannot be read: write {example} {text}")
 
 
 def _check_redis_url(url: str) -> str:
@@ -122,7 +118,7 @@ def _check_mongo_uri(uri: str) -> str:
 
     _check_scheme(uri, "mongodb", "mongodb+srv")
     scheme, _, rest = uri.partition("://")
-    if scheme == "mongodb+srv":  # as the other scheme: no name server is asked here
+    if scheme == "mongodb+srv":  # as the other scheme, so that no name server is asked
         rest = rest.partition("?")[0]  # options of its own, which the other scheme refuses
     with suppress(PyMongoError, ValueError, TypeError):
         parse_uri(f"mongodb://{rest}", warn=False)
@@ -151,16 +147,13 @@ def _normal_gateway(url: str, info: ValidationInfo) -> str:
     is_plain = _PATH.fullmatch(parts.path) and not parts.query and not parts.fragment
     if parts.scheme not in _DEFAULT_PORTS or not host or port == 0 or not is_plain:
         raise ValueError(wanted)
-    if port is not None and port != _DEFAULT_PORTS[parts.scheme]:
-        host = f"{host}:{port}"
-    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+    port_text = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
+    return f"{parts.scheme}://{host}{port_text}{parts.path.rstrip('/')}"
 
 
 def _normal_host(name: str) -> str:
     """Return a host name in lower case and ASCII, without the dot at its end."""
-    if ":" in name:
-        return f"[{name}]"
-    return name.removesuffix(".").encode("idna").decode().lower()
+    return f"[{name}]" if ":" in name else name.removesuffix(".").encode("idna").decode().lower()
 
 
 def _check_webhook(url: str) -> str:
@@ -169,7 +162,7 @@ def _check_webhook(url: str) -> str:
         host = _normal_host(parts.hostname or "")  # as the resolver reads it
         if set(host) <= set("0123456789."):
             ip_address(host)
-        if parts.scheme in _DEFAULT_PORTS and parts.port != 0 and not set(host) & _NOT_IN_HOSTS:
+        if parts.scheme in _DEFAULT_PORTS and parts.port != 0 and not set(host) & set("%, \0"):
             return url
     raise ValueError(
         "is not a valid URL: begin it with https:// and a host name, or leave it empty"
@@ -179,9 +172,8 @@ def _check_webhook(url: str) -> str:
 def _read_change_fields(value: object) -> object:
     if not isinstance(value, str):
         return value
-    names = set(value.replace(",", " ").split())
+    names, known = set(value.replace(",", " ").split()), ", ".join(CHANGE_FIELDS)
     if unknown := names.difference(CHANGE_FIELDS):
-        known = ", ".join(CHANGE_FIELDS)
         raise ValueError(f"has {min(unknown)!r} in it: use {known}, or leave it empty for all")
     return tuple(field for field in CHANGE_FIELDS if field in names) or CHANGE_FIELDS
 
@@ -191,21 +183,18 @@ Whole: TypeAlias = Annotated[int, BeforeValidator(_number)]
 RedisUrl: TypeAlias = Annotated[str, AfterValidator(_check_redis_url)]
 MongoUri: TypeAlias = Annotated[str, AfterValidator(_check_mongo_uri)]
 DatabaseName: TypeAlias = Annotated[str, AfterValidator(_check_database)]
-GatewayUrl: TypeAlias = Annotated[str, AfterValidator(_normal_gateway)]
-WebhookUrl: TypeAlias = Annotated[str, AfterValidator(_check_webhook)]
 ChangeFields: TypeAlias = Annotated[tuple[ChangeField, ...], BeforeValidator(_read_change_fields)]
 
 
-def _setting_name(field: str) -> str:
-    return f"ALI1688_{field.upper()}"
+_NAMES = ConfigDict(alias_generator=lambda field: f"ALI1688_{field.upper()}")
 
 
 class DeliverySettings(UserInput):
     """Where changes of products go: whose, and from which per cent of the old value on."""
 
-    model_config = ConfigDict(alias_generator=_setting_name)
+    model_config = _NAMES
 
-    webhook_url: WebhookUrl = Field("", repr=False)
+    webhook_url: Annotated[str, AfterValidator(_check_webhook)] = Field("", repr=False)
     webhook_secret: str = Field("", repr=False)
     fields: ChangeFields = Field(CHANGE_FIELDS, alias="ALI1688_CHANGE_FIELDS")
     min_percent: NotNegative = Field(
@@ -215,24 +204,22 @@ class DeliverySettings(UserInput):
     @model_validator(mode="after")
     def _check_secret(self) -> Self:
         if self.webhook_url and not self.webhook_secret:
-            raise ConfigurationError(
-                "ALI1688_WEBHOOK_SECRET is missing: set it to a long random text that the "
-                "receiver of the webhook knows as well"
-            )
+            wanted = "a long random text that the receiver of the webhook knows as well"
+            raise ConfigurationError(f"ALI1688_WEBHOOK_SECRET is missing: set it to {wanted}")
         return self
 
 
 class Config(UserInput):
     """The checked settings, each under its name without ``ALI1688_``; repr() shows no secret."""
 
-    model_config = ConfigDict(alias_generator=_setting_name)
+    model_config = _NAMES
 
     app_key: str
     app_secret: str = Field(repr=False)
     access_token: str = Field("", repr=False)
     refresh_token: str = Field("", repr=False)
     protocol: ProtocolName = "router"
-    gateway: GatewayUrl = Field("", validate_default=True)
+    gateway: Annotated[str, AfterValidator(_normal_gateway)] = Field("", validate_default=True)
     sign_method: SignMethod = "md5"
     http_method: HttpMethod = "POST"
     product_api: str = ""
@@ -257,14 +244,14 @@ class Config(UserInput):
     @property
     def secrets(self) -> tuple[str, ...]:
         """What no log, file or database may show."""
-        tokens = (self.access_token, self.refresh_token)
         # The address of a webhook often carries a token of its own.
         webhook = (self.delivery.webhook_url, self.delivery.webhook_secret)
-        return tuple(filter(None, (self.app_secret, *tokens, *webhook)))
+        own = (self.app_secret, self.access_token, self.refresh_token)
+        return tuple(filter(None, own + webhook))
 
     @classmethod
     def from_settings(cls, settings: BaseSettings) -> Self:
-        """Read and check the settings; what is wrong raises as in :meth:`read`."""
+        """Read and check the settings; as :meth:`read`."""
         return cls.read({**settings, "ALI1688_DELIVERY": DeliverySettings.read(settings)})
 
     @model_validator(mode="after")

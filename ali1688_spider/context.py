@@ -10,20 +10,18 @@ from scrapy import signals
 from scrapy.utils.conf import closest_scrapy_cfg
 from scrapy_redis import connection
 
-from ali1688_spider.cache.response_cache import ResponseCache
-from ali1688_spider.cache.stores import DiskStore, RedisStore
+from ali1688_spider.cache import DiskStore, RedisStore, ResponseCache
 from ali1688_spider.gateway.client import Client
 from ali1688_spider.gateway.response import transport_error
 from ali1688_spider.gateway.token_stores import FileTokenStore, RedisTokenStore
 from ali1688_spider.http import TokenRequest, wire_response
 from ali1688_spider.quota.breaker import CircuitBreaker, MemoryOutage, RedisOutage
-from ali1688_spider.quota.limits import MemoryQuota
+from ali1688_spider.quota.limits import MemoryQuota, RedisQuota
 from ali1688_spider.quota.rate_limiter import RateLimiter
-from ali1688_spider.quota.redis_quota import RedisQuota
 from ali1688_spider.retrying import ServerRetry, redis_outage
 from ali1688_spider.shutdown import CrawlClosingError, Shutdown
 from ali1688_spider.storage.database import connect, mongo_retry
-from ali1688_spider.storage.failed_call_stores import failed_call_store
+from ali1688_spider.storage.failed_calls import failed_call_store
 from ali1688_spider.storage.rejections import RejectionStore
 
 if TYPE_CHECKING:
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
     from ali1688_spider.gateway.protocols import WireCall, WireResponse
     from ali1688_spider.redaction import SecretRedactor
     from ali1688_spider.storage.database import Database
-    from ali1688_spider.storage.failed_call import FailedCallStore
+    from ali1688_spider.storage.failed_calls import FailedCallStore
 
 
 class CrawlContext:

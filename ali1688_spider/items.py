@@ -112,18 +112,14 @@ class Product(BaseModel):
 
     Attributes:
         product_id: The platform's number of the product.
-        name: Its title; None only where a response may lack it: in a row of a search
-            and for a removed product.
+        name: None only where a response may lack it: of a row of a search, a removed product.
         price: Lowest unit price in CNY; None when private or unknown.
         stock: Pieces on sale; 2147483646 is the platform's word for "unlimited".
         price_max: Highest unit price in CNY.
         price_tiers: Unit prices by quantity for the whole product; empty when each SKU has its own.
-        skus: The variants.
         attributes: The values of each attribute, by its name.
         images: Absolute addresses.
         status: The platform's word, or :data:`REMOVED`.
-        url: The product's page.
-        source_api: Name of the API that it comes from.
         fetched_at: When the response arrived (UTC, in milliseconds, as all times here).
         first_seen_at: When the product was first stored; set by the store.
         changed_at: When a change was last seen; set by the store.

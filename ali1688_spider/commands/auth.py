@@ -1,4 +1,4 @@
-"""``scrapy auth``: has a user authorise the app, and keeps the tokens."""
+"""``scrapy auth``: prints the address where a user authorises the app, and keeps the tokens."""
 
 from __future__ import annotations
 
@@ -19,27 +19,16 @@ if TYPE_CHECKING:
 
 
 class Command(ProjectCommand):
-    """Prints the address where a user authorises the app, and exchanges the code for tokens."""
-
-    def syntax(self) -> str:
-        return "--redirect-uri URL [--code CODE]"
-
-    def short_desc(self) -> str:
-        return "Authorise the app for a 1688 account"
+    usage = "--redirect-uri URL [--code CODE]"
+    summary = "Authorise the app for a 1688 account"
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
-        parser.add_argument(
-            "--redirect-uri",
-            default="",
-            help="the callback address that the app is registered with",
-        )
-        parser.add_argument(
-            "--code", default="", help="what the user was sent back with (or that whole address)"
-        )
+        add = parser.add_argument
+        add("--redirect-uri", default="", help="callback address that the app is registered with")
+        add("--code", default="", help="what the user was sent back with (or that whole address)")
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None
         config = Config.from_settings(self.settings)
         if not opts.redirect_uri:
             raise ConfigurationError(

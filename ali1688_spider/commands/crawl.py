@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import argparse
 
     from scrapy.crawler import Crawler
+    from scrapy.settings import Settings
     from scrapy.spiders import Spider
 
 logger = logging.getLogger(__name__)
@@ -38,10 +39,11 @@ class Command(ScrapyCrawl):
     The exit code is 1 for these, when calls were given up, and when the close reason is no success.
     """
 
+    settings: Settings  # set before anything is called
     requires_project = False  # an installed package has no scrapy.cfg
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
-        self._is_own_project = load_project(self)
+        self._is_own_project = load_project(self.settings)
         super().add_options(parser)
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
@@ -49,7 +51,9 @@ class Command(ScrapyCrawl):
             try:
                 self._check(args[0], opts.spargs)
             except ConfigurationError as error:
-                self._fail(error)
+                self.exitcode = print_error(error)
+                if self.settings.get("LOG_FILE"):  # of a job of Scrapyd, people read the log
+                    logger.error("%s", error)  # noqa: TRY400  # the sentence says it all
                 return
         super().run(args, opts)
         if self._is_own_project and not self.exitcode:
@@ -57,20 +61,12 @@ class Command(ScrapyCrawl):
             has_lost = context_of(self._crawler).shutdown.has_lost
             self.exitcode = 0 if is_success and not has_lost else 1
 
-    def _fail(self, error: ConfigurationError) -> None:
-        self.exitcode = 1
-        print_error(error)
-        assert self.settings is not None
-        if self.settings.get("LOG_FILE"):  # of a job of Scrapyd, people read the log
-            logger.error("%s", error)
-
     def _create_crawler(self, spidercls: type[Spider] | str) -> Crawler:
         self._crawler = super()._create_crawler(spidercls)
         self._crawler.signals.connect(_collect_less_often, signals.spider_opened)
         return self._crawler
 
     def _check(self, spider_name: str, arguments: dict[str, str]) -> None:
-        assert self.settings is not None
         assert self.crawler_process is not None
         config = Config.from_settings(self.settings)
         loader = self.crawler_process.spider_loader

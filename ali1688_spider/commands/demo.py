@@ -39,11 +39,8 @@ The same against the real gateway: put your app key and secret into .env (see
 
 
 class Command(ProjectCommand):
-    def syntax(self) -> str:
-        return "[--products N] [--folder FOLDER]"
-
-    def short_desc(self) -> str:
-        return "Collect products from a local gateway, without account and servers"
+    usage = "[--products N] [--folder FOLDER]"
+    summary = "Collect products from a local gateway, without account and servers"
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
@@ -73,8 +70,7 @@ def _start_servers(servers: ExitStack, folder: Path) -> dict[str, str]:
     servers.callback(sandbox.stop)
     redis = start_redis(folder / "redis")
     servers.callback(redis.stop)
-    mongo_uri = os.environ.get("MONGO_URI", "")
-    if not mongo_uri:
+    if not (mongo_uri := os.environ.get("MONGO_URI", "")):
         mongo = start_mongo(folder / "mongo")
         servers.callback(mongo.stop)
         mongo_uri = mongo.url
@@ -98,7 +94,7 @@ def _crawl(environment: dict[str, str], folder: Path, products: int) -> None:
     ids_file.write_text("".join(f"{FIRST_PRODUCT + number}\n" for number in range(products)))
     log_file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "scrapy", "crawl", "product", "-a", f"ids_file={ids_file}"]
-    command += ["-O", str(folder / "products.csv"), "--logfile", str(log_file)]
+    command += ["-O", f"{folder}/products.csv", "--logfile", f"{log_file}"]
     command += ["-s", "ALI1688_PROGRESS=on"]
     paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     own = {"SCRAPY_SETTINGS_MODULE": SETTINGS_MODULE, "PYTHONPATH": os.pathsep.join(paths)}

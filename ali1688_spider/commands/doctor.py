@@ -1,4 +1,7 @@
-"""``scrapy doctor``: looks at everything that a crawl depends on, and says what to do about it."""
+"""``scrapy doctor``: looks at everything that a crawl depends on, and says what to do about it.
+
+It prints one line for each thing; the exit code is 1 when one of them fails.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ali1688_spider.config import Config
 from ali1688_spider.context import client_for, redis_client
-from ali1688_spider.diagnosis.finding import Finding
+from ali1688_spider.diagnosis import Finding
 from ali1688_spider.diagnosis.gateway import gateway_findings
 from ali1688_spider.diagnosis.servers import end_pause, mongo_finding, redis_findings
 from ali1688_spider.gateway.errors import TokenStoreError
@@ -21,24 +24,15 @@ if TYPE_CHECKING:
 
 
 class Command(ProjectCommand):
-    """Prints one line for each thing that was looked at; exit code 1 when one of them fails."""
-
-    def syntax(self) -> str:
-        return "[--end-pause]"
-
-    def short_desc(self) -> str:
-        return "Check credentials, clock, permissions, Redis and MongoDB"
+    usage = "[--end-pause]"
+    summary = "Check credentials, clock, permissions, Redis and MongoDB"
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
-        parser.add_argument(
-            "--end-pause",
-            action="store_true",
-            help="let the workers go on before the pause that the platform asked for ends",
-        )
+        text = "let the workers go on before the pause that the platform asked for ends"
+        parser.add_argument("--end-pause", action="store_true", help=text)
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None
         config = Config.from_settings(self.settings)
         self._redactor = SecretRedactor(config.secrets)
         self._show(Finding("ok", "Settings", "are complete"))

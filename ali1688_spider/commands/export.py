@@ -22,7 +22,7 @@ from ali1688_spider.exporting.files import (
     open_output,
 )
 from ali1688_spider.exporting.rows import CHANGE_COLUMNS, PRODUCT_COLUMNS
-from ali1688_spider.exporting.workbook import XlsxFile
+from ali1688_spider.exporting.typed_files import XlsxFile
 from ali1688_spider.project_command import ProductIds, ProjectCommand, output_file
 
 if TYPE_CHECKING:
@@ -35,19 +35,14 @@ _AMOUNT = re.compile(r"\d{1,16}(\.\d{1,18})?", re.ASCII)
 
 
 class Command(ProjectCommand):
-    def syntax(self) -> str:
-        return "[options] FILE"
-
-    def short_desc(self) -> str:
-        return "Write the stored products, or their changes, to a file"
-
-    def long_desc(self) -> str:
-        return (
-            "Write the stored products to FILE, in the format of its suffix: .csv, .jsonl, .xlsx "
-            "or .parquet; - is standard output. The file appears when it is complete. Products "
-            "with private prices are left out. WHEN is a date, a time (UTC unless it has a zone), "
-            "or an age such as 7d or 24h."
-        )
+    usage = "[options] FILE"
+    summary = "Write the stored products, or their changes, to a file"
+    description = (
+        "Write the stored products to FILE, in the format of its suffix: .csv, .jsonl, .xlsx "
+        "or .parquet; - is standard output. The file appears when it is complete. Products "
+        "with private prices are left out. WHEN is a date, a time (UTC unless it has a zone), "
+        "or an age such as 7d or 24h."
+    )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
@@ -71,7 +66,17 @@ class Command(ProjectCommand):
         file_format = opts.format or format_of(file)
         if opts.limit is not None and opts.limit < 0:
             raise ConfigurationError("--limit is below 0: say how many rows at most")
-        query = _query(opts)
+        query = selection.product_query(
+            statuses=opts.status,
+            category=opts.category,
+            supplier=opts.supplier,
+            updated_since=_time(opts.updated_since),
+            changed_since=_time(opts.changed_since),
+            min_price=_amount("--min-price", opts.min_price),
+            max_price=_amount("--max-price", opts.max_price),
+            in_stock=opts.in_stock,
+            private=opts.private,
+        )
         since = _time(opts.changes_since)
         ids = None if opts.ids_file is None else ProductIds([], opts.ids_file)
         with selection.open_database(self.settings) as database:
@@ -91,11 +96,8 @@ class Command(ProjectCommand):
         out = sys.stderr if file == STANDARD_OUTPUT else sys.stdout
         print(f"{count:,} {kind if count != 1 else kind[:-1]} written to {file}", file=out)
         if isinstance(writer, XlsxFile) and writer.cut:
-            print(
-                f"{writer.cut:,} texts were longer than a cell can hold and were cut; "
-                ".csv, .jsonl and .parquet have them whole",
-                file=out,
-            )
+            text = "texts were longer than a cell can hold and were cut; .csv, .jsonl and .parquet"
+            print(f"{writer.cut:,} {text} have them whole", file=out)
 
 
 def _write(writer: BaseItemExporter, rows: Iterator[dict[str, Any]], total: int | None) -> int:
@@ -109,20 +111,6 @@ def _write(writer: BaseItemExporter, rows: Iterator[dict[str, Any]], total: int 
             count += 1
     writer.finish_exporting()
     return count
-
-
-def _query(opts: argparse.Namespace) -> dict[str, Any]:
-    return selection.product_query(
-        statuses=opts.status,
-        category=opts.category,
-        supplier=opts.supplier,
-        updated_since=_time(opts.updated_since),
-        changed_since=_time(opts.changed_since),
-        min_price=_amount("--min-price", opts.min_price),
-        max_price=_amount("--max-price", opts.max_price),
-        in_stock=opts.in_stock,
-        private=opts.private,
-    )
 
 
 def _time(text: str | None) -> datetime | None:

@@ -27,13 +27,13 @@ from ali1688_spider.scheduling.lease import QueueEntry
 from ali1688_spider.scheduling.queue import open_queue
 from ali1688_spider.shutdown import INCOMPLETE
 from ali1688_spider.storage.database import connect, mongo_retry
-from ali1688_spider.storage.failed_call_stores import failed_call_store
+from ali1688_spider.storage.failed_calls import failed_call_store
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncIterator
 
-    from ali1688_spider.storage.failed_call import FailedCall, FailedCallStore
+    from ali1688_spider.storage.failed_calls import FailedCall, FailedCallStore
 
 ACTIONS = ("list", "retry")
 WORK_DONE = ("finished", INCOMPLETE)
@@ -43,17 +43,12 @@ AT_ONCE = 5000
 
 
 class Command(ProjectCommand):
-    def syntax(self) -> str:
-        return "list|retry [--spider SPIDER] [--limit N] [--output FILE]"
-
-    def short_desc(self) -> str:
-        return "List the calls that were given up, or retry them"
-
-    def long_desc(self) -> str:
-        return (
-            "List the calls that were given up, or retry them: with Redis they return to the queue "
-            "of their spider, without Redis they are made here and now."
-        )
+    usage = "list|retry [--spider SPIDER] [--limit N] [--output FILE]"
+    summary = "List the calls that were given up, or retry them"
+    description = (
+        "List the calls that were given up, or retry them: with Redis they return to the queue "
+        "of their spider, without Redis they are made here and now."
+    )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
@@ -68,16 +63,17 @@ class Command(ProjectCommand):
             raise ConfigurationError(f"say what to do: {' or '.join(ACTIONS)}")
         if opts.limit is not None and opts.limit < 1:
             raise ConfigurationError("--limit is below 1: say how many calls at most")
+        self._opts = opts
         self._config = Config.from_settings(self.settings)
         self._retried = self._left = 0
         try:
-            asyncio.run(self._execute(args[0], opts))
+            asyncio.run(self._execute(args[0]))
         finally:
             if self._retried:
                 verb = "queued" if self._config.redis_url else "made"
                 print(f"{self._retried:,} calls {verb} again.")
 
-    async def _execute(self, action: str, opts: argparse.Namespace) -> None:
+    async def _execute(self, action: str) -> None:
         config = self._config
         redis = connection.from_settings(self.settings) if config.redis_url else None
         database = connect(config.mongo_uri, config.mongo_database) if config.mongo_uri else None
@@ -85,9 +81,9 @@ class Command(ProjectCommand):
         store = failed_call_store(database, retry, redis, data_folder())
         try:
             if action == "list":
-                await _list(store, opts.spider, opts.limit or LISTED)
+                await _list(store, self._opts.spider, self._opts.limit or LISTED)
             else:
-                await self._retry(store, opts)
+                await self._retry(store)
             if store.unreadable:
                 print(f"{store.unreadable:,} entries cannot be read; they are left as they are.")
         finally:
@@ -96,34 +92,32 @@ class Command(ProjectCommand):
             if redis is not None:
                 redis.close()
 
-    async def _retry(self, store: FailedCallStore, opts: argparse.Namespace) -> None:
-        if not (self._config.redis_url or self._config.mongo_uri or opts.output):
+    async def _retry(self, store: FailedCallStore) -> None:
+        if not (self._config.redis_url or self._config.mongo_uri or self._opts.output):
             raise ConfigurationError(
                 "say where the products go: -o FILE, such as -o products.jsonl, or set MONGO_URI"
             )
         portions: dict[str, list[FailedCall]] = defaultdict(list)
-        async for failed in self._chosen(store, opts):
+        async for failed in self._chosen(store):
             portions[failed.spider].append(failed)
             if len(portions[failed.spider]) == AT_ONCE:
-                await self._retry_portion(store, portions.pop(failed.spider), opts.output)
+                await self._retry_portion(store, portions.pop(failed.spider))
         for portion in portions.values():
-            await self._retry_portion(store, portion, opts.output)
+            await self._retry_portion(store, portion)
         if not self._retried:
             print("There is no call to retry.")
         if self._left:
             print(f"{self._left:,} are messages that ask for no call; they stay listed.")
 
-    async def _chosen(
-        self, store: FailedCallStore, opts: argparse.Namespace
-    ) -> AsyncIterator[FailedCall]:
+    async def _chosen(self, store: FailedCallStore) -> AsyncIterator[FailedCall]:
         """Yield the calls to retry, and count the messages that are no calls."""
         # Calls that fail again while they are made here are left for the next retry.
         until = None if self._config.redis_url else datetime.now(UTC)
         chosen = 0
         async for failed in store.list():
-            if chosen == opts.limit or (until is not None and failed.at > until):
+            if chosen == self._opts.limit or (until is not None and failed.at > until):
                 return
-            if opts.spider and failed.spider != opts.spider:
+            if self._opts.spider not in {"", failed.spider}:
                 continue
             if _decoded(failed) is None:
                 self._left += 1
@@ -131,28 +125,26 @@ class Command(ProjectCommand):
                 chosen += 1
                 yield failed
 
-    async def _retry_portion(
-        self, store: FailedCallStore, failed: list[FailedCall], output: str
-    ) -> None:
+    async def _retry_portion(self, store: FailedCallStore, failed: list[FailedCall]) -> None:
         """Queue or make the calls of one spider, then remove them from the list."""
         if self._config.redis_url:
             queue = open_queue(self.settings, failed[0].spider)
             calls = filter(None, map(_decoded, failed))
             await asyncio.to_thread(queue.push, [QueueEntry(call) for call in calls])
         else:
-            await asyncio.to_thread(self._make, failed, output)
+            await asyncio.to_thread(self._make, failed)
         await store.remove(failed)
         self._retried += len(failed)
 
-    def _make(self, failed: list[FailedCall], output: str) -> None:
+    def _make(self, failed: list[FailedCall]) -> None:
         """Make the calls in a crawl of their own, which lists those that fail again."""
         with tempfile.TemporaryDirectory() as folder:
             calls_file, stats_file = Path(folder, "calls"), Path(folder, "stats")
-            calls = dict.fromkeys(call.call for call in failed)  # one may have failed repeatedly
-            calls_file.write_text("".join(f"{call}\n" for call in calls), encoding="utf-8")
+            calls = dict.fromkeys(f"{call.call}\n" for call in failed)  # some failed repeatedly
+            calls_file.write_text("".join(calls), encoding="utf-8")
             options = ["-a", f"calls_file={calls_file}", "-s", f"ALI1688_STATS_FILE={stats_file}"]
-            if output:
-                options += ["-o", output]
+            if self._opts.output:
+                options += ["-o", self._opts.output]
             for name, setting in self.settings.attributes.items():
                 if setting.priority >= SETTINGS_PRIORITIES["cmdline"]:
                     options += ["-s", f"{name}={setting.value}"]
@@ -182,11 +174,11 @@ async def _list(store: FailedCallStore, spider: str, limit: int) -> None:
         print("No call was given up.")
         return
     table = Table(title=f"{total:,} calls were given up")
-    for column in ("at (UTC)", "spider", "call", "tries", "error"):
-        table.add_column(column, overflow="fold")
+    for title in ("at (UTC)", "spider", "call", "tries", "error"):
+        table.add_column(title, overflow="fold")
     for call in shown:
-        at = call.at.strftime("%Y-%m-%d %H:%M:%S")
-        table.add_row(at, call.spider, call.call[:200], str(call.attempts), call.error)
+        at, tries = f"{call.at:%F %T}", str(call.attempts)
+        table.add_row(at, call.spider, call.call[:200], tries, call.error)
     console = Console(markup=False, highlight=False)
     with console.capture() as text:  # it would deal with a closed pipe in a way of its own
         console.print(table)

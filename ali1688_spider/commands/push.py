@@ -26,18 +26,13 @@ AT_ONCE = 5000
 
 
 class Command(ProjectCommand):
-    def syntax(self) -> str:
-        return "SPIDER [ID ...] [--file FILE] [--priority N]"
-
-    def short_desc(self) -> str:
-        return "Queue products for the workers"
-
-    def long_desc(self) -> str:
-        return (
-            "Put products into the queue of a spider, product or watch. Products that are queued "
-            "already are not queued twice. An interrupted push of a file resumes when it is "
-            "started again."
-        )
+    usage = "SPIDER [ID ...] [--file FILE] [--priority N]"
+    summary = "Queue products for the workers"
+    description = (
+        "Put products into the queue of a spider, product or watch. Products that are queued "
+        "already are not queued twice. An interrupted push of a file resumes when it is "
+        "started again."
+    )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
@@ -51,19 +46,15 @@ class Command(ProjectCommand):
         ids = ProductIds(args[1:], opts.file)
         queue = open_queue(self.settings, args[0])
         # Only a file has a name to resume by; a watch never ends, nor would a push that it counts.
-        digest = ids.source.digest if ids.source.file and args[0] != "watch" else None
+        digest = ids.digest if ids.file and args[0] != "watch" else None
         _push(queue, ids, opts.priority, f"push-{digest}" if digest else "")
-        if ids.unreadable:
-            raise ConfigurationError(
-                f"{ids.unreadable:,} lines, named above, are no product; the others are queued"
-            )
+        ids.check_all_read("; the others are queued")
 
 
 def _push(queue: LeaseQueue, ids: ProductIds, priority: int, name: str) -> None:
     """Queue products in batches while their source is read; with a name, it can be resumed."""
     entries = (QueueEntry(ApiCall.product(product_id), priority) for product_id in ids)
-    progress = queue.crawls.progress(name) if name else None
-    if progress is not None and progress.complete:
+    if name and (progress := queue.crawls.progress(name)) and progress.complete:
         name = ""  # pushed whole before: this is another push
     first = 0
     if name:
@@ -75,29 +66,25 @@ def _push(queue: LeaseQueue, ids: ProductIds, priority: int, name: str) -> None:
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
-        task = bar.add_task("", total=ids.source.size)
+        task = bar.add_task("", total=ids.size)
         read = sum(1 for _ in islice(entries, first))
         added = 0
         while batch := list(islice(entries, AT_ONCE)):
-            added += _queue_batch(queue, batch, name, read)
+            if name:
+                cursor, new = queue.crawls.enqueue(name, read, batch) or (None, 0)
+                _check_cursor(cursor, read + len(batch))
+            else:
+                new = queue.push(batch)
+            added += new
             read += len(batch)
             bar.update(task, completed=ids.characters)
     if name:
         _check_cursor(queue.crawls.end_source(name, read), read)
     counts = queue.counts()
-    waiting = counts.messages + counts.ready + counts.delayed
     print(
         f"{added:,} products queued, {read - first - added:,} were queued already; "
-        f"{waiting:,} calls wait now."
+        f"{counts.messages + counts.ready + counts.delayed:,} calls wait now."
     )
-
-
-def _queue_batch(queue: LeaseQueue, batch: list[QueueEntry], name: str, first: int) -> int:
-    if not name:
-        return queue.push(batch)
-    cursor, added = queue.crawls.enqueue(name, first, batch) or (None, 0)
-    _check_cursor(cursor, first + len(batch))
-    return added
 
 
 def _check_cursor(cursor: int | None, queued: int) -> None:

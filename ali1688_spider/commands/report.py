@@ -24,43 +24,31 @@ MAX_PRODUCTS = 50
 
 
 class Command(ProjectCommand):
-    def syntax(self) -> str:
-        return "[options] FILE.html"
-
-    def short_desc(self) -> str:
-        return "Write a page on price changes, stock changes and crawls"
-
-    def long_desc(self) -> str:
-        return (
-            "Write a report to FILE.html, or to standard output with -: which products became "
-            "cheaper or dearer, the price and stock curves of products, and how the crawls went. "
-            "The page needs no other file and no network."
-        )
+    usage = "[options] FILE.html"
+    summary = "Write a page on price changes, stock changes and crawls"
+    description = (
+        "Write a report to FILE.html, or to standard output with -: which products became "
+        "cheaper or dearer, the price and stock curves of products, and how the crawls went. "
+        "The page needs no other file and no network."
+    )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
         add = parser.add_argument_group("Report").add_argument
         add("--days", type=int, default=7, metavar="N", help="period in days (default: 7)")
-        add(
-            "--products",
-            metavar="IDS",
-            default="",
-            help="products whose curves are shown: ids or URLs, separated by commas "
-            "(default: those with most changes)",
-        )
+        products = "products whose curves are shown: ids or URLs, separated by commas "
+        products += "(default: those with most changes)"
+        add("--products", metavar="IDS", default="", help=products)
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
         file = output_file(args, "report")
         if not 1 <= opts.days <= MAX_DAYS:
             raise ConfigurationError(f"--days is {opts.days}: say a number from 1 to {MAX_DAYS}")
+        period = Period.last_days(opts.days, datetime.now(UTC))
         product_ids = _product_ids(opts.products)
+        quota = read_setting(self.settings, "ALI1688_DAILY_QUOTA")
         with open_database(self.settings) as database:
-            report = read_report(
-                database,
-                Period.last_days(opts.days, datetime.now(UTC)),
-                product_ids=product_ids,
-                daily_quota=read_setting(self.settings, "ALI1688_DAILY_QUOTA"),
-            )
+            report = read_report(database, period, product_ids=product_ids, daily_quota=quota)
         with open_output(file) as stream:
             stream.write(page(report).encode())
         if file != STANDARD_OUTPUT:

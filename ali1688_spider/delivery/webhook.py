@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import hmac
 import json
@@ -17,6 +16,7 @@ import aiohttp
 from ali1688_spider.delivery.webhook_outbox import WebhookOutbox
 from ali1688_spider.gateway.backoff import Backoff
 from ali1688_spider.storage.errors import explain
+from ali1688_spider.storage.outbox import CLOSE_SECONDS, end, wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +32,6 @@ TIMESTAMP_HEADER = "X-Ali1688-Timestamp"
 DELIVERY_HEADER = "X-Ali1688-Delivery"
 
 RESPONSE_SECONDS = 10.0
-CLOSE_SECONDS = 10.0
 POLL_SECONDS = 15.0
 SHORTEST_WAIT = 0.001
 
@@ -66,7 +65,6 @@ class Webhook:
         database: Holds the outbox.
         count: Called with ``delivered`` or ``failed`` and how many changes, for statistics.
         backoff: How long to wait after a failure.
-        close_seconds: How long :meth:`close` goes on sending.
     """
 
     name = "The webhook"
@@ -79,28 +77,21 @@ class Webhook:
         *,
         count: Callable[[str, int], object] = lambda _name, _number: None,
         backoff: Backoff | None = None,
-        close_seconds: float = CLOSE_SECONDS,
     ) -> None:
         self._url = url
         self._secret = secret
         self._outbox = WebhookOutbox(database)
         self._count = count
         self._backoff = backoff or Backoff(base=1.0, cap=600.0)
-        self._close_seconds = close_seconds
         self._new = asyncio.Event()
         self._closing = asyncio.Event()
         self._failures = 0
-        self._preparing = asyncio.Lock()
         self._has_indexes = False
         self._arrived: Delivery | None = None
         self._sender: asyncio.Task[None] | None = None
 
     async def publish(self, changes: Sequence[Change]) -> None:
-        """Put *changes* into the outbox.
-
-        Raises:
-            PyMongoError: It does not take them.
-        """
+        """Put *changes* into the outbox; raises as :meth:`WebhookOutbox.add`."""
         await self._prepare()
         await self._outbox.add(changes)
         self._new.set()
@@ -109,16 +100,13 @@ class Webhook:
         """Begin to send what waits, that of earlier crawls too."""
         self._sender = asyncio.create_task(self._send_all())
 
-    async def close(self) -> None:
-        """Send what is due, for some seconds at most; the rest waits for the next crawl."""
+    async def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Send what is due, for some *seconds* at most; the rest waits for the next crawl."""
         if self._sender is None:
             return
         self._closing.set()
         self._new.set()
-        await asyncio.wait({self._sender}, timeout=self._close_seconds)
-        self._sender.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._sender
+        await end(self._sender, seconds)
 
     async def _send_all(self) -> None:
         timeout = aiohttp.ClientTimeout(total=RESPONSE_SECONDS)
@@ -135,7 +123,7 @@ class Webhook:
                 if seconds > 0:
                     if last:
                         return
-                    await _wait(self._new, seconds)
+                    await wait(self._new, seconds)
 
     async def _send_next(self, session: aiohttp.ClientSession) -> float:
         """Send what is due first; return in how many seconds there may be more."""
@@ -158,10 +146,9 @@ class Webhook:
         return 0.0
 
     async def _prepare(self) -> None:
-        async with self._preparing:
-            if not self._has_indexes:
-                await self._outbox.ensure_indexes()
-                self._has_indexes = True
+        if not self._has_indexes:
+            await self._outbox.ensure_indexes()
+            self._has_indexes = True
 
     async def _settle(self, delivery: Delivery) -> None:
         """Note that *delivery* has arrived."""
@@ -178,7 +165,7 @@ class Webhook:
         if not self._failures:
             logger.warning("The webhook takes no changes, they wait and are kept: %s", problem)
         self._failures += 1
-        await _wait(self._closing, self._backoff.delay(self._failures))
+        await wait(self._closing, self._backoff.delay(self._failures))
 
     async def _post(self, session: aiohttp.ClientSession, delivery: Delivery) -> str | None:
         """Send *delivery*; return why it did not arrive, without the address: it may be secret."""
@@ -199,8 +186,3 @@ class Webhook:
         # An address that cannot be one raises errors of any kind: it counts as no response.
         except Exception as error:  # noqa: BLE001
             return f"it does not answer ({type(error).__name__})"
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)

@@ -10,20 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ali1688_spider.diagnosis.finding import Finding
-from ali1688_spider.gateway.errors import (
-    ApiUnknownError,
-    CallError,
-    ClockError,
-    CredentialsError,
-    FlowControlError,
-    InvalidCallError,
-    PackageUsedUpError,
-    PermissionMissingError,
-    ProductGoneError,
-    TokenRefusedError,
-    TransportError,
-)
+from ali1688_spider.diagnosis import Finding
+from ali1688_spider.gateway import errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,35 +32,31 @@ def gateway_findings(client: Client) -> Iterator[Finding]:
     names = (client.apis.product.name, client.apis.search.name)
     first = TIME_API if client.protocol == "param2" else names[0]
     error = _probe(client, first)
-    yield _reached(error, client.gateway)
-    if isinstance(error, TransportError):
+    if isinstance(error, errors.TransportError):
+        yield Finding("fail", "Gateway", f"{client.gateway}: {error}. {error.advice}")
         return
+    yield Finding("ok", "Gateway", f"{client.gateway} answers")
     if client.clock.measured_skew is not None:
         yield _clock(client.clock.measured_skew)
-    if isinstance(error, ClockError):
+    if isinstance(error, errors.ClockError):
         error = _probe(client, first)  # by the gateway's time
-    yield _signature(error)
-    if isinstance(error, CredentialsError | ClockError):
+    if isinstance(error, errors.CredentialsError | errors.ClockError):
+        yield Finding("fail", "Signature", f"is refused ({error}). {error.advice}")
         return
-    errors = [_probe(client, name) for name in names]
-    yield _token(client, errors)
-    for name, error in zip(names, errors, strict=True):
+    yield Finding("ok", "Signature", "app key and secret are accepted")
+    found = [_probe(client, name) for name in names]
+    yield _token(client, found)
+    for name, error in zip(names, found, strict=True):
         yield api_finding(name, error)
 
 
-def _probe(client: Client, api_name: str) -> CallError | None:
+def _probe(client: Client, api_name: str) -> errors.CallError | None:
     """Return how a call without parameters fails; None when it returns data."""
     try:
         asyncio.run(client.attempt(api_name, {}, text_expected=api_name == TIME_API))
-    except CallError as error:
+    except errors.CallError as error:
         return error
     return None
-
-
-def _reached(error: CallError | None, gateway: str) -> Finding:
-    if isinstance(error, TransportError):
-        return Finding("fail", "Gateway", f"{gateway}: {error}. {error.advice}")
-    return Finding("ok", "Gateway", f"{gateway} answers")
 
 
 def _clock(skew: float) -> Finding:
@@ -84,15 +68,9 @@ def _clock(skew: float) -> Finding:
     )
 
 
-def _signature(error: CallError | None) -> Finding:
-    if isinstance(error, CredentialsError | ClockError):
-        return Finding("fail", "Signature", f"is refused ({error}). {error.advice}")
-    return Finding("ok", "Signature", "app key and secret are accepted")
-
-
-def _token(client: Client, errors: list[CallError | None]) -> Finding:
+def _token(client: Client, found: list[errors.CallError | None]) -> Finding:
     grant = client.tokens.grant
-    refused = next((error for error in errors if isinstance(error, TokenRefusedError)), None)
+    refused = next((error for error in found if isinstance(error, errors.TokenRefusedError)), None)
     if refused is None:
         used = "is accepted" if grant.access_token else "is not needed"
         return Finding("ok", "Access token", used)
@@ -103,20 +81,20 @@ def _token(client: Client, errors: list[CallError | None]) -> Finding:
     return Finding("fail", "Access token", f"{what} ({refused}). {refused.advice}")
 
 
-def api_finding(name: str, error: CallError | None) -> Finding:  # noqa: PLR0911  # one for each error
+def api_finding(name: str, error: errors.CallError | None) -> Finding:  # noqa: PLR0911  # one for each error
     """Return whether the API may be used, by how a call without parameters failed."""
     subject = f"API {name}"
     match error:
-        case InvalidCallError(code=code) if code == _INVALID_METHOD:
-            return Finding("fail", subject, f"does not exist. {ApiUnknownError.advice}")
-        case None | ProductGoneError() | InvalidCallError():
+        case errors.InvalidCallError(code=code) if code == _INVALID_METHOD:
+            return Finding("fail", subject, f"does not exist. {errors.ApiUnknownError.advice}")
+        case None | errors.ProductGoneError() | errors.InvalidCallError():
             return Finding("ok", subject, "may be used")
-        case ApiUnknownError():
+        case errors.ApiUnknownError():
             return Finding("fail", subject, f"does not exist ({error}). {error.advice}")
-        case PermissionMissingError() | PackageUsedUpError():
+        case errors.PermissionMissingError() | errors.PackageUsedUpError():
             return Finding("fail", subject, f"may not be used ({error}). {error.advice}")
-        case TokenRefusedError():
+        case errors.TokenRefusedError():
             return Finding("warn", subject, "cannot be known before the access token is accepted")
-        case FlowControlError():
+        case errors.FlowControlError():
             return Finding("warn", subject, f"cannot be known now ({error}). {error.advice}")
     return Finding("fail", subject, f"{error}. {error.advice}")

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from pymongo.errors import PyMongoError
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
-from ali1688_spider.diagnosis.finding import Finding
+from ali1688_spider.diagnosis import Finding
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.quota.breaker import RedisOutage
-from ali1688_spider.quota.redis_quota import RedisQuota
+from ali1688_spider.quota.limits import RedisQuota
 from ali1688_spider.redaction import redact_url
 from ali1688_spider.redis_server import durability_risks
-from ali1688_spider.storage.database import connect, ping
-from ali1688_spider.storage.errors import StoreUnavailableError, explain
+from ali1688_spider.storage.database import connect
+from ali1688_spider.storage.errors import explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,14 +41,9 @@ def redis_findings(config: Config, client: Any) -> Iterator[Finding]:
         yield Finding("fail", "Redis", f"{address} does not answer ({error}): {advice}")
         return
     yield Finding("ok", "Redis", f"{address} answers")
-    yield from redis_warnings(client)
-    yield from _held_back(config, client)
-    yield _quota(config, client)
-
-
-def redis_warnings(client: Any) -> Iterator[Finding]:
-    """Return which settings of the Redis server can lose queued calls."""
-    return (Finding("warn", "Redis", risk) for risk in durability_risks(client))
+    for risk in durability_risks(client):
+        yield Finding("warn", "Redis", risk)
+    yield from _quota_findings(config, client)
 
 
 def end_pause(config: Config, client: Any) -> Finding:
@@ -62,46 +57,37 @@ def end_pause(config: Config, client: Any) -> Finding:
     return Finding("ok", "Pause", "is over; the workers go on within 15 s")
 
 
-def _held_back(config: Config, client: Any) -> Iterator[Finding]:
-    """Yield why the workers of this app make no calls at present."""
+def _quota_findings(config: Config, client: Any) -> Iterator[Finding]:
+    """Yield why the workers of this app make no calls at present, and how many are left today."""
     try:
-        paused = _redis_quota(config, client).usage().paused_seconds
+        usage = _redis_quota(config, client).usage()
         outage = RedisOutage(client, config.app_key).is_known()
-    except RedisError:
-        return  # said where the quota is looked at
-    if paused:
+    except RedisError as error:
+        yield Finding("fail", "Quota", f"Redis rejects the command: {error}")
+        return
+    if usage.paused_seconds:
         yield Finding(
             "warn",
             "Pause",
-            f"no call is made for another {paused:.0f} s, since the platform asked to wait: lower "
-            "ALI1688_QPS if it happens often; scrapy doctor --end-pause ends the pause",
+            f"no call is made for another {usage.paused_seconds:.0f} s, since the platform asked "
+            "to wait: lower ALI1688_QPS if it happens often; scrapy doctor --end-pause ends the "
+            "pause",
         )
     if outage:
-        yield Finding(
-            "warn",
-            "Outage",
-            "the workers found that the gateway takes no calls; one at a time tries it, the others "
-            "wait",
-        )
+        text = "the workers found that the gateway takes no calls; one at a time tries it"
+        yield Finding("warn", "Outage", f"{text}, the others wait")
+    left = usage.daily_quota - usage.used
+    text = f"{left:,} of {usage.daily_quota:,} calls are left today (GMT+8)"
+    if not usage.daily_quota:
+        yield Finding("ok", "Quota", f"{usage.used:,} calls today, no daily limit")
+    elif left > 0:
+        yield Finding("ok", "Quota", text)
+    else:
+        yield Finding("fail", "Quota", f"{text}: wait for tomorrow, or raise ALI1688_DAILY_QUOTA")
 
 
 def _redis_quota(config: Config, client: Any) -> RedisQuota:
     return RedisQuota(client, config.app_key, config.qps, config.daily_quota)
-
-
-def _quota(config: Config, client: Any) -> Finding:
-    quota = _redis_quota(config, client)
-    try:
-        usage = quota.usage()
-    except RedisError as error:
-        return Finding("fail", "Quota", f"Redis rejects the command: {error}")
-    if not usage.daily_quota:
-        return Finding("ok", "Quota", f"{usage.used:,} calls today, no daily limit")
-    left = usage.daily_quota - usage.used
-    text = f"{left:,} of {usage.daily_quota:,} calls are left today (GMT+8)"
-    if left > 0:
-        return Finding("ok", "Quota", text)
-    return Finding("fail", "Quota", f"{text}: wait for tomorrow, or raise ALI1688_DAILY_QUOTA")
 
 
 async def mongo_finding(config: Config) -> Finding:
@@ -113,10 +99,7 @@ async def mongo_finding(config: Config) -> Finding:
     except ConfigurationError as error:
         return Finding("fail", "MongoDB", str(error))
     try:
-        await ping(database)
         count = await database["products"].estimated_document_count()
-    except StoreUnavailableError as error:
-        return Finding("fail", "MongoDB", str(error))
     except PyMongoError as error:
         return Finding("fail", "MongoDB", explain(error))
     finally:

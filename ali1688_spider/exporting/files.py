@@ -12,8 +12,7 @@ from typing import IO, TYPE_CHECKING
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.exporting.feeds import CsvFeed, JsonLinesFeed
-from ali1688_spider.exporting.parquet import ParquetFile
-from ali1688_spider.exporting.workbook import XlsxFile
+from ali1688_spider.exporting.typed_files import ParquetFile, XlsxFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,11 +24,7 @@ FORMATS = ("csv", "jsonl", "xlsx", "parquet")
 
 
 def format_of(file: str) -> str:
-    """Return the format that the suffix of *file* means.
-
-    Raises:
-        ConfigurationError: It means none.
-    """
+    """Return the format that the suffix of *file* means; raise ConfigurationError for none."""
     if file == STANDARD_OUTPUT:
         raise ConfigurationError(
             f"standard output has no suffix: say --format with one of {', '.join(FORMATS)}"
@@ -46,11 +41,7 @@ def format_of(file: str) -> str:
 
 
 def exporter(name: str, file: IO[bytes], *, columns: Sequence[str], title: str) -> BaseItemExporter:
-    """Return what writes *columns* into *file* in the format *name*.
-
-    Raises:
-        ConfigurationError: A package that the format needs is not installed.
-    """
+    """Return what writes *columns* into *file* in the format *name*."""
     writers: dict[str, Callable[..., BaseItemExporter]] = {
         "csv": CsvFeed,
         "jsonl": JsonLinesFeed,

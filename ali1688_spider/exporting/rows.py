@@ -9,15 +9,12 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bson import Decimal128
 from itemadapter import ItemAdapter
 
 from ali1688_spider.items import Product
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 PRODUCT_COLUMNS = tuple(Product.model_fields)
 """The columns of a file of products."""
@@ -38,14 +35,14 @@ versions read alike.
 def row_of(item: Any) -> dict[str, Any]:
     """Return the fields that *item* has as plain values, the record's own first.
 
-    Of a product these are the fields that the response set, and the currency.
-
-    Args:
-        item: A product, a stored document, or any other item that Scrapy knows.
+    *item* is a stored document, any item that Scrapy knows, or a product: of this the fields that
+    the response set, and the currency.
     """
     adapter = ItemAdapter(item)
     fields = item.model_fields_set | {"currency"} if isinstance(item, Product) else adapter
-    return {name: plain(adapter[name]) for name in _ordered(fields)}
+    given = (name for name in fields if name != "_id")
+    ordered = sorted(given, key=lambda name: _PLACES.get(name, len(_PLACES)))
+    return {name: plain(adapter[name]) for name in ordered}
 
 
 def plain(value: Any) -> Any:
@@ -95,12 +92,6 @@ def cell_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _ordered(names: Iterable[str]) -> list[str]:
-    """Return *names* without ``_id``, those of the record first and in its order."""
-    given = (name for name in names if name != "_id")
-    return sorted(given, key=lambda name: _PLACES.get(name, len(_PLACES)))
 
 
 def _is_address(value: Any) -> bool:

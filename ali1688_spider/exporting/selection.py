@@ -59,10 +59,8 @@ def open_database(settings: BaseSettings) -> Iterator[Database[Document]]:
 def parse_time(text: str, *, now: datetime) -> datetime:
     """Return the time that *text* names, in UTC.
 
-    Args:
-        text: ``2026-11-23``, ``2026-11-23T10:00:00Z`` or any other ISO 8601 form (without a zone:
-            UTC), or an age: ``7d`` (days), ``24h`` (hours).
-        now: What an age is subtracted from.
+    It is ``2026-11-23``, ``2026-11-23T10:00:00Z`` or any other ISO 8601 form (without a zone: UTC),
+    or an age before *now*: ``7d`` (days), ``24h`` (hours).
 
     Raises:
         ConfigurationError: It is in none of these forms.
@@ -94,36 +92,25 @@ def product_query(
 ) -> Document:
     """Return the query for the products that pass each filter that is given.
 
-    Args:
-        statuses: Any of these statuses.
-        category: The category, by its number or its name.
-        supplier: The supplier's name.
-        updated_since: Collected then or later.
-        changed_since: Changed then or later.
-        min_price: The lowest unit price is this or more, in CNY.
-        max_price: The lowest unit price is this or less, in CNY.
-        in_stock: The stock is above 0.
-        private: Products whose price is private pass, too.
+    A product has any of *statuses*; *category* is a number or a name; *updated_since* and
+    *changed_since* are times of collection and of a change; *min_price* and *max_price* bound the
+    lowest unit price, in CNY. With *private*, products whose price is private pass, too.
     """
-    query: Document = {}
-    if statuses:
-        query["status"] = {"$in": list(statuses)}
+    prices = {"$gte": min_price, "$lte": max_price}
+    filters = {
+        "status": statuses and {"$in": list(statuses)},
+        "fetched_at": updated_since and {"$gte": updated_since},
+        "changed_at": changed_since and {"$gte": changed_since},
+        "price": {name: Decimal128(at) for name, at in prices.items() if at is not None},
+        "stock": in_stock and {"$gt": 0},
+        "price_private": not private and {"$ne": True},
+    }
+    query: Document = {name: wanted for name, wanted in filters.items() if wanted}
+    if supplier is not None:
+        query["supplier"] = supplier
     if category is not None:
         is_id = category.isdecimal() and len(category) <= ID_DIGITS
         query |= {"category_id": int(category)} if is_id else {"category_name": category}
-    if supplier is not None:
-        query["supplier"] = supplier
-    if updated_since is not None:
-        query["fetched_at"] = {"$gte": updated_since}
-    if changed_since is not None:
-        query["changed_at"] = {"$gte": changed_since}
-    prices = {"$gte": min_price, "$lte": max_price}
-    if limits := {name: Decimal128(at) for name, at in prices.items() if at is not None}:
-        query["price"] = limits
-    if in_stock:
-        query["stock"] = {"$gt": 0}
-    if not private:
-        query["price_private"] = {"$ne": True}
     return query
 
 
@@ -140,10 +127,7 @@ def products(
 
 
 def changes(
-    database: Database[Document],
-    query: Document,
-    since: datetime,
-    ids: Iterable[int] | None = None,
+    database: Database[Document], query: Document, since: datetime, ids: Iterable[int] | None = None
 ) -> Iterator[Document]:
     """Yield the changes since a time, oldest first, of the products that match.
 

@@ -10,7 +10,7 @@ from scrapy.exceptions import NotConfigured
 from scrapy.http import Response
 
 from ali1688_spider.addon import context_of
-from ali1688_spider.cache.response_cache import CACHE_ERRORS, CachedResponse, cache_key
+from ali1688_spider.cache import CACHE_ERRORS, CachedResponse, cache_key
 from ali1688_spider.http import ApiRequest, ApiResponse
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from scrapy import Request
     from scrapy.crawler import Crawler
-    from scrapy.statscollectors import StatsCollector
-
-    from ali1688_spider.context import CrawlContext
 
 logger = logging.getLogger(__name__)
 
@@ -33,19 +30,19 @@ class CacheMiddleware:
     A cache that fails does not fail the crawl: the call is made.
     """
 
-    def __init__(self, context: CrawlContext, stats: StatsCollector) -> None:
-        self._context = context
-        self._cache = context.open_cache(self._note_failure)
-        self._stats = stats
+    def __init__(self, crawler: Crawler) -> None:
+        self._context = context_of(crawler)
+        self._cache = self._context.open_cache(self._note_failure)
+        self._stats = crawler.stats
         self._fails = False
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Build the middleware; it is off when ``ALI1688_CACHE_TTL`` is 0, and for ``watch``."""
-        context = context_of(crawler)
-        if context.config.cache_ttl == 0 or not getattr(crawler.spider, "uses_cache", True):
+        has_cache = context_of(crawler).config.cache_ttl > 0
+        if not has_cache or not getattr(crawler.spider, "uses_cache", True):
             raise NotConfigured
-        middleware = cls(context, crawler.stats)
+        middleware = cls(crawler)
         crawler.signals.connect(middleware.close, signals.spider_closed)
         return middleware
 
@@ -70,11 +67,9 @@ class CacheMiddleware:
 
     def process_response(self, request: Request, response: Response) -> Response:
         """Keep a response that is data and was not cached."""
-        if (
-            isinstance(request, ApiRequest)
-            and isinstance(response, ApiResponse)
-            and CACHED not in response.flags
-        ):
+        if not isinstance(request, ApiRequest) or not isinstance(response, ApiResponse):
+            return response
+        if CACHED not in response.flags:
             content_type = (response.headers.get("Content-Type") or b"").decode("latin-1")
             kept = CachedResponse(response.body, response.fetched_at, content_type)
             self._cache.put(self._key(request), kept)

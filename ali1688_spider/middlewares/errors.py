@@ -28,7 +28,7 @@ from ali1688_spider.middlewares.cache import CACHED
 from ali1688_spider.quota.rate_limiter import ASK_AGAIN_SECONDS
 from ali1688_spider.shutdown import CrawlClosingError
 from ali1688_spider.storage.errors import StoreUnavailableError
-from ali1688_spider.storage.failed_call import FailedCall
+from ali1688_spider.storage.failed_calls import FailedCall
 
 if TYPE_CHECKING:
     from typing import Self
@@ -36,10 +36,8 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
-    from scrapy.statscollectors import StatsCollector
     from twisted.python.failure import Failure
 
-    from ali1688_spider.context import CrawlContext
     from ali1688_spider.gateway.calls import ApiCall
 
 logger = logging.getLogger(__name__)
@@ -100,10 +98,10 @@ class ErrorsMiddleware:
     the spider or a pipeline fails on is given up without Redis; with Redis the queue retries it.
     """
 
-    def __init__(self, context: CrawlContext, stats: StatsCollector, spider_name: str) -> None:
-        self._context = context
-        self._stats = stats
-        self._spider_name = spider_name
+    def __init__(self, crawler: Crawler) -> None:
+        self._context = context_of(crawler)
+        self._stats = crawler.stats
+        self._spider_name = crawler.spider.name if crawler.spider else ""
         self._backoff = Backoff(cap=MAX_WAIT)
         self._pauses = PauseLimit()
         self._giving_up: set[asyncio.Task[bool]] = set()
@@ -113,8 +111,7 @@ class ErrorsMiddleware:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Build the middleware."""
-        assert crawler.spider is not None
-        middleware = cls(context_of(crawler), crawler.stats, crawler.spider.name)
+        middleware = cls(crawler)
         crawler.signals.connect(middleware.parsing_failed, signals.spider_error)
         crawler.signals.connect(middleware.parsing_failed, signals.item_error)
         crawler.signals.connect(middleware.close, signals.spider_closed)
@@ -125,7 +122,7 @@ class ErrorsMiddleware:
 
         Raises:
             CallGivenUpError: The call has failed for good.
-            CrawlClosingError: The crawl closes because of this response; the call is not lost.
+            CrawlClosingError: The crawl closes because of this failure; the call is not lost.
         """
         if not isinstance(request, ApiRequest):
             return response
@@ -157,9 +154,7 @@ class ErrorsMiddleware:
     async def process_exception(self, request: Request, exception: Exception) -> Request | None:
         """Return the next try of a call whose download failed; None for other requests.
 
-        Raises:
-            CallGivenUpError: The call has failed for good.
-            CrawlClosingError: The crawl closes because of this failure.
+        Raises as :meth:`process_response` does.
         """
         is_handled = isinstance(exception, CallGivenUpError | CrawlClosingError)
         if not isinstance(request, ApiRequest) or is_handled:
@@ -200,6 +195,17 @@ class ErrorsMiddleware:
         self._refusals.pop(request.call, None)
         await self._context.breaker.succeeded(probe=request.probe)
 
+    async def _note_failure(
+        self, request: ApiRequest, error: CallError, subject: str, *, blameless: bool
+    ) -> bool:
+        return await self._context.breaker.failed(
+            request.call.encode(),
+            f"{error}. {error.advice}",
+            subject=subject,
+            probe=request.probe,
+            blameless=blameless,
+        )
+
     async def _handle(self, request: ApiRequest, error: CallError) -> Request:
         self._stats.inc_value(f"ali1688/errors/{error.error_class}")
         match error.action:
@@ -229,12 +235,8 @@ class ErrorsMiddleware:
         if isinstance(error, UnknownRefusalError) and error.code:
             await self._note_success(request)  # the gateway works, and says something unheard of
             return False
-        excused = await self._context.breaker.failed(
-            request.call.encode(),
-            f"{error}. {error.advice}",
-            probe=request.probe,
-            blameless=isinstance(error, UnreachedError),
-        )
+        is_blameless = isinstance(error, UnreachedError)
+        excused = await self._note_failure(request, error, "The gateway", blameless=is_blameless)
         if isinstance(error, FlowControlError) and error.blameless:
             # Not for ever: one product that is always refused must not keep the crawl from ending.
             self._refusals[request.call] += 1
@@ -266,13 +268,7 @@ class ErrorsMiddleware:
             self._stats.inc_value(f"ali1688/errors/{failure.error_class}")
             if isinstance(failure, AuthorizationError):
                 self._close(failure, failure.close_reason)
-            await self._context.breaker.failed(
-                request.call.encode(),
-                f"{failure}. {failure.advice}",
-                subject="The token API",
-                probe=request.probe,
-                blameless=True,
-            )
+            await self._note_failure(request, failure, "The token API", blameless=True)
             delay = self._backoff.delay(request.attempt)
             return await self._retry(request, failure, delay, counted=False)
         return self._retry_now(request, error, "token")

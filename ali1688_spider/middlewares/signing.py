@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
-    from scrapy.statscollectors import StatsCollector
-
-    from ali1688_spider.context import CrawlContext
 
 logger = logging.getLogger(__name__)
 
@@ -32,15 +29,16 @@ class SigningMiddleware:
     What comes back carries nothing of it: request and response get the address without signature.
     """
 
-    def __init__(self, context: CrawlContext, stats: StatsCollector) -> None:
+    def __init__(self, crawler: Crawler) -> None:
+        context = context_of(crawler)
         self._client = context.client
-        self._stats = stats
+        self._stats = crawler.stats
         self._origin = urlsplit(context.config.gateway)[:2]
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Build the middleware with the credentials of the crawl."""
-        middleware = cls(context_of(crawler), crawler.stats)
+        middleware = cls(crawler)
         crawler.signals.connect(middleware.open, signals.spider_opened)
         return middleware
 

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from scrapy import Request
     from scrapy.crawler import Crawler
-    from scrapy.statscollectors import StatsCollector
-
-    from ali1688_spider.context import CrawlContext
 
 logger = logging.getLogger(__name__)
 
@@ -32,19 +29,16 @@ class ThrottleMiddleware:
     the crawl, whose calls stay queued; a spider that ``outlasts_quota`` waits for the next day.
     """
 
-    def __init__(
-        self, context: CrawlContext, stats: StatsCollector, *, outlasts_quota: bool
-    ) -> None:
-        self._context = context
-        self._stats = stats
-        self._outlasts_quota = outlasts_quota
+    def __init__(self, crawler: Crawler) -> None:
+        self._context = context_of(crawler)
+        self._stats = crawler.stats
+        self._outlasts_quota = getattr(crawler.spider, "outlasts_quota", False)
         self._waits_for_next_day = False
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Build the middleware."""
-        outlasts_quota = getattr(crawler.spider, "outlasts_quota", False)
-        middleware = cls(context_of(crawler), crawler.stats, outlasts_quota=outlasts_quota)
+        middleware = cls(crawler)
         crawler.signals.connect(middleware.close, signals.spider_closed)
         return middleware
 
@@ -71,12 +65,16 @@ class ThrottleMiddleware:
             try:
                 day = await shutdown.or_cancelled(self._context.quota.acquire())
             except DailyQuotaExhaustedError as error:
-                explanation = self._explain(error)
+                hours, minutes = divmod(int(error.reset_in) // 60, 60)
+                explanation = (
+                    f"ALI1688_DAILY_QUOTA ({self._context.config.daily_quota} calls) is used up; "
+                    f"the next day begins in {hours} h {minutes} min (GMT+8)."
+                )
                 if not self._outlasts_quota:
+                    way_out = "raise the setting to what the platform grants your app"
                     shutdown.close(
                         "quota_exhausted",
-                        f"{explanation} Start the crawl again then, or raise the setting to what "
-                        "the platform grants your app.",
+                        f"{explanation} Start the crawl again then, or {way_out}.",
                     )
                     raise CrawlClosingError(str(error)) from None
                 if not self._waits_for_next_day:
@@ -86,13 +84,6 @@ class ThrottleMiddleware:
             else:
                 self._waits_for_next_day = False
                 return day
-
-    def _explain(self, error: DailyQuotaExhaustedError) -> str:
-        hours, minutes = divmod(int(error.reset_in) // 60, 60)
-        return (
-            f"ALI1688_DAILY_QUOTA ({self._context.config.daily_quota} calls) is used up; "
-            f"the next day begins in {hours} h {minutes} min (GMT+8)."
-        )
 
     async def close(self) -> None:
         """Give back the slots that were not used, and set the statistics."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
 from scrapy.exceptions import CloseSpider, DropItem, NotConfigured
@@ -13,7 +13,7 @@ from ali1688_spider.batching import BatchWriter
 from ali1688_spider.delivery.redis_stream import RedisStream
 from ali1688_spider.delivery.webhook import Webhook
 from ali1688_spider.items import Product
-from ali1688_spider.storage.database import ensure_indexes, ping
+from ali1688_spider.storage.database import ensure_indexes
 from ali1688_spider.storage.errors import DocumentRefusedError, StoreUnavailableError, explain
 from ali1688_spider.storage.observation import Observation
 from ali1688_spider.storage.outbox import Outbox
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 GATHER_SECONDS = 0.01
 """How long a product waits for others, to be stored together."""
 
-SCRAPER_LOGGER = "scrapy.core.scraper"
+_scraper_logger = logging.getLogger("scrapy.core.scraper")
 
 
 class MongoPipeline:
@@ -56,14 +56,11 @@ class MongoPipeline:
         assert context.rejections is not None
         self._database = context.database
         self._rejections = context.rejections
-        self._history_days = context.config.history_days
+        config, delivery = context.config, context.config.delivery
+        self._history_days = config.history_days
         self._stats = stats
-        self._unstored = 0
         self._webhook: Webhook | None = None
-        delivery = context.config.delivery
-        publishers: list[ChangePublisher] = []
-        if context.config.redis_url:
-            publishers.append(RedisStream(context.redis))
+        publishers: list[ChangePublisher] = [RedisStream(context.redis)] if config.redis_url else []
         if delivery.webhook_url:
             self._webhook = Webhook(
                 delivery.webhook_url,
@@ -81,17 +78,13 @@ class MongoPipeline:
             on_kept=lambda number: stats.inc_value("ali1688/changes/kept", number),
         )
         products = ProductStore(self._database, self._outbox, context.mongo_retry)
-        self._batches = BatchWriter[Observation, Stored](
+        self._batches: BatchWriter[Observation, Stored] = BatchWriter(
             products.store, gather_seconds=GATHER_SECONDS
         )
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """Build the pipeline.
-
-        Raises:
-            NotConfigured: ``MONGO_URI`` is empty.
-        """
+        """Build the pipeline; without ``MONGO_URI`` it is switched off."""
         context = context_of(crawler)
         if context.database is None:
             raise NotConfigured("MONGO_URI is empty: products go to feeds only")
@@ -103,11 +96,10 @@ class MongoPipeline:
         Raises:
             CloseSpider: Nothing can be stored; an ERROR in the log says why and what to do.
         """
-        logging.getLogger(SCRAPER_LOGGER).addFilter(_is_no_outage)
+        _scraper_logger.addFilter(_is_no_outage)
         try:
-            await ping(self._database)
             await ensure_indexes(self._database, self._history_days)
-        except (StoreUnavailableError, PyMongoError) as error:
+        except PyMongoError as error:
             logger.error("Nothing can be stored: %s", explain(error))  # noqa: TRY400  # no traceback
             raise CloseSpider("database_unavailable") from None
         if self._webhook is not None:
@@ -126,9 +118,12 @@ class MongoPipeline:
         try:
             stored = await self._batches.put(Observation.of(item))
         except DocumentRefusedError as refusal:
-            await self._reject(item, refusal)
+            logger.warning("Rejected product %d: %s", item.product_id, refusal)
+            self._stats.inc_value("ali1688/items/rejected")
+            errors, record = [str(refusal)], item.model_dump()
+            await self._rejections.keep(item.product_id, errors, record, item.fetched_at)
+            raise DropItem("refused by the database", log_level="DEBUG") from None
         except StoreUnavailableError:
-            self._unstored += 1
             self._stats.inc_value("ali1688/items/unstored")
             raise
         self._stats.inc_value(f"ali1688/items/{stored.outcome}")
@@ -140,23 +135,15 @@ class MongoPipeline:
     async def close_spider(self) -> None:
         """Write what is left, and publish what changed."""
         await self._batches.close()
-        if self._unstored:
+        if unstored := self._stats.get_value("ali1688/items/unstored"):
             logger.warning(
                 "MongoDB stayed away: %d products are not stored, nor are their calls acknowledged",
-                self._unstored,
+                unstored,
             )
         await self._outbox.close()
         if self._webhook is not None:
             await self._webhook.close()
-        logging.getLogger(SCRAPER_LOGGER).removeFilter(_is_no_outage)
-
-    async def _reject(self, product: Product, refusal: DocumentRefusedError) -> NoReturn:
-        logger.warning("Rejected product %d: %s", product.product_id, refusal)
-        self._stats.inc_value("ali1688/items/rejected")
-        await self._rejections.keep(
-            product.product_id, [str(refusal)], product.model_dump(), product.fetched_at
-        )
-        raise DropItem("refused by the database", log_level="DEBUG")
+        _scraper_logger.removeFilter(_is_no_outage)
 
 
 def _is_no_outage(record: logging.LogRecord) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from decimal import Decimal
+from reprlib import Repr
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -11,12 +13,12 @@ from scrapy.exceptions import DropItem
 from ali1688_spider.addon import context_of
 from ali1688_spider.gateway.calls import MAX_PRODUCT_ID
 from ali1688_spider.gateway.identifiers import product_url
-from ali1688_spider.items import REMOVED, Product, ProductAnswer
-from ali1688_spider.pipelines.validation_errors import validation_errors
+from ali1688_spider.items import KEY_PATTERN, REMOVED, URL_PATTERN, Product, ProductAnswer
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from pydantic_core import ErrorDetails
     from scrapy.crawler import Crawler
     from scrapy.statscollectors import StatsCollector
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NO_PRODUCT = "no product in the answer"
 MAX_LOGGED_ERRORS = 5
 
 _SET_BY_STORE = {"first_seen_at", "changed_at"}
@@ -52,34 +53,25 @@ class ValidationPipeline:
         return cls(crawler.stats, context_of(crawler).rejections)
 
     async def process_item(self, item: Any) -> Any:
-        """Return the product that *item* describes.
-
-        Raises:
-            DropItem: It describes no possible product.
-        """
+        """Return the product that *item* describes, or drop what cannot be one."""
         if not isinstance(item, ProductAnswer):
             return item
         checked = check(item)
         if isinstance(checked, Product):
             return checked
-        await self._reject(item, checked)
-        raise DropItem("rejected by validation", log_level="DEBUG")  # the reasons are logged
-
-    async def _reject(self, answer: ProductAnswer, errors: list[str]) -> None:
-        logged = "; ".join(errors[:MAX_LOGGED_ERRORS])
-        more = len(errors) - MAX_LOGGED_ERRORS
-        logger.warning("Rejected %s: %s%s", answer, logged, f"; {more} more" if more > 0 else "")
+        logged = "; ".join(checked[:MAX_LOGGED_ERRORS])
+        more = len(checked) - MAX_LOGGED_ERRORS
+        logger.warning("Rejected %s: %s%s", item, logged, f"; {more} more" if more > 0 else "")
         self._stats.inc_value("ali1688/items/rejected")
         if self._rejections is not None:
-            await self._rejections.keep(
-                _product_id(answer), errors, answer.payload, answer.fetched_at
-            )
+            await self._rejections.keep(_product_id(item), checked, item.payload, item.fetched_at)
+        raise DropItem("rejected by validation", log_level="DEBUG")  # the reasons are logged
 
 
 def check(answer: ProductAnswer) -> Product | list[str]:
     """Return the product, or every reason why it cannot be one."""
     if answer.fields.keys() <= {"product_id"}:
-        return [NO_PRODUCT]
+        return ["no product in the answer"]
     record = _record(answer)
     errors = ["name: missing"] if "name" in record and record["name"] is None else []
     try:
@@ -108,3 +100,69 @@ def _product_id(answer: ProductAnswer) -> int | None:
     if isinstance(product_id, int) and not isinstance(product_id, bool):
         return product_id if 0 < product_id <= MAX_PRODUCT_ID else None
     return None
+
+
+MAX_ERRORS = 100
+_MEANINGS = {
+    "dict_type": "not an object",
+    "finite_number": "not a finite number",
+    "decimal_max_places": "more than {decimal_places} decimal places",
+    "extra_forbidden": "no field of the record",
+    "greater_than": "not above {gt}",
+    "greater_than_equal": "below {ge}",
+    "int_type": "not a whole number",
+    "is_instance_of": "not an amount",
+    "less_than": "not below {lt}",
+    "list_type": "not a list",
+    "missing": "missing",
+    "string_too_short": "empty",
+    "string_type": "not text",
+    "string_unicode": "holds half a surrogate pair, which no encoding can store",
+}
+_PATTERNS = {
+    KEY_PATTERN: "holds a NUL character, which ends a key in BSON",
+    URL_PATTERN: "not an absolute http(s) URL",
+}
+_LONGEST = 60
+_short = Repr()
+_short.maxstring = _short.maxother = _short.maxlong = _LONGEST
+
+
+def validation_errors(error: ValidationError) -> list[str]:
+    """Return a printable line for each rule that the record breaks, at most 100 and how many more.
+
+    It says where, what is wrong, and which value came.
+    """
+    details = error.errors(include_url=False)
+    sentences = [_sentence(detail) for detail in details[:MAX_ERRORS]]
+    if len(details) > MAX_ERRORS:
+        sentences.append(f"and {len(details) - MAX_ERRORS} more")
+    return sentences
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "string_pattern_mismatch":
+        words = _PATTERNS[context["pattern"]]
+    else:
+        words = _MEANINGS[kind].format_map(context) if kind in _MEANINGS else detail["msg"]
+    came = "" if kind == "missing" else f" ({_shown(detail['input'])} came)"
+    return f"{_place(detail['loc'])}: {words}{came}"
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """Return ``skus[2].attributes['a b']`` for the parts of it."""
+    place = ""
+    for part in location:
+        if isinstance(part, str) and part.isidentifier() and len(part) <= _LONGEST:
+            place += f".{part}" if place else part
+        elif part != "[key]":  # pydantic's mark for a key that is wrong itself
+            place += f"[{_short.repr(part)}]"
+    return place
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Decimal):
+        text = str(value)
+        return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return _short.repr(value)

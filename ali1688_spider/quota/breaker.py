@@ -14,6 +14,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from functools import partialmethod
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
@@ -102,40 +103,25 @@ class RedisOutage:
     ``next_probe`` (microseconds since 1970); it exists only while the gateway is away, and expires
     when nobody asks for ten minutes. The methods block and raise
     :class:`redis.exceptions.RedisError`.
-
-    Args:
-        server: Client of Redis, as :mod:`scrapy_redis.connection` makes it.
-        app_key: Whose calls they are.
     """
 
     def __init__(self, server: RedisClient, app_key: str) -> None:
         self.key = f"{{ali1688:quota:{app_key}}}:outage"
         self._scripts = LuaScripts(server, [self.key], __package__)
 
-    def is_known(self) -> bool:
-        """Whether it is known that the gateway is away."""
-        return bool(self._run("is_known"))
-
-    def begin(self) -> None:
-        """Note that the gateway is away, unless that is known."""
-        self._run("begin")
-
     def ask(self) -> float | None:
-        """Ask to make the next probe, see :meth:`MemoryOutage.ask`."""
+        """See :meth:`MemoryOutage.ask`."""
         wait: int = self._run("ask")
         return None if wait < 0 else wait / 1_000_000
-
-    def probe_failed(self) -> None:
-        """Note that a probe has failed."""
-        self._run("probe_failed")
-
-    def end(self) -> None:
-        """Note that the gateway is back."""
-        self._run("end")
 
     def _run(self, action: str) -> Any:
         times = (PROBES.base, PROBES.cap, PROBE_SECONDS)
         return self._scripts.run("outage", action, *(round(each * 1_000_000) for each in times))
+
+    is_known = partialmethod(_run, "is_known")
+    begin = partialmethod(_run, "begin")
+    probe_failed = partialmethod(_run, "probe_failed")
+    end = partialmethod(_run, "end")
 
 
 class CircuitBreaker:
@@ -257,8 +243,7 @@ class CircuitBreaker:
             return True
         if not self._succeeded and self._failures >= FAILURES_AT_START:
             return self._places == FIRST_CALLS  # else one of them may still succeed
-        known: bool = await self._ask(self._shared.is_known, False)  # by another worker
-        return known
+        return bool(await self._ask(self._shared.is_known, False))  # by another worker
 
     async def _become_probe(self) -> bool:
         """Return True when it is this call's turn to try, False when the outage has ended."""

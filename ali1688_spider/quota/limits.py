@@ -1,8 +1,8 @@
 """How many calls an app may make: in any second, and in a day of China (GMT+8).
 
 Slots are booked ahead by the generic cell rate algorithm (GCRA): a call is not refused, it is given
-a time. :class:`MemoryQuota` does so for one process;
-:class:`~ali1688_spider.quota.redis_quota.RedisQuota` does the same in ``lua/reserve.lua``, for all.
+a time. :class:`MemoryQuota` does so for one process, :class:`RedisQuota` (in ``lua/reserve.lua``)
+for all.
 """
 
 from __future__ import annotations
@@ -13,9 +13,13 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from ali1688_spider.exceptions import Ali1688Error
+from ali1688_spider.redis_server import LuaScripts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ali1688_spider.redis_server import RedisClient
+
 
 MARGIN_SECONDS = 0.03
 """How much longer than a second the calls of one second take.
@@ -167,3 +171,58 @@ class MemoryQuota:
 def slot_interval(qps: float) -> float:
     """Return the seconds from one slot to the next at *qps* calls per second; 0 for no limit."""
     return (1 + MARGIN_SECONDS) / qps if qps else 0.0
+
+
+MICROSECONDS = 1_000_000
+
+
+class RedisQuota:
+    """Does what :class:`MemoryQuota` does, in Redis, on Redis's clock.
+
+    Its key is ``{ali1688:quota:<app key>}:schedule``, a HASH of ``next_slot`` (microseconds since
+    1970), ``day`` (days since 1970, in China), ``used`` (calls of that day), and of the last pause
+    ``paused_at`` and ``paused_until`` (microseconds). It expires when nobody calls for two days.
+    What lies further ahead than any reservation or pause reaches comes from a clock that went back,
+    and is not waited for.
+
+    All methods block, and raise :class:`redis.exceptions.RedisError` when Redis does not answer or
+    rejects the command.
+
+    Args:
+        server: Client of Redis, as :mod:`scrapy_redis.connection` makes it.
+        app_key: The app whose quota it is.
+        qps: See :class:`MemoryQuota`.
+        daily_quota: Likewise.
+    """
+
+    def __init__(self, server: RedisClient, app_key: str, qps: float, daily_quota: int) -> None:
+        self.qps = qps
+        self.daily_quota = daily_quota
+        self.key = f"{{ali1688:quota:{app_key}}}:schedule"
+        self._scripts = LuaScripts(server, [self.key], __package__, prelude="schedule")
+
+    def reserve(self, count: int, lead_seconds: float = 0.0) -> Reservation:
+        """See :meth:`MemoryQuota.reserve`."""
+        interval, lead, horizon = (
+            round(seconds * MICROSECONDS)
+            for seconds in (slot_interval(self.qps), lead_seconds, HORIZON_SECONDS)
+        )
+        wait, granted, day = self._scripts.run(
+            "reserve", count, interval, self.daily_quota, lead, horizon
+        )
+        if granted < 0:
+            raise DailyQuotaExhaustedError(wait / MICROSECONDS)
+        return Reservation(wait / MICROSECONDS, interval / MICROSECONDS, granted, day)
+
+    def give_back(self, count: int, day: int) -> None:
+        """See :meth:`MemoryQuota.give_back`."""
+        self._scripts.run("give_back", count, day)
+
+    def pause(self, seconds: float) -> None:
+        """See :meth:`MemoryQuota.pause`."""
+        self._scripts.run("pause", round(seconds * MICROSECONDS))
+
+    def usage(self) -> Usage:
+        """Return what is used."""
+        used, *times = self._scripts.run("usage")
+        return Usage(used, self.daily_quota, *(each / MICROSECONDS for each in times))

@@ -6,9 +6,8 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from redis.exceptions import RedisError
 
@@ -17,8 +16,7 @@ from ali1688_spider.quota.limits import slot_interval
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ali1688_spider.quota.limits import MemoryQuota, Reservation
-    from ali1688_spider.quota.redis_quota import RedisQuota
+    from ali1688_spider.quota.limits import MemoryQuota, RedisQuota, Reservation
     from ali1688_spider.retrying import ServerRetry
 
     RunInThread: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
@@ -42,14 +40,8 @@ LONG_PAUSE_SECONDS = 10.0
 """A pause of this length or more, which another worker was asked for, is worth a warning."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A moment at which a call may be made.
-
-    Attributes:
-        at: The moment, on the limiter's clock.
-        day: The day that the call counts for.
-    """
+class Slot(NamedTuple):
+    """A moment, on the limiter's clock, for a call that counts for *day*."""
 
     at: float
     day: int
@@ -99,8 +91,6 @@ class RateLimiter:
         self._not_before = 0.0
         self._paused_until = 0.0
         self._lead = 0.0
-        self._first_asked = 0.0
-        self._last_used = 0.0
 
     async def acquire(self) -> int:
         """Wait until a call may be made, which is then to be made at once.
@@ -112,7 +102,6 @@ class RateLimiter:
             DailyQuotaExhaustedError: The day has no calls left.
         """
         asked = self._clock()
-        self._first_asked = self._first_asked or asked
         waiter: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._start()
@@ -126,8 +115,7 @@ class RateLimiter:
                 self._start()
             raise
         self.slots_used += 1
-        self._last_used = self._clock()
-        self.wait_seconds += self._last_used - asked
+        self.wait_seconds += self._clock() - asked
         return slot.day
 
     def count_unmade(self, day: int) -> None:
@@ -153,16 +141,6 @@ class RateLimiter:
     def is_paused(self) -> bool:
         """Whether this worker knows of a pause that has not ended."""
         return self._clock() < self._paused_until
-
-    @property
-    def utilisation(self) -> float:
-        """Which part of the rate was used, from the first call that asked to the last slot used.
-
-        Those of all workers add up to at most 1. Without a limit, 0.
-        """
-        active = self._last_used - self._first_asked
-        taken = self.slots_used * slot_interval(self._quota.qps)
-        return min(1.0, taken / active) if active > 0 else 0.0
 
     async def close(self) -> None:
         """Give back the slots that are left; calls that still wait are cancelled."""

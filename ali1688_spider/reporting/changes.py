@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from heapq import nlargest
+from heapq import nlargest, nsmallest
 from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ali1688_spider.items import REMOVED
@@ -12,7 +13,7 @@ from ali1688_spider.reporting.figures import ChangeFigures, Curve, PriceMove, Pr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import date, datetime
+    from datetime import datetime
 
     from ali1688_spider.reporting.figures import Period, Point, ShownProduct
 
@@ -31,18 +32,13 @@ def count_changes(
 ) -> ChangeFigures:
     """Count the changes of a period, in one pass.
 
-    Memory grows with the number of products that changed, not with the number of changes.
-
-    Args:
-        changes: Those of the period as plain values, oldest first.
-        period: The period.
-        private: The products whose prices are left out.
-        top: How many of the biggest drops, and of the biggest rises, are kept.
-        most_changed: How many of the most changed products are kept.
+    Memory grows with the number of products that changed, not with the number of changes, which
+    are plain values, oldest first. The prices of *private* products are left out; *top* drops and
+    rises are kept, and the ids of *most_changed* products.
     """
     figures = ChangeFigures(days={day: Counter() for day in period.days})
     products: defaultdict[int, _Product] = defaultdict(_Product)
-    for day, changes_of_day in groupby(changes, key=_day):
+    for day, changes_of_day in groupby(changes, key=lambda change: change["at"].date()):
         affected: defaultdict[str, set[int]] = defaultdict(set)
         for change in changes_of_day:
             product_id = change["product_id"]
@@ -59,21 +55,12 @@ def count_changes(
 def product_curves(
     product: ShownProduct, changes: Sequence[Change], period: Period
 ) -> ProductCurves:
-    """Return the curves of a product in a period.
-
-    Args:
-        product: The product as it is stored now.
-        changes: Its own changes of price and stock in the period, oldest first.
-        period: The period.
-    """
+    """Return the curves of a product that is stored, from its own changes, oldest first."""
     begin = max(period.start, product.first_seen_at or period.start)
-    steps: defaultdict[str, list[Change]] = defaultdict(list)
-    for change in changes:
-        steps[change["field"]].append(change)
+    prices = [change for change in changes if change["field"] == "price"]
+    stocks = [change for change in changes if change["field"] == "stock"]
     return ProductCurves(
-        product,
-        price=curve(begin, steps["price"], product.price),
-        stock=curve(begin, steps["stock"], product.stock),
+        product, curve(begin, prices, product.price), curve(begin, stocks, product.stock)
     )
 
 
@@ -105,19 +92,13 @@ def _thinned(points: list[Point]) -> list[Point]:
 
 
 class _Product:
-    """One product's changes: each field before the first and after the last one.
+    """One product's changes: each field before the first and after the last one."""
 
-    Attributes:
-        changes: How many there were, including those of SKUs.
-        steps: How many there were of the product's own price and stock.
-    """
-
-    __slots__ = ("_after", "_before", "_price_changes", "changes", "steps")
+    __slots__ = ("_after", "_before", "changes", "steps")
 
     def __init__(self) -> None:
-        self.changes = 0
-        self.steps = 0
-        self._price_changes = 0
+        self.changes = 0  # including those of SKUs
+        self.steps = Counter[str]()  # of its own price and stock
         self._before: dict[str, Any] = {}
         self._after: dict[str, Any] = {}
 
@@ -129,14 +110,12 @@ class _Product:
             return ("any",)
         self._before.setdefault(name, old)
         self._after[name] = new
+        if name in {"price", "stock"}:
+            self.steps[name] += 1
         if name == "stock":
-            self.steps += 1
             return ("any", "stock")
-        if name == "price":
-            self.steps += 1
-            self._price_changes += 1
-            if old is not None and new is not None:
-                return ("any", "cheaper" if new < old else "dearer")
+        if name == "price" and old is not None and new is not None:
+            return ("any", "cheaper" if new < old else "dearer")
         return ("any",)
 
     def count_into(self, figures: ChangeFigures) -> None:
@@ -156,33 +135,23 @@ class _Product:
         old, new = self._before.get("price"), self._after.get("price")
         if not old or not new or old == new:
             return None
-        return PriceMove(product_id, old, new, self._price_changes)
+        return PriceMove(product_id, old, new, self.steps["price"])
 
     def _became(self, name: str, value: object) -> bool:
         before = self._before.get(name)
         return before is not None and before != value and self._after[name] == value
 
 
-def _day(change: Change) -> date:
-    day: date = change["at"].date()
-    return day
-
-
 def _rank(
     products: dict[int, _Product], figures: ChangeFigures, top: int, most_changed: int
 ) -> None:
     ordered = sorted(products.items())
-    found = (product.price_move(product_id) for product_id, product in ordered)
-    moves = [move for move in found if move is not None]
-    sizes = {move.product_id: abs(move.change) for move in moves}
-
-    def size(move: PriceMove) -> Any:
-        return sizes[move.product_id]
-
-    figures.drops = nlargest(top, (move for move in moves if move.change < 0), key=size)
-    figures.rises = nlargest(top, (move for move in moves if move.change > 0), key=size)
+    moves = [move for product_id, product in ordered if (move := product.price_move(product_id))]
+    sizes = {move.product_id: move.change for move in moves}
+    figures.drops = nsmallest(top, (m for m in moves if m.change < 0), key=attrgetter("change"))
+    figures.rises = nlargest(top, (m for m in moves if m.change > 0), key=attrgetter("change"))
     figures.most_changed = nlargest(
         most_changed,
         (product_id for product_id, product in ordered if product.steps),
-        key=lambda product_id: (products[product_id].steps, sizes.get(product_id, 0)),
+        key=lambda product_id: (products[product_id].steps.total(), abs(sizes.get(product_id, 0))),
     )

@@ -41,7 +41,6 @@ class ProductFigures:
     """The stored products.
 
     Attributes:
-        total: All of them.
         collected: Collected in the period.
         new: Seen for the first time in the period.
         out_of_stock: With a stock of 0.
@@ -143,7 +142,6 @@ class Crawl:
     """One crawl, or the sum of several, whose name, times and reason are empty.
 
     Attributes:
-        reason: The close reason.
         numbers: The statistics ``ali1688/…`` that the page shows, without that prefix.
         errors: Failed calls by the class of their error.
         waited: How long calls waited for the quota in all, in seconds.
@@ -178,10 +176,8 @@ class CrawlFigures:
 class Report:
     """What the page shows.
 
-    Attributes:
-        shown: The products of the tables and curves, by id.
-        missing: The ids of products that were asked for and are not stored.
-        daily_quota: Calls allowed a day; 0 is no limit.
+    ``shown`` has the products of the tables and curves; ``missing`` the ids that were asked for and
+    are not stored; ``daily_quota`` calls allowed a day, where 0 is no limit.
     """
 
     period: Period

@@ -9,21 +9,28 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import TYPE_CHECKING
+from inspect import isfunction
+from typing import TYPE_CHECKING, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ali1688_spider.reporting import charts, formatting
+from ali1688_spider.reporting import formatting
 from ali1688_spider.reporting.formatting import count, day
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from datetime import date, datetime
+    from decimal import Decimal
 
-    from ali1688_spider.reporting.charts import BarChart
-    from ali1688_spider.reporting.figures import Report
+    from ali1688_spider.reporting.figures import Curve, Period, Report
 
 EXPECTED_REASONS = {"finished", "shutdown", "idle", "cancelled"}
 """Close reasons that need no attention."""
+
+WIDTH, HEIGHT = 1000, 100
+"""Of the charts, in units of their SVG."""
+GAP = 0.2
+"""The part of a bar's room that stays empty."""
 
 
 def csp_hash(text: str) -> str:
@@ -39,13 +46,6 @@ templates = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-templates.globals |= {
-    name: getattr(formatting, name)
-    for name in (
-        *("count", "money", "difference", "percent", "share", "day", "minute", "duration"),
-        *("value_range", "price_sentences", "crawl_sentences"),
-    )
-} | {"csp_hash": csp_hash, "line": charts.line}
 
 
 def page(report: Report) -> str:
@@ -66,13 +66,80 @@ def _day_charts(report: Report) -> Iterator[tuple[str, str, BarChart]]:
         )
         for date, kinds in changed.items()
     ]
-    yield "Prices: dearer above the line, cheaper below", "up", charts.bar_chart(prices)
-    for title, numbers in (
-        ("Products whose stock changed", {date: changed[date]["stock"] for date in changed}),
-        (
-            "Products by the day they were last collected",
-            {date: collected[date] for date in report.period.days},
-        ),
-    ):
-        bars = [(f"{day(date)}: {count(number)}", number, 0) for date, number in numbers.items()]
-        yield title, "plain", charts.bar_chart(bars)
+    yield "Prices: dearer above the line, cheaper below", "up", bar_chart(prices)
+    stocks = [(date, kinds["stock"]) for date, kinds in changed.items()]
+    yield "Products whose stock changed", "plain", _daily(stocks)
+    latest = [(date, collected[date]) for date in report.period.days]
+    yield "Products by the day they were last collected", "plain", _daily(latest)
+
+
+def _daily(numbers: Sequence[tuple[date, int]]) -> BarChart:
+    return bar_chart([(f"{day(date)}: {count(number)}", number, 0) for date, number in numbers])
+
+
+class Bar(NamedTuple):
+    """One bar: its title, where it begins, and how far it goes up and down from the axis."""
+
+    title: str
+    x: float
+    up: float
+    down: float
+
+
+class BarChart(NamedTuple):
+    """Bars side by side; the axis is at the height *axis*, the tallest bar counts *most*."""
+
+    bars: list[Bar]
+    axis: float
+    bar_width: float
+    room: float
+    most: int
+
+
+def bar_chart(data: Sequence[tuple[str, int, int]]) -> BarChart:
+    """Return the chart of bars that each have a title, and what they count up and down."""
+    highest = max((above for _, above, _ in data), default=0)
+    deepest = max((below for _, _, below in data), default=0)
+    scale = HEIGHT / max(highest + deepest, 1)
+    room = WIDTH / max(len(data), 1)
+    return BarChart(
+        bars=[
+            Bar(title, index * room + room * GAP / 2, above * scale, below * scale)
+            for index, (title, above, below) in enumerate(data)
+        ],
+        axis=highest * scale,
+        bar_width=room * (1 - GAP),
+        room=room,
+        most=max((above + below for _, above, below in data), default=0),
+    )
+
+
+def line(curve: Curve, period: Period) -> str:
+    """Return the path of a curve in a period, interrupted where it has no value."""
+    if not curve.known:
+        return ""
+    low, high = min(curve.known), max(curve.known)
+
+    def x(when: datetime) -> str:
+        return f"{WIDTH * ((when - period.start) / (period.end - period.start)):.1f}"
+
+    def y(value: Decimal | int) -> str:
+        # A line that never moves lies in the middle; others have the whole height.
+        part = 0.5 if low == high else float(value - low) / float(high - low)
+        return f"{HEIGHT - 4 - part * (HEIGHT - 8):.1f}"
+
+    path: list[str] = []
+    is_open = False
+    for when, value in curve.points:
+        if is_open:
+            path.append(f"H{x(when)}")
+        if value is not None:
+            path.append(f"V{y(value)}" if is_open else f"M{x(when)} {y(value)}")
+        is_open = value is not None
+    if is_open:
+        path.append(f"H{WIDTH}")
+    return " ".join(path)
+
+
+templates.globals |= {name: each for name, each in vars(formatting).items() if isfunction(each)}
+templates.globals |= {"csp_hash": csp_hash, "line": line}

@@ -32,14 +32,8 @@ BATCH = 5_000
 PREFIX = "ali1688/"
 ERRORS = "errors/"
 NUMBERS = (
-    "calls",
-    "cache/hit",
-    "retries",
-    "failed_calls",
-    "items/stored",
-    "items/changed",
-    "items/unchanged",
-    "items/rejected",
+    *("calls", "cache/hit", "retries", "failed_calls"),
+    *("items/stored", "items/changed", "items/unchanged", "items/rejected"),
 )
 
 
@@ -50,18 +44,16 @@ def read_report(
     product_ids: Sequence[int] = (),
     daily_quota: int,
 ) -> Report:
-    """Return the report of a period.
+    """Return the report of a period, with the curves of *product_ids*.
 
-    Args:
-        database: With the collections ``products``, ``product_changes`` and ``crawls``.
-        period: The period.
-        product_ids: The products whose curves are shown; by default those that changed most.
-        daily_quota: Calls allowed a day; 0 is no limit.
+    By default these are the products that changed most. A daily quota of 0 is no limit.
     """
-    products = product_figures(_products(database), period)
+    wanted = dict.fromkeys(("fetched_at", "first_seen_at", "stock", "price_private"), 1)
+    products = product_figures(database["products"].find({}, wanted).batch_size(BATCH), period)
     changes = count_changes(
         _changes(database, period), period, private=products.private, top=TOP, most_changed=CURVES
     )
+    ended = {"finished_at": {"$gte": period.start, "$lte": period.end}}
     chosen = list(product_ids) or changes.most_changed
     listed = [move.product_id for move in (*changes.drops, *changes.rises)]
     shown = _shown(database, {*listed, *chosen})
@@ -76,7 +68,7 @@ def read_report(
             if product_id in shown
         ],
         missing=[product_id for product_id in chosen if product_id not in shown],
-        crawls=crawl_figures(_crawls(database, period)),
+        crawls=crawl_figures(database["crawls"].find(ended).sort("finished_at", -1)),
         daily_quota=daily_quota,
     )
 
@@ -98,11 +90,9 @@ def product_figures(products: Iterable[Document], period: Period) -> ProductFigu
 
 
 def crawl_figures(documents: Iterable[Document], *, latest: int = CRAWLS) -> CrawlFigures:
-    """Sum up crawls.
+    """Sum up crawls, the latest first, of which *latest* are kept one by one.
 
-    Args:
-        documents: ``{spider, started_at, finished_at, reason, stats}``, the latest first.
-        latest: How many of them are kept one by one.
+    Each is ``{spider, started_at, finished_at, reason, stats}``.
     """
     figures = CrawlFigures()
     for document in documents:
@@ -117,31 +107,21 @@ def crawl_figures(documents: Iterable[Document], *, latest: int = CRAWLS) -> Cra
 
 
 def _crawl(document: Document) -> Crawl:
-    stats = {
-        name.removeprefix(PREFIX): value
-        for name, value in (document.get("stats") or {}).items()
-        if name.startswith(PREFIX)
-    }
+    stats = _part(document.get("stats") or {}, PREFIX)
     return Crawl(
         spider=document["spider"],
         started_at=document.get("started_at"),
         finished_at=document.get("finished_at"),
         reason=document.get("reason"),
         numbers=Counter({name: int(stats.get(name, 0)) for name in NUMBERS}),
-        errors=Counter(
-            {
-                name.removeprefix(ERRORS): int(value)
-                for name, value in stats.items()
-                if name.startswith(ERRORS)
-            }
-        ),
+        errors=Counter({name: int(value) for name, value in _part(stats, ERRORS).items()}),
         waited=float(stats.get("quota/wait_seconds", 0)),
     )
 
 
-def _products(database: Database[Document]) -> Iterable[Document]:
-    names = ("fetched_at", "first_seen_at", "stock", "price_private")
-    return database["products"].find({}, dict.fromkeys(names, 1)).batch_size(BATCH)
+def _part(stats: Document, prefix: str) -> Document:
+    """Return the statistics whose names begin with *prefix*, without it."""
+    return {name[len(prefix) :]: stats[name] for name in stats if name.startswith(prefix)}
 
 
 def _changes(database: Database[Document], period: Period, **filters: Any) -> Iterator[Document]:
@@ -155,15 +135,9 @@ def _changes(database: Database[Document], period: Period, **filters: Any) -> It
 
 def _shown(database: Database[Document], product_ids: set[int]) -> dict[int, ShownProduct]:
     found = database["products"].find({"_id": {"$in": list(product_ids)}})
+    names = ("name", "supplier", "price", "stock", "first_seen_at")
     return {
-        row["product_id"]: ShownProduct(
-            product_id=row["product_id"],
-            name=row.get("name"),
-            supplier=row.get("supplier"),
-            price=row.get("price"),
-            stock=row.get("stock"),
-            first_seen_at=row.get("first_seen_at"),
-        )
+        row["product_id"]: ShownProduct(row["product_id"], *map(row.get, names))
         for row in map(row_of, found)
     }
 
@@ -171,16 +145,10 @@ def _shown(database: Database[Document], product_ids: set[int]) -> dict[int, Sho
 def _curves(
     database: Database[Document], product: ShownProduct, private: set[int], period: Period
 ) -> ProductCurves:
-    fields = {"stock"} if product.product_id in private else {"price", "stock"}
+    shown = {"stock"} if product.product_id in private else {"price", "stock"}
     changes = [
         change
         for change in _changes(database, period, product_id=product.product_id)
-        if change.get("sku_id") is None and change["field"] in fields
+        if change.get("sku_id") is None and change["field"] in shown
     ]
     return product_curves(product, changes, period)
-
-
-def _crawls(database: Database[Document], period: Period) -> Iterable[Document]:
-    """Return the crawls that ended in the period, the latest first."""
-    ended = {"finished_at": {"$gte": period.start, "$lte": period.end}}
-    return database["crawls"].find(ended).sort("finished_at", -1)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from ali1688_spider.sandbox.catalogue import bare_name
-from ali1688_spider.sandbox.refusals import RefusedError
+from ali1688_spider.sandbox.faults import RefusedError
 from ali1688_spider.sandbox.shapes import platform_text
 
 if TYPE_CHECKING:
@@ -178,17 +178,17 @@ class Admission:
         if options.deny and not {api_name, bare_name(api_name)}.isdisjoint(options.deny):
             raise RefusedError("permission")
         if now < self._banned_until:
-            raise RefusedError("ban", ban_message(self._banned_until - now))
+            raise RefusedError("ban", seconds=self._banned_until - now)
         if options.qps and self._is_too_fast():
             if not options.ban:
                 raise RefusedError("rate-limit")
             self._banned_until = now + options.ban
-            raise RefusedError("ban", ban_message(options.ban))
+            raise RefusedError("ban", seconds=options.ban)
         day, passed = divmod(now + _CHINA_SECONDS, _DAY_SECONDS)
         if day != self._day:
             self._day, self.used_today = day, 0
         if options.daily_quota and self.used_today >= options.daily_quota:
-            raise RefusedError("daily-limit", ban_message(_DAY_SECONDS - passed))
+            raise RefusedError("daily-limit", seconds=_DAY_SECONDS - passed)
         self.used_today += 1
 
     def _is_too_fast(self) -> bool:
@@ -199,8 +199,3 @@ class Admission:
             return True
         recent.append(now)
         return False
-
-
-def ban_message(seconds: float) -> str:
-    """Return the platform's sentence about a ban, in whole seconds."""
-    return f"This ban will last for {math.ceil(seconds)} more seconds"

@@ -12,11 +12,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ali1688_spider.sandbox import shapes
+from ali1688_spider.sandbox.faults import RefusedError
 from ali1688_spider.sandbox.inventory import Criteria, decimal_of
-from ali1688_spider.sandbox.refusals import RefusedError
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -53,6 +53,7 @@ class ProductQuery:
 class PageQuery:
     """A call for one page of products, from page 1 on."""
 
+    product_id: ClassVar[None] = None
     criteria: Criteria
     page: int
     page_size: int

@@ -21,12 +21,12 @@ from ali1688_spider.sandbox.products import FIRST_ID, Product
 from ali1688_spider.sandbox.shapes import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ali1688_spider.sandbox.catalogue import Query
     from ali1688_spider.sandbox.options import Options
 
-_TOO_LARGE = 10**15  # beyond, tiers and SKUs could not be priced with exact digits
+_TOO_LARGE = 10**15  # CNY; beyond, tiers and SKUs could not be priced with exact digits
 _CHANGEABLE = {"name", "price", "stock", "status", "removed", "answer"}
 _COUNTED = re.compile(r"(.*?)(\d{1,9})")
 _OWN_PRODUCTS = 95  # so many, from the first on, are the seller's own
@@ -48,12 +48,14 @@ class Inventory:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._changes: dict[int, dict[str, Any]] = {}
-        self._find = lru_cache(maxsize=64)(self._find_uncached)
-        self._body = lru_cache(maxsize=20_000)(
-            lambda query, step, _: encode(query.data(self, step))
-        )
-        self.revision = 0  # rises with each change from outside; part of the key of what is cached
+        self._changes: dict[int | None, dict[str, Any]] = {}
+        self._bodies = lru_cache(maxsize=20_000)(lambda query, step: encode(query.data(self, step)))
+        self.find = lru_cache(maxsize=64)(self._find)
+
+    def forget_responses(self) -> None:
+        """Forget what is cached, after each change from outside."""
+        self._bodies.cache_clear()
+        self.find.cache_clear()
 
     def step(self) -> int:
         """Return the current step of time, by which prices and stock are made."""
@@ -81,13 +83,10 @@ class Inventory:
         price = changes["price"] if "price" in changes else products.price_of(number, step)
         return price if isinstance(price, Decimal) else None
 
-    def body(self, query: Query) -> bytes:
-        """Return the JSON text of what a query asks for, kept as long as it is true."""
-        return self._body(query, self.step(), self.revision)
-
-    def set_body(self, product_id: int) -> bytes | None:
-        """Return the whole body that was set for responses about a product, None without one."""
-        return self._changes.get(product_id, {}).get("answer")
+    def body(self, query: Query, wrap: Callable[[bytes], bytes]) -> bytes:
+        """Return the body that was set, or the wrapped JSON text of the data."""
+        answer: bytes | None = self._changes.get(query.product_id, {}).get("answer")
+        return wrap(self._bodies(query, self.step())) if answer is None else answer
 
     def change(self, product_id: int, changes: dict[str, Any]) -> None:
         """Set fields of a product, as ``POST /_sandbox/products/{id}`` says; raises ValueError.
@@ -103,21 +102,20 @@ class Inventory:
         price = decimal_of(changes.get("price"))
         if price is not None and abs(price) < _TOO_LARGE:
             changed["price"] = price
-        if "answer" in changes:
-            changed["answer"] = _body(changes["answer"])
+        if changes.get("answer") is not None:
+            answer = changes["answer"]
+            text = answer if isinstance(answer, str) else json.dumps(answer)
+            changed["answer"] = text.encode("utf-8", "surrogatepass")
         self._changes[product_id] = changed
-        self.revision += 1
+        self.forget_responses()
 
     def restore(self, product_id: int) -> None:
         """Forget what was set of a product."""
         self._changes.pop(product_id, None)
-        self.revision += 1
+        self.forget_responses()
 
-    def find(self, criteria: Criteria, step: int) -> tuple[int, ...]:
+    def _find(self, criteria: Criteria, step: int) -> tuple[int, ...]:
         """Return the ids of all products that match, in the search's order."""
-        return self._find(criteria, step, self.revision)
-
-    def _find_uncached(self, criteria: Criteria, step: int, _revision: int) -> tuple[int, ...]:
         counted = _COUNTED.fullmatch(criteria.keyword)
         if criteria.own:
             found = self._from(0, _OWN_PRODUCTS)
@@ -125,7 +123,9 @@ class Inventory:
             start = zlib.crc32(counted[1].encode("utf-8", "surrogatepass"))
             found = self._from(start, int(counted[2]))
         else:
-            found = self._named(criteria.keyword.casefold())
+            part, names = criteria.keyword.casefold(), _all_names(self._options.products)
+            found = (id_ for id_, text in enumerate(names, FIRST_ID) if part in text)
+            found = filter(self.exists, found)
         return tuple(id_ for id_ in found if self._matches(id_, criteria, step))
 
     def _from(self, start: int, count: int) -> Iterator[int]:
@@ -133,16 +133,12 @@ class Inventory:
         every = (FIRST_ID + (start + index) % size for index in range(size))
         return islice(filter(self.exists, every), count)
 
-    def _named(self, part: str) -> Iterator[int]:
-        names = enumerate(_all_names(self._options.products), FIRST_ID)
-        return filter(self.exists, (id_ for id_, text in names if part in text))
-
     def _matches(self, product_id: int, criteria: Criteria, step: int) -> bool:
         category = products.category_of(product_id - FIRST_ID + 1)
         if criteria.category_id not in (None, category.category_id):
             return False
         least, most = criteria.price_start, criteria.price_end
-        if least is None and most is None:
+        if least is most is None:
             return True
         price = self.price(product_id, step)
         if price is None:
@@ -162,10 +158,3 @@ def decimal_of(value: Any) -> Decimal | None:
     except InvalidOperation:
         return None
     return amount if amount.is_finite() else None
-
-
-def _body(value: Any) -> bytes | None:
-    if value is None:
-        return None
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text.encode("utf-8", "surrogatepass")

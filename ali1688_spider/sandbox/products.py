@@ -134,6 +134,7 @@ class Product:
         self.stock = changes.get("stock", stock_of(number, step))
         self.min_order_quantity = (1, 2, 5, 10)[seed % 4]
         self.tiers = self._make_tiers(self.price, self.min_order_quantity, 1 + (seed >> 4) % 3)
+        self.by_quantity = traits.quote_type in (BY_QUANTITY, BY_QUANTITY_WITH_SKUS)
         count = 0 if traits.quote_type == BY_QUANTITY else 2 + number % 5
         self.skus = tuple(self._make_sku(index, count) for index in range(count))
         colours = [COLOURS[(seed + more) % 6] for more in range(3 if traits.repeated else 1)]
@@ -146,20 +147,13 @@ class Product:
         self.region = REGIONS[(seed >> 24) % len(REGIONS)]
         self.sold = (seed >> 32) % 20_000
 
-    @property
-    def price_max(self) -> Any:
-        """The highest of all prices."""
-        if self.traits.quote_type in (BY_QUANTITY, BY_QUANTITY_WITH_SKUS):
-            return self.tiers[0].price
-        dearest = self.skus[-1]
-        return dearest.price if self.traits.quote_type == BY_SKU else dearest.tiers[0].price
+        # The highest of all prices.
+        tiers = self.tiers if self.by_quantity else self.skus[-1].tiers
+        self.price_max = tiers[0].price if tiers else self.skus[-1].price
 
     def _make_tiers(self, price: Any, first: int, count: int) -> tuple[Tier, ...]:
-        percents = enumerate(_TIER_PERCENTS[-count:])
-        return tuple(
-            Tier(first * 10**index, self._share_of_price(price, percent))
-            for index, percent in percents
-        )
+        prices = [self._share_of_price(price, percent) for percent in _TIER_PERCENTS[-count:]]
+        return tuple(Tier(first * 10**index, price) for index, price in enumerate(prices))
 
     def _make_sku(self, index: int, count: int) -> Sku:
         quote_type, sku_id = self.traits.quote_type, self.product_id * 10 + index
@@ -172,7 +166,7 @@ class Product:
             size=SIZES[index % len(SIZES)],
             price=price,
             tiers=self._make_tiers(price, 1, 2) if quote_type == BY_SKU_AND_QUANTITY else (),
-            stock=_share_of_stock(self.stock, count, index),
+            stock=self._share_of_stock(count, index),
             image=f"img/ibank/sku_{sku_id}.jpg",
         )
 
@@ -181,6 +175,13 @@ class Product:
         if percent == 100 or not isinstance(price, Decimal):
             return price
         return (price * percent / 100).quantize(_MILLE if self.traits.fine else _CENT)
+
+    def _share_of_stock(self, count: int, index: int) -> Any:
+        """Return one SKU's part of the stock; one that is no usual count is not split."""
+        stock = self.stock
+        if type(stock) is not int or not 0 <= stock < UNLIMITED_STOCK:
+            return stock
+        return stock // count + (index < stock % count)
 
 
 def category_of(number: int) -> Category:
@@ -213,10 +214,3 @@ def stock_of(number: int, step: int) -> int:
         return UNLIMITED_STOCK
     period = _STOCK_PERIODS[mix(number, 5) % len(_STOCK_PERIODS)]
     return mix(number, 6, step // period if period else 0) % 5_000
-
-
-def _share_of_stock(stock: Any, count: int, index: int) -> Any:
-    """Return one SKU's part of *stock*; a stock that is no usual count is not split."""
-    if type(stock) is not int or not 0 <= stock < UNLIMITED_STOCK:
-        return stock
-    return stock // count + (index < stock % count)

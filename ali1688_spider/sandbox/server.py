@@ -1,38 +1,71 @@
-"""The process: listens, passes each request to the protocol of its path, ends on a signal."""
+"""The process: the sandbox's parts, its control address ``/_sandbox/``, and listening."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
 import itertools
+import json
+import re
 import signal
+import time
+from collections import Counter, deque
 from email.utils import formatdate
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from ali1688_spider.sandbox import protocols
 from ali1688_spider.sandbox.admission import Admission, OAuthError, Tokens
-from ali1688_spider.sandbox.control import PREFIX, Control, Counters
-from ali1688_spider.sandbox.faults import Faults
+from ali1688_spider.sandbox.catalogue import API_NAMES
+from ali1688_spider.sandbox.faults import Faults, parse_faults
 from ali1688_spider.sandbox.inventory import Inventory
-from ali1688_spider.sandbox.protocols import PARAM2_PREFIX, json_response
+from ali1688_spider.sandbox.protocols import PARAM2_PREFIX, Param2, Router, Top, json_response
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
     from ali1688_spider.sandbox.options import Options
+    from ali1688_spider.sandbox.products import Product, Tier
+    from ali1688_spider.sandbox.shapes import Json
 
+_PROTOCOLS = {
+    "router": ("/router/json", Router),
+    "top": ("/router/rest", Top),
+    "param2": (PARAM2_PREFIX, Param2),
+}
+_CONTROL_PREFIX = "/_sandbox/"
+_PRODUCT = re.compile(r"products/([1-9][0-9]{0,18})")
 _MAX_BODY_BYTES = 64 * 2**20
 _SHUTDOWN_SECONDS = 1.0
 _OUT_OF_BAND = "urn:ietf:wg:oauth:2.0:oob"
-_PROTOCOLS: dict[str, tuple[str, type[protocols.Call]]] = {
-    "router": ("/router/json", protocols.Router),
-    "top": ("/router/rest", protocols.Top),
-    "param2": (PARAM2_PREFIX, protocols.Param2),
-}
 _TOKENS = frozenset({"access_token", "refresh_token", "token_lifetime"})
+
+
+class Counters:
+    """The counts of ``/_sandbox/status``, under its names."""
+
+    def __init__(self) -> None:
+        self.calls = self.answered = self.token_refreshes = self.connections = 0
+        self.max_calls_per_second = 0
+        self.first_call_at: float | None = None
+        self.last_call_at: float | None = None
+        self.by_api: Counter[str] = Counter()
+        self.by_product: Counter[int] = Counter()
+        self.errors: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
+        self._last_second: deque[float] = deque()
+
+    def called(self) -> None:
+        """Count a call, whether it is answered or refused."""
+        self.calls += 1
+        self.last_call_at = time.time()
+        self.first_call_at = self.first_call_at or self.last_call_at
+        now, recent = time.monotonic(), self._last_second
+        recent.append(now)
+        while recent[0] <= now - 1:
+            recent.popleft()
+        self.max_calls_per_second = max(self.max_calls_per_second, len(recent))
 
 
 class Sandbox:
@@ -56,14 +89,17 @@ class Sandbox:
             self.tokens = Tokens(self.options)
             self.faults = Faults(self.options)
 
-    def change(self, changes: Mapping[str, Any]) -> None:
-        """Change options while running; raises ValueError, and then nothing is changed."""
+    def change(self, changes: Json) -> None:
+        """Change settings while running; raises ValueError, and then nothing is changed."""
+        expire_token = changes.pop("expire_token", False)
         vars(self.options).update(vars(self.options.changed(changes)))
-        self.inventory.revision += 1
+        self.inventory.forget_responses()
         if any(name.startswith("fault") for name in changes):
             self.faults.load()
         if not _TOKENS.isdisjoint(changes):
             self.tokens = Tokens(self.options)
+        if expire_token:
+            self.tokens.expire()
 
     async def start(self) -> None:
         """Listen; raises OSError when the address cannot be listened on."""
@@ -79,8 +115,8 @@ class Sandbox:
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request."""
         path = request.path
-        if path.startswith(PREFIX):
-            return await Control(self).serve(request)
+        if path.startswith(_CONTROL_PREFIX):
+            return await _serve_control(self, request)
         protocol = self._protocols.get(PARAM2_PREFIX if path.startswith(PARAM2_PREFIX) else path)
         if protocol is None and path != "/oauth/authorize":
             raise web.HTTPNotFound
@@ -127,3 +163,114 @@ async def run(options: Options) -> None:
     print(f"Sandbox ready on {sandbox.url}", flush=True)  # noqa: T201  # what starters wait for
     await ended.wait()
     await sandbox.stop()
+
+
+async def _serve_control(sandbox: Sandbox, request: web.BaseRequest) -> web.Response:
+    """Answer at the control address: 200 and JSON, 400 and a sentence, 404 or 405."""
+    text = await request.read()
+    try:
+        body = json.loads(text) if text else {}
+        if not isinstance(body, dict):
+            raise ValueError("the body is no JSON object")  # noqa: TRY004, TRY301  # answered below
+        return json_response(_control(sandbox, request, body))
+    except ValueError as error:
+        return json_response({"error": str(error)}, 400)
+
+
+def _control(sandbox: Sandbox, request: web.BaseRequest, body: Json) -> Json:
+    name = request.path.removeprefix(_CONTROL_PREFIX)
+    match request.method, name:
+        case "GET", "status":
+            return _status(sandbox, products=request.query.get("products") != "0")
+        case ("GET" | "POST") as method, "settings":
+            if method == "POST":
+                sandbox.change(body)
+            return dataclasses.asdict(sandbox.options)
+        case "POST", "faults":
+            return _change_faults(sandbox, body)
+        case "POST", "reset":
+            _refuse_others(body, {"everything"})
+            sandbox.reset(everything=bool(body.get("everything")))
+            return {}
+    product = _PRODUCT.fullmatch(name)
+    if not product:
+        raise web.HTTPNotFound
+    return _serve_product(sandbox.inventory, request.method, int(product[1]), body)
+
+
+def _serve_product(inventory: Inventory, method: str, product_id: int, body: Json) -> Json:
+    if method == "POST":
+        inventory.change(product_id, body)
+    elif method == "DELETE":
+        inventory.restore(product_id)
+    elif method != "GET":
+        raise web.HTTPMethodNotAllowed(method, ["GET", "POST", "DELETE"])
+    if not inventory.exists(product_id):
+        return {"product_id": product_id, "exists": False}
+    return _describe(inventory.product(product_id, inventory.step()))
+
+
+def _status(sandbox: Sandbox, *, products: bool) -> Json:
+    counts = {name: n for name, n in vars(sandbox.counters).items() if name[0] != "_"}
+    if not products:
+        del counts["by_product"]
+    errors = sandbox.counters.errors
+    return counts | {
+        "refused_signatures": errors["missing-signature"] + errors["invalid-signature"],
+        "refused_rate": errors["rate-limit"] + errors["ban"],
+        "used_today": sandbox.admission.used_today,
+        "step": sandbox.inventory.step(),
+    }
+
+
+def _change_faults(sandbox: Sandbox, body: Json) -> Json:
+    _refuse_others(body, {"faults", "product_id", "api", "rate", "times"})
+    names = body.get("faults")
+    if not isinstance(names, (str, list)):
+        raise ValueError("faults is a list of names")  # noqa: TRY004  # answered with 400
+    faults = parse_faults(map(str, names) if isinstance(names, list) else names)
+    if "product_id" in body:
+        if type(body["product_id"]) is not int:
+            raise ValueError("product_id is an integer")
+        sandbox.faults.queue(body["product_id"], faults)
+    elif "api" in body:
+        if body["api"] not in API_NAMES:
+            raise ValueError(f"there is no API {body['api']}")
+        sandbox.faults.queue(body["api"], faults)
+    else:
+        settings = {"rate": "fault_rate", "times": "fault_times"}
+        changes = {settings[name]: body[name] for name in settings if name in body}
+        text = names if isinstance(names, str) else ",".join(names)
+        sandbox.change(changes | {"faults": text})
+    return {}
+
+
+def _refuse_others(body: Json, known: set[str]) -> None:
+    others = set(body) - known
+    if others:
+        raise ValueError(f"unknown: {', '.join(sorted(others))}")
+
+
+def _describe(product: Product) -> Json:
+    """Return what is true of a product, whatever an API says of it; amounts as exact texts."""
+    return {
+        "product_id": product.product_id,
+        "exists": True,
+        "name": product.name,
+        "price": str(product.price),
+        "price_max": str(product.price_max),
+        "stock": product.stock,
+        "status": product.status,
+        "tiers": _describe_tiers(product.tiers),
+        "skus": [
+            {"sku_id": sku.sku_id, "price": str(sku.price), "stock": sku.stock}
+            | {"tiers": _describe_tiers(sku.tiers)}
+            for sku in product.skus
+        ],
+        "category_id": product.category.category_id,
+        "traits": vars(product.traits),
+    }
+
+
+def _describe_tiers(tiers: Iterable[Tier]) -> list[Json]:
+    return [{"min_quantity": tier.min_quantity, "price": str(tier.price)} for tier in tiers]

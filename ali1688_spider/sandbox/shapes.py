@@ -155,7 +155,7 @@ def _product_info(product: Product) -> Json:
 
 def _sale_info(product: Product) -> Json:
     info: Json = {
-        "priceRanges": _tiers(product, _whole_tiers(product)),
+        "priceRanges": _tiers(product, product.tiers if product.by_quantity else ()),
         "amountOnSale": _wire(product, product.stock),
         "unit": product.category.unit,
         "minOrderQuantity": _wire(product, product.min_order_quantity),
@@ -200,16 +200,10 @@ def _reference_price(product: Product) -> str:
     return lowest if product.price == product.price_max else f"{lowest}-{highest}"
 
 
-def _whole_tiers(product: Product) -> tuple[Tier, ...]:
-    """Return the tiers of the whole product; none when its prices are those of its SKUs."""
-    by_quantity = (products.BY_QUANTITY, products.BY_QUANTITY_WITH_SKUS)
-    return product.tiers if product.traits.quote_type in by_quantity else ()
-
-
 def offer(product: Product) -> Json:
     """Return the data of ``product.search.queryProductDetail``."""
     traits = product.traits
-    tiers = [tier | {"promotionPrice": None} for tier in _tiers(product, _whole_tiers(product))]
+    tiers = _tiers(product, product.tiers if product.by_quantity else ())
     # The API knows no price by SKU and quantity: such a SKU has its lowest price.
     by_both = traits.quote_type == products.BY_SKU_AND_QUANTITY
     fields: Json = {
@@ -221,7 +215,7 @@ def offer(product: Product) -> Json:
         "productSaleInfo": {
             "amountOnSale": _wire(product, product.stock),
             "quoteType": products.BY_SKU if by_both else traits.quote_type,
-            "priceRangeList": tiers,
+            "priceRangeList": [tier | {"promotionPrice": None} for tier in tiers],
             "unitInfo": {"unit": product.category.unit},
         },
         "minOrderQuantity": _wire(product, product.min_order_quantity),

@@ -62,23 +62,23 @@ _QUEUE_KEY = re.compile(r"\{(?P<start>[^{}]+)\}:requests")
 
 
 class QueueKeys(NamedTuple):
-    """The keys of one queue, in the order in which the scripts take them."""
+    """The keys of one queue, as the scripts take them in order; by default, their types."""
 
-    start: str
-    ready: str
-    delayed: str
-    scores: str
-    attempts: str
-    leased: str
-    leases: str
-    workers: str
-    sequence: str
-    crawls: str
-    slots: str
-    crawl_expiry: str
-    intake: str
-    reader: str
-    losses: str
+    start: str = "list set zset"
+    ready: str = "zset"
+    delayed: str = "zset"
+    scores: str = "hash"
+    attempts: str = "hash"
+    leased: str = "zset"
+    leases: str = "hash"
+    workers: str = "zset"
+    sequence: str = "string"
+    crawls: str = "hash"
+    slots: str = "hash"
+    crawl_expiry: str = "zset"
+    intake: str = "list"
+    reader: str = "string"
+    losses: str = "hash"
 
     @classmethod
     def of(cls, queue_key: str) -> QueueKeys:
@@ -97,21 +97,5 @@ class QueueKeys(NamedTuple):
         return cls(start, queue_key, *(f"{{{start}}}:{name}" for name in cls._fields[2:]))
 
 
-TYPES = QueueKeys(
-    start="list set zset",
-    ready="zset",
-    delayed="zset",
-    scores="hash",
-    attempts="hash",
-    leased="zset",
-    leases="hash",
-    workers="zset",
-    sequence="string",
-    crawls="hash",
-    slots="hash",
-    crawl_expiry="zset",
-    intake="list",
-    reader="string",
-    losses="hash",
-)
+TYPES = QueueKeys()
 """The type of each key."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Outcome: TypeAlias = Literal["ack", "repeat", "retry", "release"]
+State: TypeAlias = Literal["buffered", "in flight", "refused", "settled"]
 Packed: TypeAlias = tuple[str, int, int]
 PackedLease: TypeAlias = tuple[str, str, int, int, list[Packed]]
 
@@ -92,6 +93,7 @@ class Lease:
         priority: Its priority.
         crash_count: How many workers fell silent while they had leased it.
         refusal: Why the call must not be made; empty when it may be.
+        is_begun: Whether it was handed out to be made.
         children: Calls that it led to.
         on_settled: Called with the lease when it is settled.
         outcome: How it was settled; None until then.
@@ -105,6 +107,7 @@ class Lease:
     priority: int = 0
     crash_count: int = 0
     refusal: str = ""
+    is_begun: bool = False
     children: list[QueueEntry] = field(default_factory=list)
     on_settled: Callable[[Lease], object] = lambda _: None
     outcome: Outcome | None = None
@@ -112,6 +115,15 @@ class Lease:
     _attempts_kept: int = 0
     _unfinished_items: int = 0
     _output_ended: bool = False
+
+    @property
+    def state(self) -> State:
+        """Refused ones are recorded, then acknowledged; settled ones Redis may not know yet."""
+        if self.outcome is not None:
+            return "settled"
+        if self.refusal:
+            return "refused"
+        return "in flight" if self.is_begun else "buffered"
 
     def begin_item(self) -> None:
         """Note that the response led to an item, which is on its way through the pipelines."""

@@ -16,9 +16,8 @@ import logging
 import time
 from collections import deque
 from contextlib import aclosing
-from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from scrapy.utils.asyncio import run_in_thread
 
@@ -42,8 +41,7 @@ REMEMBERED_ENTRIES = 20_000
 """Entries kept after they were queued, in case that Redis crashes and loses its last second."""
 
 
-@dataclass(frozen=True, slots=True)
-class Crawl:
+class Crawl(NamedTuple):
     """A crawl as a worker finds it.
 
     Attributes:
@@ -56,8 +54,7 @@ class Crawl:
     cursor: int
 
 
-@dataclass(frozen=True, slots=True)
-class CrawlProgress:
+class CrawlProgress(NamedTuple):
     """How far a crawl is.
 
     Attributes:
@@ -68,30 +65,19 @@ class CrawlProgress:
     complete: bool
     pending: int
 
-    @property
-    def finished(self) -> bool:
-        """Whether all is done."""
-        return self.complete and self.pending == 0
-
 
 class Crawls:
-    """The crawls of one queue.
+    """The crawls of one queue, each named by a digest of its source.
 
-    Args:
-        scripts: The queue's scripts.
+    ``process_age`` is for how many seconds this process runs: a crawl that was finished before it
+    started is an earlier one.
     """
 
     def __init__(self, scripts: LuaScripts) -> None:
         self._scripts = scripts
 
     def begin(self, digest: str, process_age: float) -> Crawl:
-        """Start or join the crawl of the source *digest*.
-
-        Args:
-            digest: Name of the source; the same for the same entries in the same order.
-            process_age: Seconds since this process started: a crawl that was finished before that
-                is an earlier one.
-        """
+        """Start or join a crawl."""
         status, cursor = self._scripts.run(
             "begin_crawl", digest, milliseconds(process_age), milliseconds(REMEMBERED_SECONDS)
         )
@@ -119,8 +105,8 @@ class Crawls:
         """Say that the source has *total* entries, all of them queued.
 
         Returns:
-            The cursor. Where it is below *total*, the rest has to be queued first, and nothing was
-            changed. None when the crawl is unknown and has to be begun again.
+            The cursor, as :meth:`enqueue`. Where it is below *total*, the rest has to be queued
+            first, and nothing was changed.
         """
         cursor: int = self._scripts.run("end_crawl_source", digest, total)
         return None if cursor < 0 else cursor
@@ -128,12 +114,8 @@ class Crawls:
     def progress(self, digest: str, process_age: float | None = None) -> CrawlProgress | None:
         """Return how far the crawl is; None when it is unknown and has to be begun again.
 
-        A crawl of which calls have vanished from the queue is unknown from then on.
-
-        Args:
-            digest: Name of the source.
-            process_age: Seconds since this process started: a crawl that was finished before that
-                is unknown too. None to accept any.
+        A crawl of which calls have vanished from the queue is unknown from then on, and so is an
+        earlier one, unless *process_age* is None.
         """
         age = "" if process_age is None else milliseconds(process_age)
         answer = self._scripts.run("crawl_progress", digest, age)
@@ -141,19 +123,15 @@ class Crawls:
 
 
 class CrawlSource:
-    """The part of one worker in queueing the source of a crawl.
+    """The part of one worker in queueing the source of a crawl; what talks to Redis blocks.
 
     All workers with the same source read it in the same order; who is first queues an entry, for
-    the others it is done. The methods that talk to Redis block.
+    the others it is done.
 
     Redis may forget what it was given. The worker notices when it queues the next entries, and when
     nothing is left to do: then it queues the forgotten ones again. When they are more than it
-    remembers, the source has to be read again.
-
-    Args:
-        queue: The queue.
-        digest: Name of the source; None when its calls belong to no crawl that could be joined.
-        process_age: Seconds since this process started.
+    remembers, the source has to be read again. The *digest* is empty when there is no source, or
+    its calls belong to no crawl that could be joined.
 
     Attributes:
         flushed: To be set after each :meth:`flush`: there may be room for more.
@@ -163,7 +141,7 @@ class CrawlSource:
             Redis forgot more than is remembered here; None while nothing has.
     """
 
-    def __init__(self, queue: LeaseQueue, digest: str | None, process_age: float = 0.0) -> None:
+    def __init__(self, queue: LeaseQueue, digest: str, process_age: float = 0.0) -> None:
         self._queue = queue
         self._digest = digest
         self._started_at = time.monotonic() - process_age
@@ -186,18 +164,14 @@ class CrawlSource:
 
     def begin(self) -> Crawl:
         """Start or join the crawl."""
-        if self._digest is None:
-            return Crawl("new", 0)
-        crawl = self._begin(self._digest)
+        crawl = self._begin() if self._digest else Crawl("new", 0)
         self._cursor = self._skip = crawl.cursor
         return crawl
 
     def start_reading(self, spider: ApiSpider, flush_soon: asyncio.Event) -> None:
-        """Begin to take over all calls of the spider's source; pause while many wait.
+        """Begin to take over the spider's ``all_calls()``; pause while many wait.
 
-        Args:
-            spider: Its ``all_calls()`` are the source.
-            flush_soon: Set when the waiting entries should be flushed at once.
+        *flush_soon* is set when the waiting entries should be flushed at once.
         """
         self._reading = asyncio.create_task(self._read(spider, flush_soon))
 
@@ -208,7 +182,7 @@ class CrawlSource:
             await asyncio.wait({self._reading})
 
     async def read_again(self, spider: ApiSpider, flush_soon: asyncio.Event) -> bool:
-        """Take over once more what Redis forgot; return False where that cannot be."""
+        """Take over again what Redis forgot; False where that cannot be: it is broken."""
         await self.stop_reading()
         assert self.forgotten_from is not None
         first = self.forgotten_from + 1
@@ -218,6 +192,7 @@ class CrawlSource:
                 "read a second time: start the crawl again, with all of its entries",
                 first,
             )
+            self.is_broken = True
             return False
         logger.warning(
             "Redis lost what the crawl begins with from entry number %d on; it is read and queued "
@@ -279,47 +254,44 @@ class CrawlSource:
             for _ in batch:
                 self._queued.append(self._waiting.popleft())
             self._cursor += len(batch)
-        if not ended or self._complete or self.forgotten_from is not None:
-            return
-        if self._digest is None:
-            self._complete = True
-        else:
-            cursor = self._queue.crawls.end_source(self._digest, self._cursor)
-            self._complete = not self._went_back(self._digest, cursor)
+        if ended and not self._complete and self.forgotten_from is None:
+            self._complete = not self._digest or not self._went_back(
+                self._queue.crawls.end_source(self._digest, self._cursor)
+            )
 
     def check_finished(self) -> bool:
         """Return whether every call of the crawl is done, as far as Redis has forgotten none."""
-        if self._digest is not None and self._complete and not self.finished:
+        if self._digest and self._complete and not self.finished:
             progress = self._queue.crawls.progress(self._digest, self._age)
-            self.finished = progress is not None and progress.finished
+            self.finished = progress == (True, 0)
             if progress is None or not progress.complete:
                 # Another worker may have begun it again, and may not have come to its end.
                 self._complete = False
-                self._went_back(self._digest, self._begin(self._digest).cursor)
+                self._went_back(self._begin().cursor)
         return self.finished
 
     @property
     def _age(self) -> float:
         return time.monotonic() - self._started_at
 
-    def _begin(self, digest: str) -> Crawl:
-        crawl = self._queue.crawls.begin(digest, self._age)
+    def _begin(self) -> Crawl:
+        crawl = self._queue.crawls.begin(self._digest, self._age)
         self.finished = crawl.status == "finished"
         return crawl
 
     def _enqueue(self, batch: list[QueueEntry]) -> bool:
         """Queue the first entries that wait; return False when there are others to queue first."""
-        if self._digest is None:
+        if not self._digest:
             self._queue.push(batch)
             return True
         enqueued = self._queue.crawls.enqueue(self._digest, self._cursor, batch)
-        return not self._went_back(self._digest, enqueued[0] if enqueued else None)
+        return not self._went_back(enqueued[0] if enqueued else None)
 
-    def _went_back(self, digest: str, cursor: int | None) -> bool:
+    def _went_back(self, cursor: int | None) -> bool:
         """Take up again the entries that Redis forgot; return whether there are any."""
         is_unknown = cursor is None
         if cursor is None:
-            cursor = self._begin(digest).cursor
+            cursor = self._begin().cursor
         lost = self._cursor - cursor
         if self.finished or lost <= 0:
             return is_unknown and not self.finished

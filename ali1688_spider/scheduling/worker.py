@@ -8,7 +8,6 @@ import logging
 import math
 import time
 import uuid
-from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,6 +19,7 @@ from ali1688_spider.redis_server import durability_risks
 from ali1688_spider.retrying import ServerRetry, redis_outage
 from ali1688_spider.scheduling.failures import FailureRecorder
 from ali1688_spider.scheduling.lease import Heartbeat, Lease, lease_limits
+from ali1688_spider.scheduling.queue import QueueCounts
 from ali1688_spider.scheduling.source import CrawlSource
 from ali1688_spider.shutdown import INCOMPLETE
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from scrapy.crawler import Crawler
 
-    from ali1688_spider.scheduling.queue import LeaseBatch, LeaseQueue, QueueCounts
+    from ali1688_spider.scheduling.lease import State
+    from ali1688_spider.scheduling.queue import LeaseBatch, LeaseQueue
     from ali1688_spider.scheduling.start_list import MessageBatch
     from ali1688_spider.spiders.base import ApiSpider
 
@@ -64,11 +65,6 @@ class QueueWorker:
     ``failed_calls/unavailable`` for each wait for their store; ``redis/errors``;
     ``queue/keys_set_aside``, ``queue/sources_read_again``.
 
-    Args:
-        crawler: The crawl.
-        queue: The queue.
-        spider: The crawl's spider.
-
     Attributes:
         leases: What this worker has leased, by message, until Redis knows how it was settled.
         has_ended: Whether this worker is done, or gives up.
@@ -81,22 +77,19 @@ class QueueWorker:
         self._queue = queue
         self._spider = spider
         config = self._context.config
-        self._retry = ServerRetry(
-            "Redis",
-            redis_outage,
-            on_wait=partial(self._stats.inc_value, "ali1688/redis/errors"),
-        )
+        on_wait = partial(self._stats.inc_value, "ali1688/redis/errors")
+        self._retry = ServerRetry("Redis", redis_outage, on_wait=on_wait)
         self._failures = FailureRecorder(self._context, self._stats, spider.name)
         self._heartbeat = Heartbeat(queue, config.lease_seconds)
-        self._source = _source_of(spider, queue)
+        digest = ""
+        if spider.has_source and spider.joins_crawl:
+            digest = spider.source_digest or uuid.uuid4().hex
+        self._source = CrawlSource(queue, digest, time.monotonic() - ali1688_spider.STARTED)
         concurrency = crawler.settings.getint("CONCURRENT_REQUESTS")
         self._most_in_flight, self._most_buffered = lease_limits(concurrency, config.qps)
         self.leases: dict[bytes, Lease] = {}
-        self._buffer: deque[Lease] = deque()
-        self._refused: list[Lease] = []  # to be recorded, then acknowledged
-        self._settled: list[Lease] = []  # Redis does not know yet
         self._malformed: MessageBatch | None = None
-        self._counts: QueueCounts | None = None
+        self._counts = QueueCounts(1, 0, 0, 0, 0.0)  # there may be messages
         self.has_ended = False
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -109,12 +102,15 @@ class QueueWorker:
     @property
     def buffered(self) -> int:
         """How many leases wait to be handed out."""
-        return len(self._buffer)
+        return len(self._in("buffered"))
 
     @property
     def in_flight(self) -> int:
         """How many leases are handed out and not settled."""
-        return len(self.leases) - len(self._buffer) - len(self._refused) - len(self._settled)
+        return len(self._in("in flight"))
+
+    def _in(self, state: State) -> list[Lease]:
+        return [lease for lease in self.leases.values() if lease.state == state]
 
     @property
     def is_in_doubt(self) -> bool:
@@ -123,10 +119,9 @@ class QueueWorker:
 
     async def open(self) -> None:
         """Join the workers on the queue; wait for Redis if it is away."""
-        if self._source is not None:
-            crawl = await self._ask(self._source.begin)
-            if crawl.cursor:
-                logger.info("Joining a crawl whose first %d calls are queued", crawl.cursor)
+        crawl = await self._ask(self._source.begin)
+        if crawl.cursor:
+            logger.info("Joining a crawl whose first %d calls are queued", crawl.cursor)
         await self._ask(self._queue.heartbeat)
         for risk in await run_in_thread(lambda: list(durability_risks(self._queue.server))):
             logger.warning("Redis: %s", risk)
@@ -134,7 +129,7 @@ class QueueWorker:
     def start(self) -> None:
         """Begin to work."""
         self._heartbeat.start()
-        if self._source is not None:
+        if self._spider.has_source:
             self._source.start_reading(self._spider, self._wake)
         self._task = asyncio.create_task(self._work())
 
@@ -143,10 +138,12 @@ class QueueWorker:
         if self.is_in_doubt:
             self._wake.set()
             return None
-        if not self._buffer or self.in_flight >= self._most_in_flight:
+        buffered = self._in("buffered")
+        if not buffered or self.in_flight >= self._most_in_flight:
             return None
-        lease = self._buffer.popleft()
-        if len(self._buffer) <= self._most_buffered // 2 and self._has_ready:
+        lease = max(buffered, key=lambda lease: lease.priority)  # of equal ones the first
+        lease.is_begun = True
+        if len(buffered) - 1 <= self._most_buffered // 2 and self._counts.ready:
             self._wake.set()
         return lease
 
@@ -154,8 +151,7 @@ class QueueWorker:
         """Settle what is done and give back the rest."""
         self.has_ended = True
         self._wake.set()
-        if self._source is not None:
-            await self._source.stop_reading()
+        await self._source.stop_reading()
         try:
             async with asyncio.timeout(CLOSING_SECONDS):
                 if self._retry.is_away:
@@ -193,9 +189,9 @@ class QueueWorker:
 
     async def _wait(self) -> None:
         """Wait until something is to be done."""
-        due = self._counts.next_due if self._counts is not None else 0.0
+        due = self._counts.next_due
         timeout = POLL_SECONDS if due is None else min(POLL_SECONDS, max(due, 0.01))
-        if self._source is not None and self._source.has_work:
+        if self._source.has_work:
             timeout = FLUSH_SECONDS
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), timeout)
@@ -209,14 +205,12 @@ class QueueWorker:
         """Whether the crawl is finished, or this worker idle for as long as it should be."""
         if self.leases or self._malformed is not None:
             return False
-        source, idle_seconds = self._source, self._spider.idle_seconds
         # Also when the worker stays: it is how one notices that Redis forgot the crawl.
-        finished = source is not None and await self._ask(source.check_finished)
+        finished = await self._ask(self._source.check_finished)
+        idle_seconds = self._spider.idle_seconds
         if idle_seconds is None:
             return finished
-        counts = self._counts
-        is_queueing = source is not None and source.has_work
-        if counts is None or counts.calls or counts.messages or is_queueing:
+        if self._counts.calls or self._counts.messages or self._source.has_work:
             self._last_work = time.monotonic()
         return time.monotonic() - self._last_work >= idle_seconds
 
@@ -226,10 +220,6 @@ class QueueWorker:
         closing = self._crawler.engine.close_spider_async(reason=reason)
         self._closing = asyncio.create_task(closing)
 
-    @property
-    def _has_ready(self) -> bool:
-        return self._counts is not None and self._counts.ready > 0
-
     async def _lease(self) -> None:
         if time.monotonic() - self._recovered_at >= RECOVER_SECONDS:
             await self._ask(self._queue.recover)
@@ -237,24 +227,23 @@ class QueueWorker:
         batch = await self._ask(self._lease_batch)
         was_silent = self.is_in_doubt
         if batch.surplus < 0:
-            held = list(self.leases.values())
-            lost = await self._ask(lambda: self._queue.find_lost(held))
+            lost = await self._ask(partial(self._queue.find_lost, list(self.leases.values())))
             self._drop(lost, was_silent=was_silent)
         self._heartbeat.confirm(batch.asked_at)
         self._add(batch)
         if batch.surplus > 0:
             # The answer that told of them was lost, or Redis lost its last steps in a crash.
             held = list(self.leases.values())
-            returned = await self._ask(lambda: self._queue.give_back(held))
+            returned = await self._ask(partial(self._queue.give_back, held))
             logger.info("Gave back %d leases that this worker knows nothing of", returned)
-        if self._buffer:
+        if self.buffered:
             self._last_work = time.monotonic()
         # Nothing public has the engine ask for requests.
         self._crawler.engine._slot.nextcall.schedule()  # type: ignore[union-attr]  # noqa: SLF001
 
     def _lease_batch(self) -> LeaseBatch:
-        missing = max(0, self._most_buffered - len(self._buffer))
-        count = missing if len(self._refused) < MOST_REFUSED else 0
+        missing = max(0, self._most_buffered - self.buffered)
+        count = missing if len(self._in("refused")) < MOST_REFUSED else 0
         # Workers that were silent during an outage get as long to be heard again.
         reclaim = not self._retry.was_away_within(AFTER_OUTAGE_SECONDS)
         return self._queue.lease(count, self.leases.values(), reclaim=reclaim)
@@ -264,11 +253,9 @@ class QueueWorker:
         for lease in batch.leases:
             lease.on_settled = self._on_settled
             self.leases[lease.message] = lease
-        self._refused += [lease for lease in batch.leases if lease.refusal]
-        new = [lease for lease in batch.leases if not lease.refusal]
-        self._buffer = deque(sorted((*self._buffer, *new), key=lambda lease: -lease.priority))
+        taken = sum(not lease.refusal for lease in batch.leases)
         self._stats.inc_value("ali1688/leases/expired", batch.reclaimed)
-        self._stats.inc_value("ali1688/leases/taken", len(new))
+        self._stats.inc_value("ali1688/leases/taken", taken)
         if self._queue.keys_set_aside:
             self._stats.set_value("ali1688/queue/keys_set_aside", self._queue.keys_set_aside)
 
@@ -278,10 +265,6 @@ class QueueWorker:
             return
         for lease in lost:
             del self.leases[lease.message]
-        unmade = sum(lease in lost for lease in self._buffer)
-        self._buffer = deque(lease for lease in self._buffer if lease not in lost)
-        self._refused = [lease for lease in self._refused if lease not in lost]
-        self._settled = [lease for lease in self._settled if lease not in lost]
         level, stat, reason = logging.INFO, "withdrawn", "somebody took them out of the queue"
         if was_silent:
             level, stat, reason = logging.WARNING, "lost", "it was silent for too long"
@@ -290,7 +273,7 @@ class QueueWorker:
             level,
             "%d calls are no longer this worker's, %d of them not begun: %s",
             len(lost),
-            unmade,
+            sum(lease.state == "buffered" for lease in lost),
             reason,
         )
 
@@ -303,29 +286,28 @@ class QueueWorker:
         if self.leases.get(lease.message) is not lease:
             self._stats.inc_value("ali1688/leases/stale")
             return
-        if not self._settled:
+        settled = len(self._in("settled"))
+        if settled == 1:
             asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._wake.set)
-        self._settled.append(lease)
-        if len(self._settled) >= SETTLED_AT_ONCE or (not self._buffer and self._has_ready):
+        if settled >= SETTLED_AT_ONCE or (not self.buffered and self._counts.ready):
             self._wake.set()
 
     async def _flush(self) -> None:
         """Settle in Redis what is settled here."""
-        settled = list(self._settled)
+        settled = self._in("settled")
         if not settled:
             return
-        stale = await self._ask(lambda: self._queue.settle(settled))
-        del self._settled[: len(settled)]
+        stale = await self._ask(partial(self._queue.settle, settled))
         for lease in settled:
             del self.leases[lease.message]
         done = [lease.outcome for lease in settled if lease not in stale]
-        released = done.count("release")
-        self._stats.inc_value("ali1688/leases/acked", len(done) - released - done.count("retry"))
-        self._stats.inc_value("ali1688/leases/released", released)
+        acked = done.count("ack") + done.count("repeat")
+        self._stats.inc_value("ali1688/leases/acked", acked)
+        self._stats.inc_value("ali1688/leases/released", done.count("release"))
         self._stats.inc_value("ali1688/leases/stale", len(stale))
 
     async def _read_messages(self) -> None:
-        if self._malformed is not None or (self._counts is not None and not self._counts.messages):
+        if self._malformed is not None or not self._counts.messages:
             return
         batch = await self._ask(self._queue.start_list.read)
         if batch is None:
@@ -339,34 +321,28 @@ class QueueWorker:
         if self._recording is not None and self._recording.done():
             self._recording.result()
             self._recording = None
-        if self._recording is None and (self._refused or self._malformed is not None):
+        if self._recording is None and (self._in("refused") or self._malformed is not None):
             self._recording = asyncio.create_task(self._record())
 
     async def _record(self) -> None:
         """Record what nobody can make; until then it stays in Redis."""
-        refused, batch = list(self._refused), self._malformed
+        refused, batch = self._in("refused"), self._malformed
         await self._failures.record(refused, batch)
-        self._refused = [lease for lease in self._refused if lease not in refused]
         for lease in refused:
             lease.ack()
         if batch is not None:
-            await self._ask(lambda: self._queue.start_list.remove(batch))
+            await self._ask(partial(self._queue.start_list.remove, batch))
             self._malformed = None
         self._wake.set()
 
     async def _flush_source(self) -> None:
         """Queue what was read of the calls that the crawl begins with."""
         source = self._source
-        if source is None:
-            return
         if source.has_work:
             await self._ask(source.flush)
             source.flushed.set()
-        if source.forgotten_from is not None:
-            if await source.read_again(self._spider, self._wake):
-                self._stats.inc_value("ali1688/queue/sources_read_again")
-            else:
-                source.is_broken = True
+        if source.forgotten_from is not None and await source.read_again(self._spider, self._wake):
+            self._stats.inc_value("ali1688/queue/sources_read_again")
         if source.is_broken:
             self._end(INCOMPLETE)
 
@@ -379,8 +355,8 @@ class QueueWorker:
         """Give back what is buffered, and after some seconds what is in flight as well."""
         if self._closing_since is None:
             self._closing_since = time.monotonic()
-            while self._buffer:
-                self._buffer.popleft().release()
+            for lease in self._in("buffered"):
+                lease.release()
         elif time.monotonic() - self._closing_since > CLOSING_SECONDS and self.in_flight:
             logger.warning("Calls still run; they are returned to the queue for other workers")
             await self._give_back_all()
@@ -393,15 +369,7 @@ class QueueWorker:
         await self._flush()
         released = await self._ask(partial(self._queue.give_back, leaving=True))
         self._stats.inc_value("ali1688/leases/released", released)
-        for left in (self.leases, self._buffer, self._refused, self._settled):
-            left.clear()
-
-
-def _source_of(spider: ApiSpider, queue: LeaseQueue) -> CrawlSource | None:
-    if not spider.has_source:
-        return None
-    digest = (spider.source_digest or uuid.uuid4().hex) if spider.joins_crawl else None
-    return CrawlSource(queue, digest, time.monotonic() - ali1688_spider.STARTED)
+        self.leases.clear()
 
 
 async def _cancel(task: asyncio.Task[None] | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -17,16 +17,18 @@ from ali1688_spider.gateway.errors import UnreadableResponseError
 from ali1688_spider.http import ApiResponse
 from ali1688_spider.items import ProductAnswer
 from ali1688_spider.spiders.base import ApiSpider, Arguments
-from ali1688_spider.spiders.search_paging import next_calls
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping
+    from collections.abc import AsyncIterator, Collection, Iterator, Mapping
     from typing import Self
 
     from scrapy.http import Response
 
     from ali1688_spider.config import Config
     from ali1688_spider.gateway.calls import Value
+    from ali1688_spider.gateway.catalogue import SearchApi
+    from ali1688_spider.gateway.parsing import SearchPage
+
 
 SEARCH_ARGUMENTS = frozenset(
     {"keyword", "category_id", "price_start", "price_end", "sort", "max_pages", "details"}
@@ -40,6 +42,7 @@ Amount: TypeAlias = Annotated[Decimal, Field(ge=0, lt=10**12, decimal_places=4)]
 class SearchArguments(Arguments):
     """What ``-a`` may say to a spider that searches; amounts are in CNY, both included."""
 
+    only_searches: ClassVar[bool] = True
     keyword: str | None = None
     category_id: int | None = Field(None, ge=1, lt=2**63, description=_FROM_1)
     price_start: Amount | None = Field(None, description="an amount in CNY, such as 12.50")
@@ -63,15 +66,9 @@ class SearchArguments(Arguments):
 
     def check_config(self, config: Config, given: Collection[str]) -> None:
         """Refuse what the API cannot search by, and a crawl that would have nothing to do."""
-        if SEARCH_ARGUMENTS & {*given} or not (config.redis_url or self.calls is not None):
-            self.check_search(config)
-
-    def check_search(self, config: Config) -> None:
-        """Check what the API can search by.
-
-        Raises:
-            ConfigurationError: One sentence that names the argument and the way out.
-        """
+        has_other_work = not self.only_searches or config.redis_url or self.calls is not None
+        if has_other_work and not SEARCH_ARGUMENTS & {*given}:
+            return
         query = self.query
         api = choose_apis(config.protocol, config.product_api, config.search_api).search
         for name in ("keyword", "category_id", "sort"):
@@ -180,3 +177,68 @@ def _query(call: ApiCall) -> dict[str, Value]:
 def _digest(query: Mapping[str, Value]) -> str:
     text = json.dumps(query, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+SMALLEST_STEP = Decimal("0.01")
+FIRST_PIVOT = Decimal(10)
+GROWTH = 4
+
+
+def next_calls(call: ApiCall, page: SearchPage, api: SearchApi) -> Iterator[ApiCall]:
+    """Yield what is to be called after *page*, the answer to *call*; nothing when all is seen."""
+    number = int(call.params["page"])
+    page_size = page.page_size or int(call.params["page_size"])
+    if not page.rows or (page.page is not None and page.page != number):
+        return
+    first_id = page.rows[0].get("product_id")
+    if number > 1 and first_id == call.params.get("first_id"):
+        return
+    rows_wanted = page_size * int(call.params.get("max_pages", 0))
+    if number == 1 and _is_too_wide(page, api, rows_wanted):
+        halves = list(_halves(call))
+        if halves:
+            yield from halves
+            return
+    if _has_next(call, page, number * page_size, api):
+        following: dict[str, Value] = {**call.params, "page": number + 1}
+        if number == 1 and isinstance(first_id, int):
+            following["first_id"] = first_id
+        yield ApiCall("search", following)
+
+
+def _is_too_wide(page: SearchPage, api: SearchApi, rows_wanted: int) -> bool:
+    if not api.max_rows or page.total is None or "price_start" not in api.filters:
+        return False
+    wanted = min(page.total, rows_wanted) if rows_wanted else page.total
+    return wanted > api.max_rows
+
+
+def _halves(call: ApiCall) -> Iterator[ApiCall]:
+    """Yield the query for the lower and for the upper prices; nothing when there is no between.
+
+    Both include the price in the middle, since the platform does not say which bound counts.
+    """
+    start = Decimal(call.params.get("price_start", 0))
+    end = Decimal(call.params["price_end"]) if "price_end" in call.params else None
+    if end is None:
+        middle = max(FIRST_PIVOT, start * GROWTH)
+        if middle >= 10**9:
+            return
+    else:
+        middle = ((start + end) / 2).quantize(SMALLEST_STEP)
+        if not start < middle < end:
+            return
+    yield ApiCall("search", {**call.params, "price_end": f"{middle:f}"})
+    yield ApiCall("search", {**call.params, "price_start": f"{middle:f}"})
+
+
+def _has_next(call: ApiCall, page: SearchPage, rows_seen: int, api: SearchApi) -> bool:
+    max_pages = int(call.params.get("max_pages", 0))
+    if max_pages and int(call.params["page"]) >= max_pages:
+        return False
+    if api.max_rows and rows_seen >= api.max_rows:
+        return False
+    if page.total is not None:
+        return rows_seen < page.total
+    # Without a total, a page that is not full is the last.
+    return page.page_size is None or len(page.rows) >= page.page_size

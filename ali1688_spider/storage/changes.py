@@ -78,8 +78,7 @@ class Change:
 
     def message(self) -> dict[str, Any]:
         """Return the change ready for JSON: amounts as exact decimal text, times in ISO 8601."""
-        message: dict[str, Any] = _converted(self._values(), _to_json)
-        return message
+        return {name: _converted(value, _to_json) for name, value in self._values().items()}
 
     def _values(self) -> dict[str, Any]:
         values = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -91,40 +90,24 @@ def differences(
 ) -> list[Change]:
     """Return the changes of a product and of its SKUs, the product's first.
 
-    Both sides are as MongoDB holds them, prices as ``Decimal128``.
-
     Args:
         product_id: The product.
-        old: The stored document, at least :data:`COMPARED` of it.
-        new: The fields that the newer response has.
+        old: The stored document, at least :data:`COMPARED` of it; prices as ``Decimal128``.
+        new: The fields that the newer response has, likewise.
         at: When the newer response arrived (UTC).
     """
-    return [_change(product_id, sku_id, at, **values) for sku_id, values in _differences(old, new)]
-
-
-def _change(
-    product_id: int,
-    sku_id: SkuId,
-    at: datetime,
-    *,
-    field: ChangeField,
-    old: Any,
-    new: Any,
-    **tiers: Any,
-) -> Change:
     milliseconds = (at - _EPOCH) // timedelta(milliseconds=1)
-    old, new = _decimals(old), _decimals(new)
-    return Change(
-        id=f"{product_id}:{'' if sku_id is None else sku_id}:{field}:{milliseconds}",
-        product_id=product_id,
-        sku_id=sku_id,
-        field=field,
-        old=old,
-        new=new,
-        percent=_percent(old, new),
-        at=at,
-        **_decimals(tiers),
-    )
+    return [
+        Change(
+            id=f"{product_id}:{'' if sku_id is None else sku_id}:{each['field']}:{milliseconds}",
+            product_id=product_id,
+            sku_id=sku_id,
+            percent=_percent(each["old"], each["new"]),
+            at=at,
+            **each,
+        )
+        for sku_id, each in _decimals(list(_differences(old, new)))
+    ]
 
 
 def _percent(old: Any, new: Any) -> float | None:
@@ -136,7 +119,7 @@ def _percent(old: Any, new: Any) -> float | None:
 def _differences(
     old: Mapping[str, Any], new: Mapping[str, Any]
 ) -> Iterator[tuple[SkuId, dict[str, Any]]]:
-    """Yield the SKU and what :func:`_change` takes of each difference."""
+    """Yield the SKU, and the field, both values and perhaps the price tiers, of each difference."""
     was_private = bool(old.get("price_private"))
     is_private = bool(new.get("price_private", was_private))
     for difference in _of_offer(old, new, was_private=was_private, is_private=is_private):
@@ -178,10 +161,8 @@ def _of_offer(
 
 def _tiers_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     before, after = _ladder(old.get("price_tiers")), _ladder(new.get("price_tiers"))
-    if not before or not after:
-        return {}
     differing = [each for each in before | after if not _equal(before.get(each), after.get(each))]
-    if not differing:
+    if not before or not after or not differing:
         return {}
     tiers = {"old_tiers": old["price_tiers"], "new_tiers": new["price_tiers"]}
     return {"min_quantity": min(differing), **tiers}
@@ -220,7 +201,7 @@ def _to_json(value: Any) -> Any:
 
 
 def _converted(value: Any, convert: Callable[[Any], Any]) -> Any:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_converted(each, convert) for each in value]
     if isinstance(value, dict):
         return {key: _converted(each, convert) for key, each in value.items()}

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bson.codec_options import CodecOptions, TypeEncoder, TypeRegistry
 from bson.decimal128 import Decimal128
 from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel, WriteConcern
-from pymongo.errors import OperationFailure, PyMongoError
-from pymongo.uri_parser import parse_uri
+from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.retrying import ServerRetry
-from ali1688_spider.storage.errors import StoreUnavailableError, classify, explain
+from ali1688_spider.storage.errors import StoreUnavailableError, classify, is_there_already
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
 
     from pymongo.asynchronous.collection import AsyncCollection
     from pymongo.asynchronous.database import AsyncDatabase
@@ -59,11 +58,6 @@ _HISTORY = (PRODUCT_CHANGES, REJECTED_ITEMS, FAILED_CALLS)
 
 _INDEX_NOT_FOUND = 27
 
-_UNREADABLE = (
-    "MONGO_URI cannot be read: write mongodb://user:password@host:27017/ with every special "
-    "character of the user name and the password percent-encoded"
-)
-
 
 @lru_cache(maxsize=8192)  # making one takes 4 µs, and prices repeat within a product
 def _decimal128(text: str) -> Decimal128:
@@ -81,22 +75,6 @@ CODEC_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
     tz_aware=True, tzinfo=UTC, type_registry=TypeRegistry([_DecimalEncoder()])
 )
 """``Decimal`` is written as Decimal128, and read as such; times are aware UTC in milliseconds."""
-
-
-def check_uri(uri: str) -> None:
-    """Check that *uri* can be read, without any connection and without asking a name server.
-
-    Raises:
-        ConfigurationError: It cannot.
-    """
-    scheme, _, rest = uri.partition("://")
-    if scheme == "mongodb+srv":
-        rest = rest.partition("?")[0]  # options of its own, which the other scheme refuses
-    try:
-        parse_uri(f"mongodb://{rest}", warn=False)
-    # The driver's text quotes parts of the address, and they may be the password.
-    except (PyMongoError, ValueError, TypeError):
-        raise ConfigurationError(_UNREADABLE) from None
 
 
 def connect(uri: str, database: str) -> Database:
@@ -117,47 +95,25 @@ def connect(uri: str, database: str) -> Database:
             connectTimeoutMS=SELECTION_SECONDS * 1000,
             socketTimeoutMS=RESPONSE_SECONDS * 1000,
         )
+    # The driver's text quotes parts of the address, and they may be the password.
     except (PyMongoError, ValueError, TypeError):
-        raise ConfigurationError(_UNREADABLE) from None
+        raise ConfigurationError(
+            "MONGO_URI cannot be read: write mongodb://user:password@host:27017/ with every "
+            "special character of the user name and the password percent-encoded"
+        ) from None
     return client.get_database(
         database, codec_options=CODEC_OPTIONS, write_concern=WriteConcern("majority", j=True)
     )
 
 
-def mongo_retry(
-    *,
-    on_wait: Callable[[], object] = lambda: None,
-    is_closing: Callable[[], bool] = lambda: False,
-) -> ServerRetry:
-    """Return what repeats operations while MongoDB is away; for the arguments see its class."""
-    return ServerRetry(
-        "MongoDB",
-        classify,
-        on_wait=on_wait,
-        is_closing=is_closing,
-        on_give_up=StoreUnavailableError,
-    )
-
-
-async def ping(database: Database) -> None:
-    """Check that the database answers.
-
-    Raises:
-        StoreUnavailableError: It does not; the text says what to do.
-    """
-    try:
-        await database.command("ping")
-    except PyMongoError as error:
-        raise StoreUnavailableError(explain(error)) from error
+mongo_retry = partial(ServerRetry, "MongoDB", classify, on_give_up=StoreUnavailableError)
+"""Makes what repeats operations while MongoDB is away; takes the other arguments of its class."""
 
 
 async def ensure_indexes(database: Database, history_days: float) -> None:
     """Create the missing indexes, and let the history expire after *history_days* (0: never).
 
     Changes, rejected items and failed calls are history; products are not.
-
-    Raises:
-        OperationFailure: An index of the same name has other options, for example.
     """
     for collection, models in _INDEXES.items():
         await database[collection].create_indexes(models)
@@ -172,19 +128,24 @@ async def ensure_expiry(collection: Collection, field: str, seconds: int | None)
     Without *seconds* it deletes nothing.
     """
     name = f"{field}_1"
-    expiry: dict[str, Any] = {} if seconds is None else {"expireAfterSeconds": seconds}
     existing = (await collection.index_information()).get(name)
     if existing is not None:
-        current = existing.get("expireAfterSeconds")
-        if current == seconds:
-            return
-        if current is not None and seconds is not None:
-            index = {"name": name, **expiry}
-            await collection.database.command("collMod", collection.name, index=index)
+        if existing.get("expireAfterSeconds") == seconds:
             return
         try:
             await collection.drop_index(name)
         except OperationFailure as error:
             if error.code != _INDEX_NOT_FOUND:  # another worker was quicker
                 raise
-    await collection.create_index([(field, ASCENDING)], name=name, **expiry)
+    expiry: dict[str, Any] = {} if seconds is None else {"expireAfterSeconds": seconds}
+    await collection.create_index(field, **expiry)
+
+
+async def insert_new(collection: Collection, documents: Iterable[dict[str, Any]]) -> None:
+    """Insert those of *documents* whose ``_id`` is not there yet, at least one document."""
+    try:
+        await collection.insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        failures = error.details.get("writeErrors", ())
+        if error.details.get("writeConcernErrors") or not all(map(is_there_already, failures)):
+            raise

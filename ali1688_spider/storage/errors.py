@@ -7,7 +7,7 @@ outages, unknown ones too: a good document must not be lost because a disk is fu
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import (
     BulkWriteError,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _DUPLICATE_KEY = 11000
 
 # https://www.mongodb.com/docs/manual/reference/error-codes/
-_DOCUMENT_CODES = {
+DOCUMENT_CODES = {
     121,  # a validator of the user's refuses it
     *(_DUPLICATE_KEY, 11001, 12582),  # a unique index of the user's does
     *(171, 16755, 17261, 17262, 17280),  # another index of the user's cannot hold it
@@ -37,6 +37,8 @@ _DOCUMENT_CODES = {
     *(52, 53, 54, 55, 56, 57),  # a name or a value that no field can have
     66,  # a field that must not change, such as a shard key of the user's
 }
+"""The server's codes for errors of the document itself, which will never be taken."""
+
 _TRANSIENT_CODES = {
     *(6, 7, 89, 9001),  # host unreachable or not found, network time-out, socket
     *(91, 189, 10107, 11600, 11602, 13435, 13436),  # shutting down, or no longer the primary
@@ -77,11 +79,6 @@ class DocumentRefusedError(Ali1688Error):
     """One document cannot be stored, however often it is tried; the text says why."""
 
 
-class _Failure(NamedTuple):
-    code: int | None
-    reason: str
-
-
 def classify(error: Exception) -> Unavailable | None:
     """Return why the same operation may succeed later; None for an error that stays.
 
@@ -93,16 +90,16 @@ def classify(error: Exception) -> Unavailable | None:
         case InvalidName() | InvalidOperation():
             return None
         case PyMongoError():
-            outages = [each for each in _failures(error) if not is_document_code(each.code)]
+            outages = [each for each in _failures(error) if each[0] not in DOCUMENT_CODES]
             if not outages:
                 return None
             is_transient = (
                 isinstance(error, ConnectionFailure)
                 or error.has_error_label("RetryableWriteError")
-                or {each.code for each in outages} <= _TRANSIENT_CODES
+                or {code for code, _ in outages} <= _TRANSIENT_CODES
             )
             level = logging.WARNING if is_transient else logging.ERROR
-            return Unavailable(_explain(error, outages[0]), level)
+            return Unavailable(_explain(error, *outages[0]), level)
     return None
 
 
@@ -111,12 +108,7 @@ def explain(error: Exception) -> str:
     if not isinstance(error, PyMongoError):
         return str(error) or repr(error)
     outage = classify(error)
-    return outage.text if outage else _explain(error, _failures(error)[0])
-
-
-def is_document_code(code: int | None) -> bool:
-    """Whether the server's error *code* is one of the document, which will never be taken."""
-    return code in _DOCUMENT_CODES
+    return outage.text if outage else _explain(error, *_failures(error)[0])
 
 
 def is_there_already(failure: Mapping[str, Any]) -> bool:
@@ -124,31 +116,21 @@ def is_there_already(failure: Mapping[str, Any]) -> bool:
     return failure["code"] == _DUPLICATE_KEY and "_id" in failure.get("keyPattern", {"_id": 1})
 
 
-def only_duplicates(error: BulkWriteError) -> bool:
-    """Whether all that an insertion met were documents that are there already."""
-    failures = error.details.get("writeErrors", ())
-    return all(map(is_there_already, failures)) and not error.details.get("writeConcernErrors")
-
-
-def _failures(error: PyMongoError) -> Sequence[_Failure]:
+def _failures(error: PyMongoError) -> Sequence[tuple[int | None, str]]:
+    """Return the code of each failure, and the first part of what the server or driver says."""
     if isinstance(error, BulkWriteError):
         kinds = ("writeErrors", "writeConcernErrors")
         failures = [each for kind in kinds for each in error.details.get(kind, ())]
-        return [_Failure(each.get("code"), str(each.get("errmsg", ""))[:300]) for each in failures]
-    code = error.code if isinstance(error, OperationFailure) else None
-    return [_Failure(code, _reason(error))]
+        return [(each.get("code"), str(each.get("errmsg", ""))[:300]) for each in failures]
+    # Without the description of the whole cluster.
+    text = str(error).partition(", full error:")[0].partition(", Timeout:")[0]
+    reason = text.partition(" (configured timeouts:")[0][:300]
+    return [(error.code if isinstance(error, OperationFailure) else None, reason)]
 
 
-def _explain(error: PyMongoError, failure: _Failure) -> str:
+def _explain(error: PyMongoError, code: int | None, reason: str) -> str:
     if isinstance(error, ConfigurationError):
         return "MONGO_URI does not lead to a server: correct its host name and its options"
     if isinstance(error, ConnectionFailure):
-        return f"MongoDB does not answer ({failure.reason}): start it, or correct MONGO_URI"
-    advice = _ADVICE.get(failure.code or 0, "MongoDB refuses an operation")
-    return f"{advice} ({failure.reason})"
-
-
-def _reason(error: Exception) -> str:
-    """Return the first part of the driver's text, without its description of the whole cluster."""
-    text = str(error).partition(", full error:")[0].partition(", Timeout:")[0]
-    return text.partition(" (configured timeouts:")[0][:300]
+        return f"MongoDB does not answer ({reason}): start it, or correct MONGO_URI"
+    return f"{_ADVICE.get(code or 0, 'MongoDB refuses an operation')} ({reason})"

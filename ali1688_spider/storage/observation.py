@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 MAX_DOCUMENT_BYTES = 1024 * 1024
 """The record has to stay below this; MongoDB itself takes 16 MiB."""
 
-_HEADER = 4
-"""Bytes of a BSON document's length, before its elements; a NUL byte follows them."""
-
 _SET_BY_STORE = frozenset({"fetched_at", "first_seen_at", "changed_at"})
 
 
@@ -41,18 +38,17 @@ class Observation:
         set_fields: A BSON document of the record's fields that the response has; without
             ``fetched_at``.
         unset_fields: The record's other fields with their defaults, for a product that is new.
-        digest: Equal for responses that say the same.
     """
 
     product_id: int
     fetched_at: datetime
     set_fields: bytes
     unset_fields: Mapping[str, Any] = field(default_factory=dict)
-    digest: bytes = field(init=False)
 
-    def __post_init__(self) -> None:
-        digest = hashlib.blake2b(self.set_fields, digest_size=16).digest()
-        object.__setattr__(self, "digest", digest)
+    @property
+    def digest(self) -> bytes:
+        """Equal for responses that say the same."""
+        return hashlib.blake2b(self.set_fields, digest_size=16).digest()
 
     @classmethod
     def of(cls, product: Product) -> Self:
@@ -62,12 +58,9 @@ class Observation:
             DocumentRefusedError: BSON cannot hold it, or it is too large.
         """
         names = product.model_fields_set
-        set_fields: dict[str, Any] = {}
-        unset_fields: dict[str, Any] = {}
-        for name, value in product.__dict__.items():
-            if name not in _SET_BY_STORE:
-                fields = set_fields if name in names else unset_fields
-                fields[name] = value
+        fields = [each for each in product.__dict__.items() if each[0] not in _SET_BY_STORE]
+        unset_fields = {name: value for name, value in fields if name not in names}
+        set_fields = {name: value for name, value in fields if name in names}
         try:
             encoded = bson.encode(set_fields, codec_options=CODEC_OPTIONS)
         # The values decide what goes wrong here, and it has to stay with them.
@@ -82,6 +75,6 @@ class Observation:
 
 def join_documents(*parts: bytes) -> RawBSONDocument:
     """Return the BSON document of the elements of all *parts*, in order."""
-    elements = b"".join(part[_HEADER:-1] for part in parts)
-    length = _HEADER + len(elements) + 1
-    return RawBSONDocument(length.to_bytes(_HEADER, "little") + elements + b"\0")
+    # A document is its length in four bytes, its elements, and a NUL byte.
+    elements = b"".join(part[4:-1] for part in parts)
+    return RawBSONDocument((4 + len(elements) + 1).to_bytes(4, "little") + elements + b"\0")

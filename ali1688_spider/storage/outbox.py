@@ -62,7 +62,7 @@ class ChangePublisher(Protocol):
     async def publish(self, changes: Sequence[Change]) -> None:
         """Pass changes on, or raise an error: then they come again later.
 
-        The same changes may also come again after they were passed on, and are then no news.
+        They may also come again after they were passed on, and are then to be ignored.
         """
 
 
@@ -140,17 +140,10 @@ class Outbox:
         self._closing = True
         self._recover_at = 0.0
         self._wake.set()
-        await asyncio.wait({self._task}, timeout=seconds)
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await end(self._task, seconds)
 
     async def record(self, pending: Sequence[Pending]) -> None:
-        """Record the pending changes of these products, and let the task publish them.
-
-        Raises:
-            PyMongoError: The database is away.
-        """
+        """Record the pending changes of these products, and let the task publish them."""
         recorded = await self._record(pending)
         if not self._publishers:
             await self._clear(recorded)
@@ -175,8 +168,7 @@ class Outbox:
                 elif self._closing:
                     return
                 else:
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), left)
+                    await wait(self._wake, left)
             except StoreUnavailableError:
                 return  # the crawl ends, and the database stayed away, as was logged
             except Exception:
@@ -209,7 +201,7 @@ class Outbox:
     async def _publish(self, pending: Sequence[Pending]) -> bool:
         """Give changes to the publishers that take any; return whether all publishers have them."""
         found = [Change.from_document(each) for product in pending for each in product.documents]
-        if changes := [change for change in found if self._is_wanted(change)]:
+        if changes := list(filter(self._is_wanted, found)):
             publishers = [each for each in self._publishers if each.name not in self._shut]
             taken = await asyncio.gather(*(self._publish_by(each, changes) for each in publishers))
             if not all(taken):
@@ -244,17 +236,16 @@ class Outbox:
         self._on_kept(number)
         if level > self._logged.get(name, logging.NOTSET):
             self._logged[name] = level
-            logger.log(
-                level, "%s takes no changes: %s; products go on, changes are kept", name, reason
-            )
+            text = "%s takes no changes: %s; products go on, changes are kept"
+            logger.log(level, text, name, reason)
 
     async def _record(self, pending: Sequence[Pending]) -> Sequence[Pending]:
         """Insert changes into ``product_changes``; return the products whose changes are there."""
         documents = [document for product in pending for document in product.documents]
-        if not documents:
-            return pending
+        refused: set[int] = set()
         try:
-            await self._changes.insert_many(documents, ordered=False)
+            if documents:
+                await self._changes.insert_many(documents, ordered=False)
         except BulkWriteError as error:
             if classify(error):
                 raise
@@ -262,14 +253,24 @@ class Outbox:
             if refusals := [each for each in failures if not is_there_already(each)]:
                 self._note_kept(PRODUCT_CHANGES, len(refusals), str(refusals[0].get("errmsg")))
             refused = {documents[each["index"]]["product_id"] for each in refusals}
-            return [each for each in pending if each.product_id not in refused]
-        return pending
+        return [each for each in pending if each.product_id not in refused]
 
     async def _clear(self, pending: Iterable[Pending]) -> None:
         # A product that was written again meanwhile has taken its pending changes along.
-        unset = {"$unset": {PENDING: ""}}
-        if updates := [
-            UpdateOne({"_id": each.product_id, "fetched_at": each.fetched_at}, unset)
-            for each in pending
-        ]:
+        as_published = [{"_id": each.product_id, "fetched_at": each.fetched_at} for each in pending]
+        if updates := [UpdateOne(each, {"$unset": {PENDING: ""}}) for each in as_published]:
             await self._cleared.bulk_write(updates, ordered=False)
+
+
+async def wait(event: asyncio.Event, seconds: float) -> None:
+    """Return once *event* is set, or after some *seconds*."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+
+
+async def end(task: asyncio.Task[None], seconds: float) -> None:
+    """Let *task* end by itself, within some *seconds*; cancel it then."""
+    await asyncio.wait({task}, timeout=seconds)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import bson
@@ -19,16 +20,12 @@ from pymongo.errors import BulkWriteError, InvalidOperation, PyMongoError
 
 from ali1688_spider.storage.changes import COMPARED, differences
 from ali1688_spider.storage.database import CODEC_OPTIONS, PENDING, PRODUCTS
-from ali1688_spider.storage.errors import (
-    DocumentRefusedError,
-    is_document_code,
-    is_there_already,
-)
+from ali1688_spider.storage.errors import DOCUMENT_CODES, DocumentRefusedError, is_there_already
 from ali1688_spider.storage.observation import join_documents
 from ali1688_spider.storage.outbox import Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from bson.raw_bson import RawBSONDocument
@@ -61,34 +58,25 @@ class Stored(NamedTuple):
     changed_at: datetime | None
 
 
-class _Progress(NamedTuple):
-    """What is known of the observations of one call of :meth:`ProductStore.store`.
+@dataclass(slots=True, eq=False)
+class _Write:
+    """An observation on its way into the database.
 
     Attributes:
-        attempted: The result of each if the operation that was last sent for it has applied.
-        results: The final results.
-    """
-
-    attempted: dict[Observation, Stored]
-    results: dict[Observation, Stored | DocumentRefusedError]
-
-    def unsettled(self, observations: Sequence[Observation]) -> list[Observation]:
-        return [each for each in observations if each not in self.results]
-
-
-class _Step(NamedTuple):
-    """What one round does for an observation.
-
-    The operation does nothing if the product is no longer as it was read; once it has applied,
-    *stored* is the result and the pending changes are to be recorded. With *only_seen* it notes
-    when the unchanged product was last seen, and nothing else.
+        observation: What is to be stored.
+        stored: The result once *operation* has applied; each round reads and decides again.
+        operation: Does nothing if the product is no longer as it was read; None: nothing to write.
+        pending: The changes to be recorded then.
+        only_seen: It notes when the unchanged product was last seen, and nothing else.
+        result: The final result; None until then.
     """
 
     observation: Observation
-    stored: Stored
-    operation: InsertOne[RawBSONDocument] | UpdateOne | None
+    stored: Stored | None = None
+    operation: InsertOne[RawBSONDocument] | UpdateOne | None = None
     pending: Pending | None = None
     only_seen: bool = False
+    result: Stored | DocumentRefusedError | None = None
 
 
 class ProductStore:
@@ -116,48 +104,48 @@ class ProductStore:
         Raises:
             StoreUnavailableError: The crawl is closing, and the database stayed away.
         """
-        progress = _Progress({}, {})
-        await self._store(observations, progress)
-        return [progress.results[observation] for observation in observations]
+        writes = [_Write(observation) for observation in observations]
+        await self._store(writes)
+        return [write.result for write in writes if write.result]  # all have one
 
-    async def _store(self, observations: Sequence[Observation], progress: _Progress) -> None:
+    async def _store(self, writes: Sequence[_Write]) -> None:
         try:
-            await self._retry.run(lambda: self._rounds(observations, progress))
+            await self._retry.run(lambda: self._rounds(writes))
         except InvalidOperation:  # such as a client that is closed: no document is to blame
             raise
         except (PyMongoError, BSONError) as error:
-            unsettled = progress.unsettled(observations)
+            unsettled = _unsettled(writes)
             if len(unsettled) == 1:
-                refusal = DocumentRefusedError(f"MongoDB refuses it: {error}")
-                progress.results[unsettled[0]] = refusal
-            else:
-                for observation in unsettled:
-                    await self._store([observation], progress)
+                unsettled[0].result = DocumentRefusedError(f"MongoDB refuses it: {error}")
+                return
+            for write in unsettled:
+                await self._store([write])
 
-    async def _rounds(self, observations: Sequence[Observation], progress: _Progress) -> None:
+    async def _rounds(self, writes: Sequence[_Write]) -> None:
         fruitless = 0
-        while unsettled := progress.unsettled(observations):
+        while unsettled := _unsettled(writes):
             if fruitless:
                 pause = min(_LONGEST_PAUSE, 0.005 * 2 ** min(fruitless, 16))
                 await asyncio.sleep(random.uniform(0, pause))
-            settled = len(progress.results)
-            await self._round(_oldest_of_each_product(unsettled), progress)
-            fruitless = 0 if len(progress.results) > settled else fruitless + 1
+            await self._round(_oldest_of_each_product(unsettled))
+            fruitless = 0 if len(_unsettled(writes)) < len(unsettled) else fruitless + 1
 
-    async def _round(self, observations: Sequence[Observation], progress: _Progress) -> None:
+    async def _round(self, writes: Sequence[_Write]) -> None:
         """Read the products, write what is newer, and record the changes."""
-        products = await self._read([each.product_id for each in observations])
-        steps = list(_next_steps(observations, products, progress))
-        progress.attempted.update((step.observation, step.stored) for step in steps)
-        done = [step for step in steps if step.operation is None]
+        products = await self._read([write.observation.product_id for write in writes])
+        for write in writes:
+            _decide(write, products.get(write.observation.product_id))
+        done = [write for write in _unsettled(writes) if write.operation is None]
         outages = []
         for collection, only_seen in ((self._products, False), (self._seen, True)):
-            part = [step for step in steps if step.operation and step.only_seen is only_seen]
-            applied, outage = await _write(collection, part, progress)
+            part = [each for each in writes if each.operation and each.only_seen is only_seen]
+            applied, outage = await _bulk_write(collection, part)
             done += applied
             outages += [outage] if outage else []
-        await self._outbox.record([step.pending for step in done if step.pending])
-        progress.results.update((step.observation, step.stored) for step in done)
+        pending = [write.pending for write in done if write.pending]
+        await self._outbox.record([each for each in pending if each.documents])
+        for write in done:
+            write.result = write.stored
         if outages:
             raise outages[0]
 
@@ -167,112 +155,97 @@ class ProductStore:
         return {document["_id"]: document for document in await found.to_list()}
 
 
-def _oldest_of_each_product(observations: Iterable[Observation]) -> list[Observation]:
-    oldest: dict[int, Observation] = {}
-    for observation in sorted(observations, key=lambda each: each.fetched_at):
-        oldest.setdefault(observation.product_id, observation)
+def _unsettled(writes: Iterable[_Write]) -> list[_Write]:
+    return [write for write in writes if write.result is None]
+
+
+def _oldest_of_each_product(writes: Iterable[_Write]) -> list[_Write]:
+    oldest: dict[int, _Write] = {}
+    for write in sorted(writes, key=lambda each: each.observation.fetched_at):
+        oldest.setdefault(write.observation.product_id, write)
     return list(oldest.values())
 
 
-def _next_steps(
-    observations: Iterable[Observation],
-    products: Mapping[int, Mapping[str, Any]],
-    progress: _Progress,
-) -> Iterator[_Step]:
-    for observation in observations:
-        product = products.get(observation.product_id)
-        try:
-            if product is None:
-                yield _insertion(observation)
-            else:
-                yield _next_step(observation, product, progress.attempted.get(observation))
-        # Other programs may have left a product in any shape, and it must not take the batch along.
-        except Exception as error:  # noqa: BLE001
-            reason = f"the stored product cannot be compared with it: {error!r}"
-            progress.results[observation] = DocumentRefusedError(reason)
+def _decide(write: _Write, product: Mapping[str, Any] | None) -> None:
+    """Decide what this round does, given the stored product."""
+    write.operation = write.pending = None
+    try:
+        if product is None:
+            _insert(write)
+        else:
+            _update(write, product)
+    # Other programs may have left a product in any shape, and it must not take the batch along.
+    except Exception as error:  # noqa: BLE001
+        reason = f"the stored product cannot be compared with it: {error!r}"
+        write.result = DocumentRefusedError(reason)
 
 
-def _insertion(observation: Observation) -> _Step:
-    at = observation.fetched_at
+def _insert(write: _Write) -> None:
+    observation, at = write.observation, write.observation.fetched_at
     times = {"fetched_at": at, "first_seen_at": at, "changed_at": at}
     document = join_documents(
         bson.encode({"_id": observation.product_id}),
         observation.set_fields,
         bson.encode({**observation.unset_fields, **times, DIGEST: observation.digest}),
     )
-    return _Step(observation, Stored("new", at, at), InsertOne(document))
+    write.stored, write.only_seen = Stored("new", at, at), False
+    write.operation = InsertOne(document)
 
 
-def _next_step(
-    observation: Observation, product: Mapping[str, Any], attempted: Stored | None
-) -> _Step:
-    """Return what to do, given the stored product and what an earlier round attempted."""
-    at, stored_at = observation.fetched_at, product.get("fetched_at")
+def _update(write: _Write, product: Mapping[str, Any]) -> None:
+    observation, attempted = write.observation, write.stored
+    product_id, at = observation.product_id, observation.fetched_at
+    stored_at, is_same = product.get("fetched_at"), product.get(DIGEST) == observation.digest
     stored = Stored("unchanged", product.get("first_seen_at"), product.get("changed_at"))
     pending: list[dict[str, Any]] = product.get(PENDING, [])
-    is_same = product.get(DIGEST) == observation.digest
     values: Mapping[str, Any] = {"fetched_at": at}
     if stored_at is not None and stored_at >= at:
         is_stored = is_same and stored_at == at  # perhaps by an earlier round
-        result = attempted or stored if is_stored else stored._replace(outcome="outdated")
-        return _Step(observation, result, None, _pending(observation, stored_at, pending))
+        write.stored = attempted or stored if is_stored else stored._replace(outcome="outdated")
+        write.pending = Pending(product_id, stored_at, pending)
+        return
     if not is_same:
         own: dict[str, Any] = {"fetched_at": at, DIGEST: observation.digest}
         record = bson.decode(observation.set_fields)
-        if changes := differences(observation.product_id, product, record, at):
+        if changes := differences(product_id, product, record, at):
             pending = [*pending, *(change.document() for change in changes)]
             own |= {"changed_at": at, PENDING: pending}
             stored = stored._replace(outcome="changed", changed_at=at)
         encoded = bson.encode(own, codec_options=CODEC_OPTIONS)
         values = join_documents(observation.set_fields, encoded)
-    as_it_was_read = {"_id": observation.product_id, "fetched_at": stored_at}
-    operation = UpdateOne(as_it_was_read, {"$set": values})
-    return _Step(observation, stored, operation, _pending(observation, at, pending), is_same)
+    write.stored, write.only_seen = stored, is_same
+    write.pending = Pending(product_id, at, pending)
+    write.operation = UpdateOne({"_id": product_id, "fetched_at": stored_at}, {"$set": values})
 
 
-def _pending(
-    observation: Observation, at: datetime, documents: list[dict[str, Any]]
-) -> Pending | None:
-    return Pending(observation.product_id, at, documents) if documents else None
-
-
-async def _write(
-    products: Collection, steps: Sequence[_Step], progress: _Progress
-) -> tuple[list[_Step], BulkWriteError | None]:
-    """Write; return the steps that are known to have applied, and why others have to wait."""
-    if not steps:
+async def _bulk_write(
+    products: Collection, writes: Sequence[_Write]
+) -> tuple[list[_Write], BulkWriteError | None]:
+    """Write; return those that are known to have applied, and why others have to wait."""
+    if not writes:
         return [], None
     # The driver's types know no raw documents beside dicts.
-    operations: list[Any] = [step.operation for step in steps]
+    operations: list[Any] = [write.operation for write in writes]
+    failures: dict[int, Mapping[str, Any]] = {}
+    outage = None
     try:
-        result = await products.bulk_write(operations, ordered=False)
+        matched = (await products.bulk_write(operations, ordered=False)).matched_count
     except BulkWriteError as error:
         if error.details.get("writeConcernErrors"):  # what applied is not safe yet
             raise
         failures = {failure["index"]: failure for failure in error.details["writeErrors"]}
-        applied = _applied(steps, error.details["nMatched"], failures)
-        waiting = _refuse_or_wait(steps, failures, progress)
-        return applied, error if waiting else None
-    return _applied(steps, result.matched_count, {}), None
+        matched = error.details["nMatched"]
+        outage = error if _refuse_or_wait(writes, failures) else None
+    tried = [write for index, write in enumerate(writes) if index not in failures]
+    inserted = [write for write in tried if isinstance(write.operation, InsertOne)]
+    return tried if matched == len(tried) - len(inserted) else inserted, outage
 
 
-def _applied(steps: Sequence[_Step], matched: int, failures: Mapping[int, Any]) -> list[_Step]:
-    tried = [step for index, step in enumerate(steps) if index not in failures]
-    inserted = [step for step in tried if isinstance(step.operation, InsertOne)]
-    return tried if matched == len(tried) - len(inserted) else inserted
-
-
-def _refuse_or_wait(
-    steps: Sequence[_Step], failures: Mapping[int, Mapping[str, Any]], progress: _Progress
-) -> bool:
+def _refuse_or_wait(writes: Sequence[_Write], failures: Mapping[int, Mapping[str, Any]]) -> bool:
     """Refuse the documents whose own the failure is; return whether others have to wait."""
-    waiting = False
     for index, failure in failures.items():
-        if is_there_already(failure):  # another worker has inserted the product meanwhile
-            continue
-        if is_document_code(failure["code"]):
+        # Of a product that is there already, another worker has inserted it meanwhile.
+        if failure["code"] in DOCUMENT_CODES and not is_there_already(failure):
             reason = f"MongoDB refuses it: {failure.get('errmsg')}"
-            progress.results[steps[index].observation] = DocumentRefusedError(reason)
-        else:
-            waiting = True
-    return waiting
+            writes[index].result = DocumentRefusedError(reason)
+    return any(failure["code"] not in DOCUMENT_CODES for failure in failures.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import bson
@@ -41,9 +42,6 @@ class RejectionStore:
             errors: Every reason, in plain words.
             payload: What was rejected: anything, see :func:`storable`.
             at: When the response arrived (UTC).
-
-        Raises:
-            StoreUnavailableError: The crawl is closing, and the database stayed away.
         """
         document: dict[str, Any] = {
             "product_id": product_id,
@@ -56,10 +54,8 @@ class RejectionStore:
         await self._retry.run(lambda: self._insert(document))
 
     async def _insert(self, document: dict[str, Any]) -> None:
-        try:
+        with suppress(DuplicateKeyError):
             await self._collection.insert_one(document)
-        except DuplicateKeyError:
-            return
 
 
 def storable(payload: Any) -> Any:

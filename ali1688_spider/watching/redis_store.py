@@ -31,20 +31,19 @@ class RedisWatchStore:
         self._scripts = LuaScripts(client, [WATCHED_KEY, *queue], __package__, types=types)
 
     def load(self, product_ids: Sequence[int]) -> list[str]:
-        """Return the text of each product's state."""
+        """Return the text of each product's state, empty for a product that has none."""
         return [_text(text or b"") for text in self._scripts.run("load", *product_ids)]
 
     def save(self, states: Sequence[tuple[int, str, float]]) -> None:
-        """Keep the states of products that are still watched."""
+        """Keep id and state of products that are still watched; the delay is the queue's."""
         self._scripts.run(
             "save", *(part for product_id, text, _ in states for part in (product_id, text))
         )
 
     def remove(self, product_ids: Sequence[int]) -> int:
-        """Watch these products no longer; each leaves hash and queue in one step."""
-        batches = [
-            product_ids[first : first + AT_ONCE] for first in range(0, len(product_ids), AT_ONCE)
-        ]
+        """Watch these products no longer, hash and queue in one step; return how many were."""
+        firsts = range(0, len(product_ids), AT_ONCE)
+        batches = (product_ids[first : first + AT_ONCE] for first in firsts)
         return sum(self._scripts.run("remove", *batch) for batch in batches)
 
     def resume(self, longest: float) -> None:

@@ -26,7 +26,7 @@ import enum
 import json
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,9 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DAY = 86400.0
-"""In seconds."""
-
+DAY = 86400.0  # seconds
 MIN_INTERVAL = 600.0
 MAX_INTERVAL = 30 * DAY
 
@@ -131,10 +129,8 @@ class WatchedProduct:
         before = now if self.fetched_at is None else self.fetched_at
         latest = max(before, now)
         if fingerprint is None:
-            removals = self.removals + 1
-            return Outcome.REMOVED, WatchedProduct(
-                self.fingerprint, latest, removals, self.changes, self.seconds
-            )
+            gone = replace(self, fetched_at=latest, removals=self.removals + 1)
+            return Outcome.REMOVED, gone
         is_changed = self.fingerprint not in {"", fingerprint}
         changes, seconds = self.changes, self.seconds
         if now > before and not self.removals:
@@ -192,11 +188,8 @@ def _read_numbers(text: str) -> tuple[float, int, float, float]:
 class Schedule:
     """The intervals of all watched products.
 
-    Args:
-        strategy: One of :data:`STRATEGIES`.
-        budget: What may be spent.
-        sample: Some of the products, drawn without preference; new ones may be missing.
-        watched: Number of all products.
+    *strategy* is one of :data:`STRATEGIES`. *sample* has some of the products, drawn without
+    preference; new ones may be missing. *watched* is the number of all.
     """
 
     def __init__(
@@ -229,12 +222,10 @@ class Schedule:
         return 1 / self._frequency(self.rate(product), self._scale)
 
     def fraction_fresh(self, sample: Sequence[WatchedProduct], now: float) -> float | None:
-        """Return the expected part of the products whose stored copy is right at *now*.
+        """Return the expected part of the products whose stored copy is right at *now*, 0 to 1.
 
         Products not fetched yet are not fresh; products removed from the platform are left out.
-
-        Returns:
-            Between 0 and 1; None when no product counts.
+        None when no product counts.
         """
         present = [each for each in sample if not each.removals]
         fresh = sum(

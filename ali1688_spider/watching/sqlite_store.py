@@ -79,14 +79,14 @@ class SqliteWatchStore:
             connection.execute("UPDATE watched SET due = ? WHERE due > ?", (latest, latest))
 
     def load(self, product_ids: Sequence[int]) -> list[str]:
-        """Return the text of each product's state."""
+        """Return the text of each product's state, empty for a product that has none."""
         query = "SELECT entry FROM watched WHERE product_id = ?"
         with self._lock:
             rows = [self._connection.execute(query, (each,)).fetchone() for each in product_ids]
         return [row[0] if row else "" for row in rows]
 
     def save(self, states: Sequence[tuple[int, str, float]]) -> None:
-        """Keep the states of watched products and when they are due, in one transaction."""
+        """Keep id and state of products that are still watched, and when they are due (seconds)."""
         now = time.time()
         with self._lock, self._connection as connection:
             connection.executemany(
@@ -95,14 +95,14 @@ class SqliteWatchStore:
             )
 
     def remove(self, product_ids: Sequence[int]) -> int:
-        """Watch these products no longer, in one transaction."""
+        """Watch these products no longer; return how many were watched."""
         with self._lock, self._connection as connection:
             return connection.executemany(
                 "DELETE FROM watched WHERE product_id = ?", [(each,) for each in product_ids]
             ).rowcount
 
     def sample(self, size: int) -> tuple[int, list[str]]:
-        """Return the number of products, and the states of some."""
+        """Return the number of products, and the states of some, drawn without preference."""
         query = "SELECT entry FROM watched ORDER BY random() LIMIT ?"
         with self._lock:
             (watched,) = self._connection.execute("SELECT count(*) FROM watched").fetchone()

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import time
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ali1688_spider.batching import BatchWriter
 from ali1688_spider.items import REMOVED
@@ -14,11 +14,12 @@ from ali1688_spider.watching.schedule import Outcome, Schedule, WatchedProduct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from decimal import Decimal
 
     from ali1688_spider.items import Product
     from ali1688_spider.retrying import ServerRetry
+    from ali1688_spider.watching.redis_store import RedisWatchStore
     from ali1688_spider.watching.schedule import Budget
+    from ali1688_spider.watching.sqlite_store import SqliteWatchStore
 
 _Result = TypeVar("_Result")
 
@@ -31,43 +32,18 @@ SAMPLE_SECONDS = 10.0
 _FINGERPRINT_BYTES = 6  # a change goes unseen once in 10^14
 
 
-class WatchStore(Protocol):
-    """Keeps the watched products; the methods block and are called from a thread."""
-
-    def resume(self, longest: float) -> None:
-        """Take the watch up again, with no product due in more than *longest* seconds."""
-
-    def load(self, product_ids: Sequence[int]) -> list[str]:
-        """Return the text of each product's state, empty for a product that has none."""
-
-    def save(self, states: Sequence[tuple[int, str, float]]) -> None:
-        """Keep product id, text of the state, and seconds until the next fetch.
-
-        What is not watched any longer is left out.
-        """
-
-    def remove(self, product_ids: Sequence[int]) -> int:
-        """Watch these products no longer, from now on; return how many were watched."""
-
-    def sample(self, size: int) -> tuple[int, list[str]]:
-        """Return the number of products, and the states of some, drawn without preference."""
-
-    def close(self) -> None:
-        """Release what the store holds."""
-
-
 class Watcher:
     """The schedule of all watched products, over their store.
 
-    Args:
-        store: Where they are kept.
-        strategy: One of :data:`ali1688_spider.watching.schedule.STRATEGIES`.
-        budget: What may be spent.
-        retry: Waits while the store's server is away.
+    The store's methods block and run in threads; *retry* waits while its server is away.
     """
 
     def __init__(
-        self, store: WatchStore, strategy: str, budget: Budget, retry: ServerRetry
+        self,
+        store: RedisWatchStore | SqliteWatchStore,
+        strategy: str,
+        budget: Budget,
+        retry: ServerRetry,
     ) -> None:
         self._store = store
         self._strategy = strategy
@@ -140,9 +116,6 @@ def fingerprint(product: Product) -> str:
         product.stock,
         [[sku["sku_id"], sku["price"], sku["price_tiers"], sku["stock"]] for sku in skus],
     ]
-    text = json.dumps(watched, default=_shortest, ensure_ascii=False)
+    # 2.5 and 2.50 are the same price.
+    text = json.dumps(watched, default=lambda price: str(price.normalize()), ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=_FINGERPRINT_BYTES).hexdigest()
-
-
-def _shortest(amount: Decimal) -> str:
-    return str(amount.normalize())  # 2.5 and 2.50 are the same price

@@ -14,8 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.queue import LeaseQueue, QueueName, open_queue
-from ali1688_spider.storage.failed_call import FailedCall
-from ali1688_spider.storage.failed_call_stores import RedisFailedCallStore
+from ali1688_spider.storage.failed_calls import FailedCall, RedisFailedCallStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -181,11 +181,11 @@ async def test_closing_does_not_wait_for_a_receiver_that_hangs(
     app = web.Application()
     app.router.add_post("/", hang)
     async with TestServer(app) as server:
-        hook = webhook(database, str(server.make_url("/")), Counts(), close_seconds=0.01)
+        hook = webhook(database, str(server.make_url("/")), Counts())
         hook.start()
         await hook.publish([price_change(1)])
         await entered.wait()
-        await hook.close()
+        await hook.close(0.01)
     assert await states(database) == {"waiting": 1}
 
 

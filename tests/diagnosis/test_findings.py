@@ -4,15 +4,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 from redis import Redis
+from scrapy.settings import Settings
 
+from ali1688_spider import settings
+from ali1688_spider.config import Config
 from ali1688_spider.diagnosis.gateway import api_finding
-from ali1688_spider.diagnosis.servers import redis_warnings
+from ali1688_spider.diagnosis.servers import redis_findings
 from ali1688_spider.gateway.errors import CallError
 from ali1688_spider.gateway.protocols import WireResponse
 from ali1688_spider.gateway.response import read_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ali1688_spider.diagnosis import Finding
+
+
+CREDENTIALS = {"ALI1688_APP_KEY": "1000000", "ALI1688_APP_SECRET": "test123"}
 
 
 def refusal(protocol: str, body: str) -> CallError:
@@ -57,10 +65,17 @@ def redis(redis_url: str) -> Iterator[Redis]:
 
 
 def test_a_redis_that_can_lose_calls(redis: Redis) -> None:
-    assert list(redis_warnings(redis)) == []
+    defaults = {name: getattr(settings, name) for name in dir(settings) if name.isupper()}
+    config = Config.from_settings(Settings(defaults | CREDENTIALS))
+
+    def warnings() -> list[Finding]:
+        found = redis_findings(config, redis)
+        return [each for each in found if each.subject == "Redis" and each.status != "ok"]
+
+    assert warnings() == []
     redis.config_set("maxmemory-policy", "allkeys-lru")
     redis.config_set("appendonly", "no")
-    eviction, persistence = redis_warnings(redis)
+    eviction, persistence = warnings()
     assert (eviction.status, persistence.status) == ("warn", "warn")
     assert eviction.text.startswith("its maxmemory-policy is allkeys-lru, ")
     assert eviction.text.endswith("set it to noeviction")

@@ -16,11 +16,10 @@ import pytest
 from bson import Decimal128
 
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.exporting import parquet, workbook
+from ali1688_spider.exporting import typed_files
 from ali1688_spider.exporting.files import exporter
-from ali1688_spider.exporting.parquet import ParquetFile
 from ali1688_spider.exporting.rows import CHANGE_COLUMNS, PRODUCT_COLUMNS
-from ali1688_spider.exporting.workbook import XlsxFile
+from ali1688_spider.exporting.typed_files import ParquetFile, XlsxFile
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 250000, UTC)
 DOCUMENT: dict[str, Any] = {
@@ -119,7 +118,7 @@ def test_workbook_marks_and_counts_what_it_cuts() -> None:
 
 
 def test_workbook_goes_on_in_another_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workbook, "MAX_ROWS", 3)
+    monkeypatch.setattr(typed_files, "MAX_ROWS", 3)
     file, _ = write_xlsx(
         *({"product_id": number} for number in range(1, 6)), columns=("product_id",)
     )
@@ -172,7 +171,7 @@ def test_parquet_changes_have_text_values() -> None:
 
 
 def test_parquet_groups_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "ROW_GROUP", 2)
+    monkeypatch.setattr(typed_files, "ROW_GROUP", 2)
     file = io.BytesIO()
     writer = ParquetFile(file, fields_to_export=("product_id",))
     for number in range(5):

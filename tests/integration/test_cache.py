@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from redis import Redis
 
-from ali1688_spider.cache.response_cache import CachedResponse
+from ali1688_spider.cache import CachedResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

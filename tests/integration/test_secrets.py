@@ -13,7 +13,7 @@ import pymongo
 from bson import json_util
 from redis import Redis
 
-from ali1688_spider.cache.response_cache import CachedResponse
+from ali1688_spider.cache import CachedResponse
 from ali1688_spider.gateway.token_stores import FileTokenStore, RedisTokenStore
 
 if TYPE_CHECKING:

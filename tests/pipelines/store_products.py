@@ -1,10 +1,12 @@
 """Crawls without a gateway: ``store_products.py COUNT NAME=VALUE ...`` stores so many products.
 
-Writes the statistics as JSON on its last line.
+After half of them it waits for a line, or the end, of its input. Writes the statistics as JSON on
+its last line.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from datetime import UTC, datetime
@@ -30,6 +32,8 @@ class ProductsSpider(Spider):
 
     async def start(self) -> AsyncIterator[Any]:
         for number in range(1, self.count + 1):
+            if number == self.count // 2 + 1:
+                await asyncio.to_thread(sys.stdin.readline)
             yield Request(f"data:,{number}")
 
     def parse(self, response: Response) -> Iterator[Product]:
@@ -55,6 +59,7 @@ def main() -> None:
             "ALI1688_APP_KEY": "1000000",
             "ALI1688_APP_SECRET": "test123",
             "REDIS_URL": "",
+            "SCHEDULER": "scrapy.core.scheduler.Scheduler",  # ours takes calls of the API only
             "DOWNLOAD_HANDLERS": {},
             "DOWNLOADER_MIDDLEWARES": {},
             "LOG_LEVEL": "INFO",

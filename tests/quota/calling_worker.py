@@ -11,8 +11,8 @@ import time
 
 import redis
 
+from ali1688_spider.quota.limits import RedisQuota
 from ali1688_spider.quota.rate_limiter import RateLimiter
-from ali1688_spider.quota.redis_quota import RedisQuota
 from ali1688_spider.retrying import ServerRetry
 
 CALLERS = 16

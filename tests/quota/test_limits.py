@@ -17,10 +17,10 @@ from ali1688_spider.quota.limits import (
     HORIZON_SECONDS,
     DailyQuotaExhaustedError,
     MemoryQuota,
+    RedisQuota,
     Reservation,
     slot_interval,
 )
-from ali1688_spider.quota.redis_quota import RedisQuota
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -145,7 +145,6 @@ async def test_without_a_rate_nobody_waits(
 
     assert await moments(limiter, time, 250) == [0] * 250
     assert quota.usage().used == 250
-    assert limiter.utilisation == 0
 
 
 async def test_a_changed_rate_holds_from_the_next_slots_on(
@@ -172,11 +171,9 @@ async def test_statistics_say_how_long_calls_waited(limiter: RateLimiter, time: 
 
     assert (limiter.slots_used, limiter.slots_discarded) == (3, 0)
     assert limiter.wait_seconds == pytest.approx(0.3)
-    assert limiter.utilisation == 1
     time.now += 0.55
     await limiter.acquire()
     assert limiter.wait_seconds == pytest.approx(0.3)
-    assert limiter.utilisation == pytest.approx(4 * INTERVAL / 0.75)
 
 
 async def test_the_time_of_an_answer_is_allowed_for(

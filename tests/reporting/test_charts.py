@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from ali1688_spider.reporting.charts import HEIGHT, WIDTH, Bar, bar_chart, line
 from ali1688_spider.reporting.figures import Curve, Period
+from ali1688_spider.reporting.page import HEIGHT, WIDTH, Bar, bar_chart, line
 
 PERIOD = Period.last_days(10, datetime(2026, 11, 23, tzinfo=UTC))
 

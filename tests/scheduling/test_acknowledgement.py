@@ -10,8 +10,8 @@ from twisted.python.failure import Failure
 
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.http import ApiRequest
-from ali1688_spider.scheduling.acknowledgement import AcknowledgementMiddleware
 from ali1688_spider.scheduling.lease import Lease, QueueEntry
+from ali1688_spider.scheduling.scheduler import AcknowledgementMiddleware
 from ali1688_spider.shutdown import CrawlClosingError
 from ali1688_spider.storage.errors import StoreUnavailableError
 

@@ -579,7 +579,7 @@ def test_a_crawl_that_another_worker_has_begun_again_and_done_is_finished(
 
 
 def test_calls_that_belong_to_no_crawl_are_queued_as_they_are(queue: LeaseQueue) -> None:
-    source = CrawlSource(queue, None)
+    source = CrawlSource(queue, "")
     assert source.begin() == Crawl("new", 0)
     add(source, 1, 3)
     source.end()

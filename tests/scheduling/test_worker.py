@@ -12,7 +12,8 @@ from ali1688_spider.addon import context_of
 from ali1688_spider.scheduling import worker as module
 from ali1688_spider.scheduling.lease import Heartbeat, lease_limits
 from ali1688_spider.scheduling.queue import LeaseBatch, LeaseQueue
-from ali1688_spider.storage import failed_call_stores
+from ali1688_spider.storage.failed_calls import KEY as FAILED_CALLS
+from ali1688_spider.storage.failed_calls import RedisFailedCallStore
 from tests.scheduling.conftest import reasons, until
 from tests.scheduling.leases import products
 
@@ -21,12 +22,10 @@ if TYPE_CHECKING:
 
     from ali1688_spider.scheduling.lease import Lease
     from ali1688_spider.scheduling.scheduler import RedisScheduler
-    from ali1688_spider.storage.failed_call import FailedCall
+    from ali1688_spider.storage.failed_calls import FailedCall
     from tests.scheduling.conftest import Clock, Open
 
     MakeQueue = Callable[..., LeaseQueue]
-
-FAILED_CALLS = failed_call_stores.KEY
 
 
 @pytest.fixture
@@ -306,8 +305,7 @@ async def test_while_failures_cannot_be_recorded_the_rest_goes_on(
     queue.push(products(2))
     assert number(await next_lease(scheduler)) == 2
     await until(lambda: stat(scheduler, "failed_calls/unavailable"))
-    counts = queue.counts()
-    assert (counts.messages, counts.leased) == (1, 2)
+    await until(lambda: (queue.counts().messages, queue.counts().leased) == (1, 2))
     queue.server.delete(FAILED_CALLS)
     await until(lambda: (queue.counts().messages, queue.counts().leased) == (0, 1))
     assert {failed.call for failed in await failed_calls(scheduler)} == {"refuse", "nonsense"}
@@ -319,7 +317,7 @@ async def test_a_defect_of_recording_closes_the_crawl(
     async def fail(_: object, __: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(failed_call_stores.RedisFailedCallStore, "keep_all", fail)
+    monkeypatch.setattr(RedisFailedCallStore, "keep_all", fail)
     queue.server.zadd(queue.keys.ready, {"refuse": 0})
     scheduler = await open_scheduler()
     await until(lambda: reasons(scheduler) == ["queue_failed"])

@@ -12,9 +12,9 @@ from redis import Redis
 from ali1688_spider.local_servers import free_port
 from ali1688_spider.storage.database import connect, mongo_retry
 from ali1688_spider.storage.errors import StoreUnavailableError
-from ali1688_spider.storage.failed_call import FailedCall
-from ali1688_spider.storage.failed_call_stores import (
+from ali1688_spider.storage.failed_calls import (
     KEY,
+    FailedCall,
     FileFailedCallStore,
     RedisFailedCallStore,
     failed_call_store,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from ali1688_spider.storage.database import Database
-    from ali1688_spider.storage.failed_call import FailedCallStore
+    from ali1688_spider.storage.failed_calls import FailedCallStore
 
 FAILED = FailedCall(
     spider="product",

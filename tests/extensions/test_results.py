@@ -10,7 +10,7 @@ from scrapy.exceptions import NotConfigured
 from scrapy.utils.test import get_crawler
 
 from ali1688_spider.addon import context_of
-from ali1688_spider.extensions.crawl_record import CrawlRecord
+from ali1688_spider.extensions.results import CrawlRecord
 from ali1688_spider.local_servers import free_port
 from ali1688_spider.spiders.product import ProductSpider
 

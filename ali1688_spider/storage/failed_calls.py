@@ -1,32 +1,34 @@
-"""Where failed calls are kept: in MongoDB, without it in Redis, without both in a file."""
+"""Calls that were given up, kept in MongoDB, without it in Redis, without both in a file."""
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
+import hashlib
+import json
 import logging
 import os
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pymongo import ASCENDING
-from pymongo.errors import BulkWriteError
 from redis.client import NEVER_DECODE
 from redis.exceptions import RedisError
 from typing_extensions import override  # in typing from Python 3.12
 
 from ali1688_spider.private_files import make_private, open_private
-from ali1688_spider.storage.database import FAILED_CALLS
-from ali1688_spider.storage.errors import StoreUnavailableError, only_duplicates
-from ali1688_spider.storage.failed_call import FailedCall, FailedCallStore
+from ali1688_spider.storage.database import FAILED_CALLS, insert_new
+from ali1688_spider.storage.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ali1688_spider.retrying import ServerRetry
     from ali1688_spider.storage.database import Database
+
 
 logger = logging.getLogger(__name__)
 
@@ -40,22 +42,111 @@ _PAGE = 1000
 _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
 
-def failed_call_store(
-    database: Database | None, retry: ServerRetry, redis: Any, folder: Path
-) -> FailedCallStore:
-    """Return the most lasting store there is; *database* and *redis*, a blocking client, stay open.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedCall:
+    """A call that was given up.
 
-    Args:
-        database: Preferred, if there is one.
-        retry: Repeats writes while the database is away.
-        redis: Used without a database.
-        folder: Where the file lies, without both.
+    Attributes:
+        spider: Name of the spider whose call it was.
+        call: The call as the queue holds it; of a malformed message the message itself.
+        api: Name of the platform's API; empty for a malformed message.
+        params: The call's parameters.
+        error: Why it was given up, in plain words.
+        attempts: How often it was tried.
+        at: When it was given up (UTC, in milliseconds).
+        id: Equal for the same failure of the same call.
     """
-    if database is not None:
-        return MongoFailedCallStore(database, retry)
-    if redis is not None:
-        return RedisFailedCallStore(redis)
-    return FileFailedCallStore(folder)
+
+    spider: str
+    call: str
+    api: str
+    params: Mapping[str, Any]
+    error: str
+    attempts: int
+    at: datetime
+    id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        # As every store keeps it: times in milliseconds, text that can be encoded.
+        milliseconds = self.at.replace(microsecond=self.at.microsecond // 1000 * 1000)
+        object.__setattr__(self, "at", milliseconds)
+        for name in ("call", "error"):
+            text = getattr(self, name).encode(errors="backslashreplace").decode()
+            object.__setattr__(self, name, text)
+        digest = hashlib.blake2b(self.to_json().encode(), digest_size=8).hexdigest()
+        object.__setattr__(self, "id", digest)
+
+    def values(self) -> dict[str, Any]:
+        """Return everything but the id, by name."""
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.init}
+        return {**values, "params": dict(self.params)}
+
+    def to_json(self) -> str:
+        """Return the failed call as one line of JSON, always the same for the same."""
+        values = {**self.values(), "at": self.at.isoformat()}
+        return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> FailedCall | None:
+        """Return the failed call of a line of :meth:`to_json`; None for any other."""
+        try:
+            values = json.loads(text)
+            return cls.from_values({**values, "at": datetime.fromisoformat(values["at"])})
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return None
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> FailedCall | None:
+        """Return the failed call of :meth:`values`; None for any others."""
+        try:
+            return cls(**values)
+        except (TypeError, AttributeError):
+            return None
+
+
+class FailedCallStore(ABC):
+    """Keeps failed calls until they are tried again.
+
+    Attributes:
+        unreadable: How many entries the last :meth:`list` left out, because they are no failed
+            calls: a line that a crash has torn, or what another program wrote. They stay.
+    """
+
+    unreadable = 0
+
+    async def keep(self, failed: FailedCall) -> None:
+        """Keep one; as :meth:`keep_all`."""
+        await self.keep_all([failed])
+
+    @abstractmethod
+    async def keep_all(self, failed: Sequence[FailedCall]) -> None:
+        """Return when all of *failed* are kept, in one round trip.
+
+        The same call kept twice is there once, so keeping again what may be kept does no harm.
+
+        Raises:
+            StoreUnavailableError: They cannot be kept; some may be.
+        """
+
+    async def list(self) -> AsyncIterator[FailedCall]:
+        """Iterate over what is kept, the oldest first, with some thousand at once in memory.
+
+        What the iteration has passed may be removed meanwhile.
+        """
+        self.unreadable = 0
+        async for failed in self._entries():
+            if failed is None:
+                self.unreadable += 1
+            else:
+                yield failed
+
+    @abstractmethod
+    async def remove(self, failed: Sequence[FailedCall]) -> None:
+        """Forget these; raises as :meth:`keep_all`."""
+
+    @abstractmethod
+    def _entries(self) -> AsyncIterator[FailedCall | None]:
+        """Iterate as :meth:`list` does; None stands for an entry that is no failed call."""
 
 
 class MongoFailedCallStore(FailedCallStore):
@@ -67,8 +158,9 @@ class MongoFailedCallStore(FailedCallStore):
 
     @override
     async def keep_all(self, failed: Sequence[FailedCall]) -> None:
-        if failed:
-            await self._retry.run(lambda: self._insert(failed))
+        documents = {call.id: {"_id": call.id, **call.values()} for call in failed}
+        if documents:
+            await self._retry.run(lambda: insert_new(self._collection, documents.values()))
 
     @override
     async def _entries(self) -> AsyncIterator[FailedCall | None]:
@@ -84,23 +176,12 @@ class MongoFailedCallStore(FailedCallStore):
 
     @override
     async def remove(self, failed: Sequence[FailedCall]) -> None:
-        ids = [call.id for call in failed]
-        for start in range(0, len(ids), _PAGE):
-            await self._collection.delete_many({"_id": {"$in": ids[start : start + _PAGE]}})
+        await self._collection.delete_many({"_id": {"$in": [call.id for call in failed]}})
 
     async def _page(self, last_at: datetime, passed: Sequence[Any]) -> Sequence[dict[str, Any]]:
         """Return the next ones after those that have *passed*, the last of them at *last_at*."""
         query = {"at": {"$gte": last_at}, "_id": {"$nin": passed}}
-        found = self._collection.find(query, sort=[("at", ASCENDING)], limit=_PAGE)
-        return await found.to_list()
-
-    async def _insert(self, failed: Sequence[FailedCall]) -> None:
-        documents = {call.id: {"_id": call.id, **call.values()} for call in failed}
-        try:
-            await self._collection.insert_many(list(documents.values()), ordered=False)
-        except BulkWriteError as error:
-            if not only_duplicates(error):  # one that is there already is the same
-                raise
+        return await self._collection.find(query, sort={"at": 1}, limit=_PAGE).to_list()
 
 
 class RedisFailedCallStore(FailedCallStore):
@@ -136,9 +217,7 @@ class RedisFailedCallStore(FailedCallStore):
     @override
     async def remove(self, failed: Sequence[FailedCall]) -> None:
         texts = [call.to_json() for call in failed]
-        for start in range(0, len(texts), _PAGE):
-            page = texts[start : start + _PAGE]
-            self._removed += await asyncio.to_thread(self._redis.zrem, KEY, *page)
+        self._removed += await asyncio.to_thread(self._redis.zrem, KEY, *texts)
 
     def _add(self, failed: Sequence[FailedCall]) -> int:
         """Return how many had to be forgotten for them."""
@@ -227,3 +306,17 @@ def _append(descriptor: int, lines: bytes) -> None:
     except OSError:
         os.ftruncate(descriptor, size)
         raise
+
+
+def failed_call_store(
+    database: Database | None, retry: ServerRetry, redis: Any, folder: Path
+) -> FailedCallStore:
+    """Return the most lasting store there is; it closes neither *database* nor *redis*.
+
+    *retry* repeats writes while the database is away; *redis* is a blocking client.
+    """
+    if database is not None:
+        return MongoFailedCallStore(database, retry)
+    if redis is not None:
+        return RedisFailedCallStore(redis)
+    return FileFailedCallStore(folder)

@@ -9,8 +9,8 @@ import pytest
 from scrapy.exceptions import NotConfigured
 from scrapy.utils.test import get_crawler
 
-from ali1688_spider.extensions import freshness
-from ali1688_spider.extensions.freshness import Freshness
+from ali1688_spider.extensions import progress
+from ali1688_spider.extensions.progress import Freshness
 from ali1688_spider.items import Product
 from ali1688_spider.spiders.product import ProductSpider
 from ali1688_spider.spiders.watch import WatchSpider
@@ -57,7 +57,7 @@ def test_it_is_off_for_other_spiders() -> None:
 async def test_it_measures_while_the_crawl_runs_and_at_its_end(
     crawler: Crawler, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(freshness, "INTERVAL", 0.01)
+    monkeypatch.setattr(progress, "FRESHNESS_SECONDS", 0.01)
     caplog.set_level(logging.INFO)
     extension = Freshness.from_crawler(crawler)
     spider = extension._spider

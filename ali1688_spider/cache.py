@@ -1,4 +1,4 @@
-"""The cache of the gateway's responses: what is kept, and under which key."""
+"""The cache of the gateway's responses: what is kept, under which key, and where."""
 
 from __future__ import annotations
 
@@ -6,28 +6,39 @@ import asyncio
 import hashlib
 import json
 import sqlite3
+import threading
+import time
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
 from ali1688_spider.batching import BatchWriter
+from ali1688_spider.private_files import make_private_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    from ali1688_spider.cache.stores import DiskStore, RedisStore
+    from pathlib import Path
 
 CACHE_ERRORS = (RedisError, sqlite3.Error, OSError)
 """What a store raises that does not work."""
 
-WRITE_GATHER_SECONDS = 0.05
-LOOK_UP_GATHER_SECONDS = 0.01
+WRITE_GATHER_SECONDS, LOOK_UP_GATHER_SECONDS = 0.05, 0.01
 """Longest delay of a write and of a look-up, to do many in one round trip."""
 MOST_WAITING = 1000
 """Responses that wait at most while the store is slow; further ones are not kept."""
+
+REDIS_PREFIX = "ali1688:cache:"
+
+# A cache may lose its last moments when the machine dies, so it need not wait for the disk.
+_PREPARE = """
+PRAGMA journal_mode=WAL;
+PRAGMA synchronous=OFF;
+CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, expires REAL, data BLOB) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS answers_expires ON answers (expires);
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,30 +75,79 @@ class CachedResponse:
 def cache_key(account: str, api_name: str, params: Mapping[str, object]) -> str:
     """Return the key of a call: equal for equal calls of the same account.
 
-    *account* identifies account and gateway, without the token, which changes; *params* are the
-    call's own parameters, without timestamp and signature.
+    *account* identifies account and gateway, without the token; *params* are the call's own.
     """
     call = json.dumps([account, api_name, dict(params)], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(call.encode()).hexdigest()[:32]
 
 
+class DiskStore:
+    """A SQLite file of the user's alone; crawls that run at the same time may share it."""
+
+    def __init__(self, path: Path) -> None:
+        make_private_database(path)
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(path, 30, isolation_level=None, check_same_thread=False)
+        self._connection.executescript(_PREPARE)
+        self._connection.execute("DELETE FROM answers WHERE expires <= ?", (time.time(),))
+
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return what is kept under each key and has not expired."""
+        wanted = ",".join("?" * len(keys))
+        query = f"SELECT key, data FROM answers WHERE expires > ? AND key IN ({wanted})"  # noqa: S608  # only question marks
+        with self._lock:
+            kept: dict[str, bytes] = dict(self._connection.execute(query, (time.time(), *keys)))
+        return [kept.get(key) for key in keys]
+
+    def put_many(self, responses: Mapping[str, bytes], seconds: float) -> None:
+        """Keep the responses for this number of seconds."""
+        rows = [(key, time.time() + seconds, data) for key, data in responses.items()]
+        with self._lock, self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany("REPLACE INTO answers VALUES (?, ?, ?)", rows)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+
+class RedisStore:
+    """A string ``ali1688:cache:<key>`` for each response, which Redis itself expires."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return what is kept, in one round trip."""
+        pipeline = self._client.pipeline(transaction=False)  # of a cluster, MGET takes one slot
+        for key in keys:
+            pipeline.get(REDIS_PREFIX + key)
+        return list(pipeline.execute())
+
+    def put_many(self, responses: Mapping[str, bytes], seconds: float) -> None:
+        """Keep the responses, in one round trip."""
+        pipeline = self._client.pipeline(transaction=False)
+        for key, data in responses.items():
+            pipeline.set(REDIS_PREFIX + key, data, px=max(1, int(seconds * 1000)))
+        pipeline.execute()
+
+    def close(self) -> None:
+        """Do nothing: the client belongs to the crawl."""
+
+
 class ResponseCache:
     """The cache of one crawl; what many calls ask for at the same time is one round trip.
 
-    Args:
-        store: Where the responses are kept; its methods are run in threads.
-        lifetime: Seconds for which a response is reused.
-        on_error: Called with each error because of which responses were not kept.
+    The methods of *store* run in threads; a response is reused for *seconds*. *on_error* is called
+    with each error because of which responses were not kept.
     """
 
     def __init__(
-        self,
-        store: DiskStore | RedisStore,
-        lifetime: float,
-        on_error: Callable[[Exception], object],
+        self, store: DiskStore | RedisStore, seconds: float, on_error: Callable[[Exception], object]
     ) -> None:
         self._store = store
-        self._lifetime = lifetime
+        self._seconds = seconds
         self._on_error = on_error
         self._look_ups = BatchWriter[str, CachedResponse | None](
             self._get_many, gather_seconds=LOOK_UP_GATHER_SECONDS
@@ -100,7 +160,7 @@ class ResponseCache:
         return self._waiting.get(key) or await self._look_ups.put(key)
 
     def put(self, key: str, response: CachedResponse) -> None:
-        """Keep *response* under *key* for the lifetime, soon: no call waits for it."""
+        """Keep *response* under *key*, soon: no call waits for it."""
         if len(self._waiting) < MOST_WAITING:
             self._waiting[key] = response
         if self._writer is None:
@@ -122,7 +182,7 @@ class ResponseCache:
             encoded = {key: response.encode() for key, response in self._waiting.items()}
             self._waiting = {}
             try:
-                await asyncio.to_thread(self._store.put_many, encoded, self._lifetime)
+                await asyncio.to_thread(self._store.put_many, encoded, self._seconds)
             except CACHE_ERRORS as error:
                 self._on_error(error)
         self._writer = None

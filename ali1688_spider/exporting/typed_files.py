@@ -1,4 +1,7 @@
-"""Excel workbooks (``.xlsx``), written row by row."""
+"""Excel workbooks and Parquet files, which are typed, and written row by row.
+
+Their packages are optional; where one is missing, ConfigurationError says how to install it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import os
 import re
 from datetime import datetime
 from decimal import Decimal
+from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -25,6 +29,8 @@ MAX_ROWS = 1_048_576
 MAX_TEXT = 32_767
 MAX_DIGITS = 15
 
+ROW_GROUP = 5_000  # of Parquet
+
 MONEY_FORMAT = "0.00########"
 TIME_FORMAT = 'yyyy-mm-dd"T"hh:mm:ss"Z"'
 CUT_MARK = "… [cut]"
@@ -39,31 +45,13 @@ class XlsxFile(BaseItemExporter):
 
     Numbers of up to 15 digits, all that Excel can hold, are numbers, exact; longer ones are texts.
     Texts are typed as such and never run as a formula. Times are Excel's, in UTC. A text that no
-    cell can hold is cut, marked at its end, and counted.
-
-    Args:
-        file: Where the workbook goes, a binary file.
-        fields_to_export: The columns.
-        title: The sheet's name.
-
-    Attributes:
-        cut: How many texts were cut.
-
-    Raises:
-        ConfigurationError: The package openpyxl is missing.
+    cell can hold is cut, marked at its end, and counted in ``cut``.
     """
 
     def __init__(self, file: IO[bytes], *, fields_to_export: Sequence[str], title: str) -> None:
         super().__init__(fields_to_export=fields_to_export)
-        try:
-            import openpyxl  # noqa: PLC0415  # an optional dependency
-        except ImportError:
-            raise ConfigurationError(
-                "for .xlsx the package openpyxl is missing: "
-                "run pip install 'ali1688-spider[xlsx]', or choose .csv"
-            ) from None
+        self._openpyxl = openpyxl = _package("openpyxl", "xlsx")
         self.cut = 0
-        self._openpyxl = openpyxl
         self._file = file
         self._title = title
         self._columns = tuple(fields_to_export)
@@ -145,6 +133,87 @@ class XlsxFile(BaseItemExporter):
         if number_format:
             cell.number_format = number_format
         return cell
+
+
+class ParquetFile(BaseItemExporter):
+    """Writes row groups of some thousand rows; no more than one is in memory.
+
+    Money is ``decimal(34, 18)``, which holds every price of the record exactly; times are UTC in
+    milliseconds; SKUs and price tiers are lists of structures, attributes are maps. The old and
+    new value of a change are exact texts, as they are money, a count or a word.
+
+    Each column is one of the record's or of a change's.
+    """
+
+    def __init__(self, file: IO[bytes], *, fields_to_export: Sequence[str]) -> None:
+        super().__init__(fields_to_export=fields_to_export)
+        pyarrow, parquet = _package("pyarrow", "parquet"), _package("pyarrow.parquet", "parquet")
+        types = _types(pyarrow)
+        self._schema = pyarrow.schema([(name, types[name]) for name in fields_to_export])
+        self._writer = parquet.ParquetWriter(file, self._schema)
+        self._as_table = pyarrow.Table.from_pylist
+        self._rows: list[dict[str, Any]] = []
+
+    def export_item(self, item: Any) -> None:
+        """Add one row."""
+        row = row_of(item)
+        for name in {"old", "new"} & row.keys():
+            row[name] = None if row[name] is None else cell_text(row[name])
+        for part in (row, *(row.get("skus") or ())):
+            if part.get("attributes") is not None:
+                part["attributes"] = list(part["attributes"].items())
+        self._rows.append(row)
+        if len(self._rows) == ROW_GROUP:
+            self._write_group()
+
+    def finish_exporting(self) -> None:
+        """Write what is left, and the file's end."""
+        if self._rows:
+            self._write_group()
+        self._writer.close()
+
+    def _write_group(self) -> None:
+        self._writer.write_table(self._as_table(self._rows, schema=self._schema), ROW_GROUP)
+        self._rows.clear()
+
+
+def _types(pa: Any) -> dict[str, Any]:
+    """Return the type of each column."""
+    text, number, money = pa.string(), pa.int64(), pa.decimal128(34, 18)
+    time = pa.timestamp("ms", tz="UTC")
+    tiers = pa.list_(pa.struct({"min_quantity": number, "price": money}))
+    sku = {
+        "sku_id": number,
+        "spec_id": text,
+        "attributes": pa.map_(text, text),
+        "price": money,
+        "price_tiers": tiers,
+        "stock": number,
+        "image": text,
+    }
+    texts = "name currency unit category_name supplier status url source_api field old new"
+    numbers = "product_id stock min_order_quantity category_id sku_id"
+    return {
+        **dict.fromkeys(texts.split(), text),
+        **dict.fromkeys(numbers.split(), number),
+        **dict.fromkeys(("price", "price_max"), money),
+        **dict.fromkeys(("fetched_at", "first_seen_at", "changed_at", "at"), time),
+        "price_tiers": tiers,
+        "skus": pa.list_(pa.struct(sku)),
+        "attributes": pa.map_(text, pa.list_(text)),
+        "images": pa.list_(text),
+        "price_private": pa.bool_(),
+    }
+
+
+def _package(name: str, suffix: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError:
+        raise ConfigurationError(
+            f"for .{suffix} the package {name} is missing: "
+            f"run pip install 'ali1688-spider[{suffix}]', or choose .csv"
+        ) from None
 
 
 def _digits(number: int | Decimal) -> int:

@@ -1,1 +1,0 @@
-"""Responses that are reused for a while instead of calling again."""
