@@ -35,6 +35,7 @@ from ali1688_spider.gateway.protocols import (
 from ali1688_spider.gateway.response import read_response, transport_error
 from ali1688_spider.gateway.token_stores import TokenStore
 from ali1688_spider.gateway.tokens import TOKEN_API, TokenGrant, TokenKeeper
+from ali1688_spider.redaction import SecretRedactor
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from ali1688_spider.gateway.fields import Fields
     from ali1688_spider.gateway.parsing import SearchPage
     from ali1688_spider.gateway.protocols import HttpMethod, ProtocolName, SignMethod
-    from ali1688_spider.redaction import SecretRedactor
 
 TIMEOUT_SECONDS = 30
 
@@ -121,7 +121,7 @@ class Client:
             token_store or TokenStore(),
             self.clock,
             self._fetch_tokens,
-            redactor=redactor,
+            redactor=redactor or SecretRedactor(),
         )
 
     @property

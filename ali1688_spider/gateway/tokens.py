@@ -11,7 +11,7 @@ import logging
 import re
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlencode
@@ -43,6 +43,7 @@ FETCH_SECONDS = 30.0
 UNREADABLE_TRIES = 3
 """Refreshes with an unreadable response and no HTTP error, before that is taken for a refusal."""
 
+_REFRESH_BACKOFF = Backoff(base=0.2, cap=5.0)
 _AUTHORIZE = "https://auth.1688.com/oauth/authorize"
 _INSTANT = re.compile(r"(\d{14})(?:\d{3})?([+-]\d{4})")  # 20181213201638000+0800
 
@@ -142,6 +143,7 @@ def _instant(text: str) -> datetime | None:
     return None
 
 
+@dataclass(eq=False, repr=False)
 class TokenKeeper:
     """Knows the access token in use; refreshes it once, however many calls notice its end.
 
@@ -156,30 +158,22 @@ class TokenKeeper:
         is_loaded: Whether :meth:`load` was successful.
     """
 
-    def __init__(
-        self,
-        configured: TokenGrant,
-        store: TokenStore,
-        clock: GatewayClock,
-        fetch: Fetch,
-        *,
-        redactor: SecretRedactor | None = None,
-        backoff: Backoff | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._origin = configured.origin
-        self._store = store
-        self._clock = clock
-        self._fetch = fetch
-        self._redactor = redactor or SecretRedactor()
-        self._backoff = backoff or Backoff(base=0.2, cap=5.0)
-        self._monotonic = monotonic
+    grant: TokenGrant
+    store: TokenStore
+    clock: GatewayClock
+    fetch: Fetch
+    _: KW_ONLY
+    redactor: SecretRedactor = field(default_factory=SecretRedactor)
+    backoff: Backoff = _REFRESH_BACKOFF
+    monotonic: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
         self._refreshing: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
         self._failures = 0
         self._retry_at = 0.0
         self.is_loaded = False
-        self._use(configured)
+        self._use(self.grant)
 
     def current(self) -> str:
         """Return the access token in use; empty if there is none."""
@@ -206,7 +200,7 @@ class TokenKeeper:
         if stale_token != self.current():
             return self.current()
         if self._refreshing is None or self._refreshing.done():
-            if self._failure is not None and self._monotonic() < self._retry_at:
+            if self._failure is not None and self.monotonic() < self._retry_at:
                 raise self._failure
             self._refreshing = asyncio.create_task(self._refresh())
         # Who is cancelled stops waiting, and takes the refresh from nobody else.
@@ -217,13 +211,13 @@ class TokenKeeper:
 
     async def adopt(self, data: Mapping[str, Any]) -> None:
         """Use and keep the tokens of a new authorisation; see :meth:`TokenGrant.renewed`."""
-        self._use(TokenGrant(origin=self._origin).renewed(data, now=self._clock.now()))
-        await self._store.save(self.grant)
+        self._use(TokenGrant(origin=self.grant.origin).renewed(data, now=self.clock.now()))
+        await self.store.save(self.grant)
 
     async def _refresh(self) -> None:
         """Refresh the token; note a failure for all who wait for it."""
         try:
-            async with self._store.exclusive():
+            async with self.store.exclusive():
                 kept = await self._kept()
                 if kept is not None and kept.is_newer_than(self.grant):
                     self._use(kept)
@@ -232,7 +226,7 @@ class TokenKeeper:
         except Exception as error:  # noqa: BLE001  # raised by refresh()
             self._failures += 1
             self._failure = error
-            self._retry_at = self._monotonic() + self._backoff.ceiling(self._failures)
+            self._retry_at = self.monotonic() + self.backoff.ceiling(self._failures)
         else:
             self._failure, self._failures = None, 0
 
@@ -242,7 +236,7 @@ class TokenKeeper:
             raise errors.AuthorizationError(missing)
         try:
             async with asyncio.timeout(FETCH_SECONDS):
-                data = await self._fetch(self.grant.refresh_token)
+                data = await self.fetch(self.grant.refresh_token)
         except TimeoutError:
             raise errors.CallTimeoutError("no response to the refresh of the token") from None
         except errors.CallError as error:
@@ -250,9 +244,9 @@ class TokenKeeper:
                 raise
             raise errors.AuthorizationError(f"the token API refuses: {error}") from None
         # Used before anything can fail: the former refresh token may be void now.
-        self._use(self.grant.renewed(data, now=self._clock.now()))
+        self._use(self.grant.renewed(data, now=self.clock.now()))
         try:
-            await self._store.save(self.grant)
+            await self.store.save(self.grant)
         except errors.TokenStoreError:
             logger.exception("The refreshed token could not be kept: this process alone has it")
         else:
@@ -271,9 +265,9 @@ class TokenKeeper:
         return isinstance(error, in_trouble)
 
     async def _kept(self) -> TokenGrant | None:
-        kept = await self._store.load()
-        return kept if kept is not None and kept.origin == self._origin else None
+        kept = await self.store.load()
+        return kept if kept is not None and kept.origin == self.grant.origin else None
 
     def _use(self, grant: TokenGrant) -> None:
-        self._redactor.add(grant.access_token, grant.refresh_token)
+        self.redactor.add(grant.access_token, grant.refresh_token)
         self.grant = grant
