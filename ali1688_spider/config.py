@@ -40,7 +40,6 @@ from ali1688_spider.redaction import redact_url
 if TYPE_CHECKING:
     from typing import Self
 
-    from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
     from scrapy.settings import BaseSettings
 
@@ -245,9 +244,8 @@ class Config(UserInput):
     def secrets(self) -> tuple[str, ...]:
         """What no log, file or database may show."""
         # The address of a webhook often carries a token of its own.
-        webhook = (self.delivery.webhook_url, self.delivery.webhook_secret)
-        own = (self.app_secret, self.access_token, self.refresh_token)
-        return tuple(filter(None, own + webhook))
+        hook = (self.delivery.webhook_url, self.delivery.webhook_secret)
+        return tuple(filter(None, (self.app_secret, self.access_token, self.refresh_token, *hook)))
 
     @classmethod
     def from_settings(cls, settings: BaseSettings) -> Self:
@@ -260,12 +258,8 @@ class Config(UserInput):
         return self
 
 
-_FIELDS: dict[str, FieldInfo] = {
-    str(field.alias): field
-    for model in (Config, DeliverySettings)
-    for key, field in model.model_fields.items()
-    if key != "delivery"
-}
+_ALL = (*Config.model_fields.values(), *DeliverySettings.model_fields.values())
+_FIELDS = {str(field.alias): field for field in _ALL if field.annotation != DeliverySettings}
 
 DEFAULTS = {name: "" if field.is_required() else field.default for name, field in _FIELDS.items()}
 """The project's settings by name, and what they are when nobody sets them."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_STEP_SECONDS = 0.5
-
 _Result = TypeVar("_Result")
 
 
@@ -97,10 +95,8 @@ class ServerRetry:
     async def run(self, operation: Callable[[], Awaitable[_Result]]) -> _Result:
         """Return the result of *operation*, repeated while the server is away.
 
-        The operation may have taken effect although it failed: repeating it must do no harm.
-
-        Raises:
-            Exception: What *on_give_up* makes: the program is closing, and the server stayed away.
+        The operation may have taken effect although it failed: repeating it must do no harm. What
+        *on_give_up* makes is raised when the program is closing, and the server stayed away.
         """
         retrying = AsyncRetrying(
             retry=retry_if_exception(self._is_outage), wait=self._wait, sleep=self._sleep
@@ -135,7 +131,7 @@ class ServerRetry:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self._check_deadline()
-            await asyncio.sleep(min(left, _STEP_SECONDS))
+            await asyncio.sleep(min(left, 0.5))  # the program may begin to close meanwhile
 
     def _check_deadline(self) -> None:
         if not self._is_closing():

@@ -27,13 +27,11 @@ ADDONS = {"ali1688_spider.addon.Ali1688Addon": 100}
 # What a user may set: config.py says what there is, and what it is by default.
 globals().update({name: _environment.get(name) or text for name, text in _DEFAULTS.items()})
 
-# A Redis that hangs must not keep a worker from ending for long (default 30 s); who waits for Redis
-# tries again.
+# A Redis that hangs must not keep a worker from ending for long (default 30 s); waits are repeated.
 REDIS_PARAMS = {"socket_timeout": 5, "socket_connect_timeout": 5}
 
 # Requests
 REQUEST_FINGERPRINTER_CLASS = "ali1688_spider.http.CallFingerprinter"
-
 # Enough for one processor (default 16); a worker that is killed makes others repeat as many calls.
 # One host serves everything, so that the limit per host is the limit.
 CONCURRENT_REQUESTS = CONCURRENT_REQUESTS_PER_DOMAIN = 24

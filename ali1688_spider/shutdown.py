@@ -51,11 +51,7 @@ class Shutdown:
         return self.has_lost or bool(self._crawler.stats.get_value("ali1688/failed_calls"))
 
     def end_incomplete(self) -> None:
-        """Close with a reason of its own a crawl whose work is done, not all of it successfully.
-
-        Raises:
-            CloseSpider: With the reason :data:`INCOMPLETE`.
-        """
+        """Raise ``CloseSpider`` with :data:`INCOMPLETE` if something was not collected."""
         if self.is_incomplete:
             raise CloseSpider(INCOMPLETE)
 

@@ -109,9 +109,7 @@ class MongoPipeline:
     async def process_item(self, item: Any) -> Any:
         """Return a product once it is stored, other items as they are.
 
-        Raises:
-            DropItem: The database refuses this product; it is kept in ``rejected_items``.
-            StoreUnavailableError: The crawl is closing, and the database stayed away.
+        What the database refuses is kept in ``rejected_items`` and dropped.
         """
         if not isinstance(item, Product):
             return item

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_LOGGED_ERRORS = 5
-
 _SET_BY_STORE = {"first_seen_at", "changed_at"}
 _UNKNOWN = {
     name: field.default

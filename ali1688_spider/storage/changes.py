@@ -73,8 +73,8 @@ class Change:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Change:
         """Return the change of a document as :meth:`document` makes it, or as MongoDB holds it."""
-        names = [each.name for each in fields(cls) if each.name != "id"]
-        return cls(id=document["_id"], **{name: _decimals(document.get(name)) for name in names})
+        values = {each.name: document.get(each.name) for each in fields(cls)}
+        return cls(**_decimals({**values, "id": document["_id"]}))
 
     def message(self) -> dict[str, Any]:
         """Return the change ready for JSON: amounts as exact decimal text, times in ISO 8601."""
@@ -121,9 +121,11 @@ def _differences(
 ) -> Iterator[tuple[SkuId, dict[str, Any]]]:
     """Yield the SKU, and the field, both values and perhaps the price tiers, of each difference."""
     was_private = bool(old.get("price_private"))
-    is_private = bool(new.get("price_private", was_private))
-    for difference in _of_offer(old, new, was_private=was_private, is_private=is_private):
-        yield None, difference
+    private = {
+        "was_private": was_private,
+        "is_private": bool(new.get("price_private", was_private)),
+    }
+    yield from ((None, difference) for difference in _of_offer(old, new, **private))
     for field in ("status", "name"):
         if _both_known(old.get(field), new.get(field)) and old[field] != new[field]:
             yield None, {"field": field, "old": old[field], "new": new[field]}
@@ -133,8 +135,7 @@ def _differences(
     for sku_id in old_skus | new_skus:
         before, after = old_skus.get(sku_id), new_skus.get(sku_id)
         if before and after:
-            pair = _of_offer(before, after, was_private=was_private, is_private=is_private)
-            yield from ((sku_id, difference) for difference in pair)
+            yield from ((sku_id, each) for each in _of_offer(before, after, **private))
         else:
             stocks = {"old": (before or {}).get("stock"), "new": (after or {}).get("stock")}
             if any(stock is not None for stock in stocks.values()):

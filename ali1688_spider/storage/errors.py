@@ -66,8 +66,7 @@ _ADVICE = {
 class StoreUnavailableError(Ali1688Error):
     """A server does not take what is to be stored or passed on; the text says what to do.
 
-    Attributes:
-        refused: It answers and refuses, so that a person has to act.
+    With *refused* it answers and refuses, so that a person has to act.
     """
 
     def __init__(self, text: str, *, refused: bool = False) -> None:

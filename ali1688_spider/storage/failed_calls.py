@@ -230,15 +230,11 @@ class RedisFailedCallStore(FailedCallStore):
     def _page(self, start: int) -> Sequence[bytes]:
         # What others wrote into Redis may be no text at all: it must not fail while it is read.
         command = ("ZRANGE", KEY, start, start + _PAGE - 1)
-        page: Sequence[bytes] = self._redis.execute_command(*command, **{NEVER_DECODE: True})
-        return page
+        return list(self._redis.execute_command(*command, **{NEVER_DECODE: True}))
 
 
 class FileFailedCallStore(FailedCallStore):
-    """Keeps failed calls in ``failed_calls.jsonl``; several processes may at the same time.
-
-    The folder is made when it is needed.
-    """
+    """Keeps failed calls in ``failed_calls.jsonl``; several processes may at the same time."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME

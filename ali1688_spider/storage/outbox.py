@@ -5,8 +5,8 @@ that writes the new values. From there it goes into ``product_changes``, then to
 and is taken off the product last. Any worker that finds changes pending publishes them; each step
 may be repeated, so a crash between two of them neither loses a change nor doubles one.
 
-The pending changes of a product are all that are not published, in order. Each publisher gets them
-together, so that no change of a product overtakes an older one.
+Each publisher gets the pending changes of a product together, in order, so that no change of a
+product overtakes an older one.
 """
 
 from __future__ import annotations
@@ -68,12 +68,9 @@ class ChangePublisher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The pending changes of one product.
+    """The pending changes of one product, as it was stored at *fetched_at*.
 
-    Attributes:
-        product_id: The product.
-        fetched_at: The product's ``fetched_at`` along with which they are pending.
-        documents: The changes, as ``product_changes`` holds them.
+    *documents* are the changes, as ``product_changes`` holds them.
     """
 
     product_id: int
@@ -144,7 +141,7 @@ class Outbox:
 
     async def record(self, pending: Sequence[Pending]) -> None:
         """Record the pending changes of these products, and let the task publish them."""
-        recorded = await self._record(pending)
+        recorded = await self._record([each for each in pending if each.documents])
         if not self._publishers:
             await self._clear(recorded)
         elif len(self._buffer) + len(recorded) <= MOST_BUFFERED:

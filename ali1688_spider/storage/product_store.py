@@ -48,7 +48,7 @@ class Stored(NamedTuple):
     """What storing an observation led to.
 
     Attributes:
-        outcome: The product is new, changed, unchanged, or what is stored is newer (``outdated``).
+        outcome: ``outdated`` when what is stored is newer.
         first_seen_at: When the product was first stored (UTC).
         changed_at: When a change of it was last seen, that of this observation included.
     """
@@ -80,13 +80,7 @@ class _Write:
 
 
 class ProductStore:
-    """The products of one database.
-
-    Args:
-        database: Holds them.
-        outbox: Records the changes and publishes them; storing does not wait for the latter.
-        retry: Repeats operations while the database is away.
-    """
+    """The products of one database; storing waits until *outbox* has recorded their changes."""
 
     def __init__(self, database: Database, outbox: Outbox, retry: ServerRetry) -> None:
         self._products = database[PRODUCTS]
@@ -111,9 +105,9 @@ class ProductStore:
     async def _store(self, writes: Sequence[_Write]) -> None:
         try:
             await self._retry.run(lambda: self._rounds(writes))
-        except InvalidOperation:  # such as a client that is closed: no document is to blame
-            raise
         except (PyMongoError, BSONError) as error:
+            if isinstance(error, InvalidOperation):  # a closed client: no document is to blame
+                raise
             unsettled = _unsettled(writes)
             if len(unsettled) == 1:
                 unsettled[0].result = DocumentRefusedError(f"MongoDB refuses it: {error}")
@@ -142,8 +136,7 @@ class ProductStore:
             applied, outage = await _bulk_write(collection, part)
             done += applied
             outages += [outage] if outage else []
-        pending = [write.pending for write in done if write.pending]
-        await self._outbox.record([each for each in pending if each.documents])
+        await self._outbox.record([write.pending for write in done if write.pending])
         for write in done:
             write.result = write.stored
         if outages:

@@ -37,11 +37,8 @@ class RejectionStore:
     ) -> None:
         """Return when a rejection is stored; the same one kept twice is there once.
 
-        Args:
-            product_id: The product's id; None if the response has no possible one.
-            errors: Every reason, in plain words.
-            payload: What was rejected: anything, see :func:`storable`.
-            at: When the response arrived (UTC).
+        The *product_id* is None if the response has no possible one; *errors* are all reasons, in
+        plain words; *payload* is anything, see :func:`storable`; *at* is when it arrived (UTC).
         """
         document: dict[str, Any] = {
             "product_id": product_id,
