@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ali1688_spider.sandbox import shapes
 from ali1688_spider.sandbox.faults import RefusedError
-from ali1688_spider.sandbox.inventory import Criteria, decimal_of
+from ali1688_spider.sandbox.products import Criteria, decimal_of
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from ali1688_spider.sandbox.inventory import Inventory
-    from ali1688_spider.sandbox.products import Product
+    from ali1688_spider.sandbox.products import Inventory, Product
     from ali1688_spider.sandbox.shapes import Json
 
     Shape = Callable[[Product], Json]
