@@ -154,6 +154,8 @@ class Product:
         self.by_quantity = traits.quote_type in (BY_QUANTITY, BY_QUANTITY_WITH_SKUS)
         count = 0 if traits.quote_type == BY_QUANTITY else 2 + number % 5
         self.skus = tuple(self._make_sku(index, count) for index in range(count))
+        tiers = self.tiers if self.by_quantity else self.skus[-1].tiers
+        self.price_max = tiers[0].price if tiers else self.skus[-1].price  # the highest of all
         colours = [COLOURS[(seed + more) % 6] for more in range(3 if traits.repeated else 1)]
         self.attributes = [(287, "材质", MATERIALS[seed % len(MATERIALS)][0])]
         self.attributes += [(3216, "颜色", colours[0]), (2176, "品牌", "晨星")]
@@ -163,10 +165,6 @@ class Product:
         self.login_id = f"supplier{seed % 500:03d}"
         self.region = REGIONS[(seed >> 24) % len(REGIONS)]
         self.sold = (seed >> 32) % 20_000
-
-        # The highest of all prices.
-        tiers = self.tiers if self.by_quantity else self.skus[-1].tiers
-        self.price_max = tiers[0].price if tiers else self.skus[-1].price
 
     def _make_tiers(self, price: Any, first: int, count: int) -> tuple[Tier, ...]:
         prices = [self._share_of_price(price, percent) for percent in _TIER_PERCENTS[-count:]]
