@@ -131,7 +131,14 @@ class Tokens:
                 with_refresh_token = not options.omit_refresh_token
             case _:
                 raise OAuthError("unsupported_grant_type", "grant_type is wrong")
-        return self._issue(with_refresh_token=with_refresh_token)
+        now, lifetime = options.now(), options.token_lifetime
+        self._access_token, self._expires_at = str(uuid.uuid4()), now + lifetime
+        issued = {"access_token": self._access_token, "expires_in": str(lifetime)}
+        issued |= {"memberId": "b2b-1623492085", "aliId": "8888888888"}
+        if with_refresh_token:
+            issued["refresh_token"] = self._refresh_token = str(uuid.uuid4())
+            issued["refresh_token_timeout"] = platform_text(now + _REFRESH_TOKEN_SECONDS)
+        return issued
 
     def _use_code(self, params: Mapping[str, str]) -> None:
         address, expires_at = self._codes.pop(params.get("code", ""), ("", -math.inf))
@@ -146,16 +153,6 @@ class Tokens:
             raise OAuthError("invalid_request", "refresh_token is missing")
         if not self._refresh_token or given != {self._refresh_token}:
             raise OAuthError("invalid_grant", "the refresh token is unknown or expired")
-
-    def _issue(self, *, with_refresh_token: bool) -> dict[str, Any]:
-        now, lifetime = self._options.now(), self._options.token_lifetime
-        self._access_token, self._expires_at = str(uuid.uuid4()), now + lifetime
-        issued = {"access_token": self._access_token, "expires_in": str(lifetime)}
-        issued |= {"memberId": "b2b-1623492085", "aliId": "8888888888"}
-        if with_refresh_token:
-            issued["refresh_token"] = self._refresh_token = str(uuid.uuid4())
-            issued["refresh_token_timeout"] = platform_text(now + _REFRESH_TOKEN_SECONDS)
-        return issued
 
 
 class Admission:

@@ -3,6 +3,9 @@
 An API is one entry in a table: its name, and the function that reads the parameters of a call and
 returns what is asked for, a query. Every such function raises RefusedError when a parameter is
 missing or wrong. To add an API, write its function here and its shape in :mod:`.shapes`.
+
+A query is immutable and hashable (responses are cached by it), and has ``product_id`` (None if it
+is for no single product) and ``data(inventory, step)``, the data of the response.
 """
 
 from __future__ import annotations
@@ -16,13 +19,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ali1688_spider.sandbox import shapes
 from ali1688_spider.sandbox.faults import RefusedError
-from ali1688_spider.sandbox.inventory import Criteria, decimal_of
+from ali1688_spider.sandbox.products import Criteria, decimal_of
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from ali1688_spider.sandbox.inventory import Inventory
-    from ali1688_spider.sandbox.products import Product
+    from ali1688_spider.sandbox.products import Inventory, Product
     from ali1688_spider.sandbox.shapes import Json
 
     Shape = Callable[[Product], Json]
@@ -36,14 +38,14 @@ Parameters = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class ProductQuery:
-    """A call for one product; ``product_id`` is 0 when the parameter is no number."""
+    """A call for one product; ``product_id`` is 0 when the parameter is not a number."""
 
     product_id: int
     text: str
     shape: Shape
 
     def data(self, inventory: Inventory, step: int) -> Json:
-        """Return the data of the response at a step of time; RefusedError if there is none."""
+        """Return the data of the response at a step of time; RefusedError without the product."""
         if not inventory.exists(self.product_id):
             raise RefusedError("not-found", f"商品[{self.text}]不存在")
         return self.shape(inventory.product(self.product_id, step))
@@ -51,7 +53,7 @@ class ProductQuery:
 
 @dataclass(frozen=True, slots=True)
 class PageQuery:
-    """A call for one page of products, from page 1 on."""
+    """A call for one page of products, from page 1 on; it concerns no single product."""
 
     product_id: ClassVar[None] = None
     criteria: Criteria

@@ -65,15 +65,13 @@ class RefusedError(Exception):
     def param2_body(self) -> dict[str, Any]:
         """Return the error as ``param2`` writes it."""
         code, message = self.refusal.gateway_code, self._message
-        match self.refusal.shape:
-            case "snake":
-                return {"error_code": code, "error_message": message, "exception": message}
-            case "camel":
-                return {"errorCode": code, "errorMessage": message}
-            case "result":
-                return {"result": {"success": False, "code": code, "message": message}}
-            case "gone":
-                return {"errMsg": message}
+        shapes: dict[str, dict[str, Any]] = {
+            "snake": {"error_code": code, "error_message": message, "exception": message},
+            "camel": {"errorCode": code, "errorMessage": message},
+            "result": {"result": {"success": False, "code": code, "message": message}},
+            "gone": {"errMsg": message},
+        }
+        return shapes[self.refusal.shape]
 
 
 # What the codes of `router` and `top` mean, where it is not the refusal's name.
@@ -190,17 +188,17 @@ class Fault(NamedTuple):
 
 def parse_faults(names: str | Iterable[str]) -> tuple[Fault, ...]:
     """Return the faults of a specification, names between commas or one by one; or ValueError."""
-    texts = names.split(",") if isinstance(names, str) else names
-    return tuple(_parse_fault(text) for text in map(str.strip, texts) if text)
-
-
-def _parse_fault(text: str) -> Fault:
-    name, colon, number = text.partition(":")
-    if name not in _NAMES:
-        raise ValueError(f"there is no fault {name!r}: give some of {', '.join(sorted(_NAMES))}")
-    if colon and not re.fullmatch(r"[0-9]+(\.[0-9]+)?", number):
-        raise ValueError(f"the fault {text!r} has no number after its colon")
-    return Fault(name, float(number) if colon else None)
+    faults = []
+    for text in filter(None, map(str.strip, names.split(",") if isinstance(names, str) else names)):
+        name, colon, number = text.partition(":")
+        if name not in _NAMES:
+            raise ValueError(
+                f"there is no fault {name!r}: give some of {', '.join(sorted(_NAMES))}"
+            )
+        if colon and not re.fullmatch(r"[0-9]+(\.[0-9]+)?", number):
+            raise ValueError(f"the fault {text!r} has no number after its colon")
+        faults.append(Fault(name, float(number) if colon else None))
+    return tuple(faults)
 
 
 class Faults:

@@ -94,9 +94,8 @@ class Options:
     def from_arguments(cls, arguments: argparse.Namespace) -> Options:
         """Return the options that *arguments*, parsed with :meth:`add_arguments`, hold."""
         values = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(cls)}
-        given = {name: value for name, value in values.items() if value is not None}
-        lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
-        return cls(**given | lists)
+        values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**{name: value for name, value in values.items() if value is not None})
 
     def changed(self, changes: Mapping[str, Any]) -> Options:
         """Return these options with *changes*, values as in JSON; raises ValueError."""

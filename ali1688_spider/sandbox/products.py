@@ -1,16 +1,29 @@
-"""The products: made from their number and a step of time alone, the same at every run.
+"""The products: how they are made, what was set of them from outside, and which a search finds.
 
-The shape of a product follows from its number (:class:`Traits`), so that any hundred products in a
-row show every shape that real responses have; price and stock also follow from the step.
+A product follows from its number and a step of time alone, the same at every run: its shape from
+the number (:class:`Traits`), so that any hundred products in a row show every shape that real
+responses have; price and stock also from the step.
+
+A keyword that ends in a number finds exactly that many products, as far as there are so many:
+``杯子95`` finds 95, and always the same ones. Any other keyword finds the products whose Chinese
+or English name contains it.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
+import json
+import re
+import zlib
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from functools import cache, lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    from ali1688_spider.sandbox.options import Options
 
 FIRST_ID = 610_000_000_001
 UNLIMITED_STOCK = 2_147_483_646
@@ -66,6 +79,10 @@ _PRICE_PERIODS = (1, 2, 3, 5, 8, 13, 34, 0)
 _STOCK_PERIODS = (1, 1, 2, 5, 0)
 _CENT, _MILLE = Decimal("0.01"), Decimal("0.001")
 _TIER_PERCENTS = (120, 110, 100)
+_TOO_LARGE = 10**15  # CNY; beyond, tiers and SKUs could not be priced with exact digits
+_CHANGEABLE = {"name", "price", "stock", "status", "removed", "answer"}
+_COUNTED = re.compile(r"(.*?)(\d{1,9})")
+_OWN_PRODUCTS = 95  # so many, from the first on, are the seller's own
 
 
 def mix(*parts: int) -> int:
@@ -125,18 +142,20 @@ class Product:
         seed, traits = mix(number, 7), Traits(number)
         self.number, self.traits = number, traits
         self.product_id = FIRST_ID - 1 + number
-        self.category = category_of(number)
-        name, self.english_name = names_of(number)
+        self.category = _category_of(number)
+        name, self.english_name = _names_of(number)
         odd_status = STATUSES[seed % len(STATUSES)] if number % 29 == 13 else "published"
         self.name = changes.get("name", name)
         self.status = changes.get("status", odd_status)
-        self.price = changes.get("price", price_of(number, step))
-        self.stock = changes.get("stock", stock_of(number, step))
+        self.price = changes.get("price", _price_of(number, step))
+        self.stock = changes.get("stock", _stock_of(number, step))
         self.min_order_quantity = (1, 2, 5, 10)[seed % 4]
         self.tiers = self._make_tiers(self.price, self.min_order_quantity, 1 + (seed >> 4) % 3)
         self.by_quantity = traits.quote_type in (BY_QUANTITY, BY_QUANTITY_WITH_SKUS)
         count = 0 if traits.quote_type == BY_QUANTITY else 2 + number % 5
         self.skus = tuple(self._make_sku(index, count) for index in range(count))
+        tiers = self.tiers if self.by_quantity else self.skus[-1].tiers
+        self.price_max = tiers[0].price if tiers else self.skus[-1].price  # the highest of all
         colours = [COLOURS[(seed + more) % 6] for more in range(3 if traits.repeated else 1)]
         self.attributes = [(287, "材质", MATERIALS[seed % len(MATERIALS)][0])]
         self.attributes += [(3216, "颜色", colours[0]), (2176, "品牌", "晨星")]
@@ -146,10 +165,6 @@ class Product:
         self.login_id = f"supplier{seed % 500:03d}"
         self.region = REGIONS[(seed >> 24) % len(REGIONS)]
         self.sold = (seed >> 32) % 20_000
-
-        # The highest of all prices.
-        tiers = self.tiers if self.by_quantity else self.skus[-1].tiers
-        self.price_max = tiers[0].price if tiers else self.skus[-1].price
 
     def _make_tiers(self, price: Any, first: int, count: int) -> tuple[Tier, ...]:
         prices = [self._share_of_price(price, percent) for percent in _TIER_PERCENTS[-count:]]
@@ -184,21 +199,19 @@ class Product:
         return stock // count + (index < stock % count)
 
 
-def category_of(number: int) -> Category:
-    """Return the category of the product of this number."""
+def _category_of(number: int) -> Category:
     return CATEGORIES[mix(number, 1) % len(CATEGORIES)]
 
 
-def names_of(number: int) -> Word:
-    """Return the names of the product of this number."""
-    seed, nouns = mix(number, 2), category_of(number).nouns
+def _names_of(number: int) -> Word:
+    seed, nouns = mix(number, 2), _category_of(number).nouns
     style, material = STYLES[seed % len(STYLES)], MATERIALS[(seed >> 8) % len(MATERIALS)]
     chinese, english = zip(style, material, nouns[(seed >> 16) % len(nouns)], strict=True)
     model = f"{chr(65 + number % 26)}-{number}"
     return f"{''.join(chinese)} {model}", f"{' '.join(english)} {model}"
 
 
-def price_of(number: int, step: int) -> Decimal:
+def _price_of(number: int, step: int) -> Decimal:
     """Return the lowest price of the product of this number at a step of time, in CNY."""
     seed = mix(number, 3)
     smallest = _MAGNITUDES[seed % len(_MAGNITUDES)]
@@ -208,9 +221,128 @@ def price_of(number: int, step: int) -> Decimal:
     return (Decimal(base * percent) / 10_000).quantize(_MILLE if Traits(number).fine else _CENT)
 
 
-def stock_of(number: int, step: int) -> int:
+def _stock_of(number: int, step: int) -> int:
     """Return how many of the product of this number are left at a step of time."""
     if Traits(number).unlimited:
         return UNLIMITED_STOCK
     period = _STOCK_PERIODS[mix(number, 5) % len(_STOCK_PERIODS)]
     return mix(number, 6, step // period if period else 0) % 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """What is searched for; empty and None match everything, prices are in CNY."""
+
+    keyword: str = ""
+    category_id: int | None = None
+    price_start: Decimal | None = None
+    price_end: Decimal | None = None
+    own: bool = False  # the seller's own products alone
+
+
+class Inventory:
+    """The products of the sandbox, as they are at a step of time."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._changes: dict[int | None, dict[str, Any]] = {}
+        self.find = lru_cache(maxsize=64)(self._find)  # cleared after each change
+
+    def step(self) -> int:
+        """Return the current step of time, by which prices and stock are made."""
+        seconds = self._options.drift
+        return self._options.step + (int(self._options.now() // seconds) if seconds else 0)
+
+    def exists(self, product_id: int) -> bool:
+        """Whether there is such a product and it is not gone."""
+        changes = self._changes.get(product_id)
+        if changes is not None:
+            return not changes.get("removed", False)
+        number, removed = product_id - FIRST_ID + 1, self._options.removed
+        return 0 < number <= self._options.products and not (removed and number % removed == 0)
+
+    def product(self, product_id: int, step: int) -> Product:
+        """Return a product that exists."""
+        return Product(product_id - FIRST_ID + 1, step, self._changes.get(product_id, {}))
+
+    def price(self, product_id: int, step: int) -> Decimal | None:
+        """Return the lowest price; None when it is private or no amount."""
+        number = product_id - FIRST_ID + 1
+        if Traits(number).private:
+            return None
+        changes = self._changes.get(product_id, {})
+        price = changes["price"] if "price" in changes else _price_of(number, step)
+        return price if isinstance(price, Decimal) else None
+
+    def set_body(self, product_id: int | None) -> bytes | None:
+        """Return the whole body that was set for responses about a product, None without one."""
+        return self._changes.get(product_id, {}).get("answer")
+
+    def change(self, product_id: int, changes: dict[str, Any]) -> None:
+        """Set fields of a product, as ``POST /_sandbox/products/{id}`` says; raises ValueError.
+
+        It exists from then on, unless it is set to be removed.
+        """
+        unknown = set(changes) - _CHANGEABLE
+        if unknown:
+            raise ValueError(f"{', '.join(sorted(unknown))} cannot be set of a product")
+        if not isinstance(changes.get("removed", False), bool):
+            raise ValueError("removed is true or false")  # noqa: TRY004  # one kind for the caller
+        changed = self._changes.get(product_id, {"removed": False}) | changes
+        price = decimal_of(changes.get("price"))
+        if price is not None and abs(price) < _TOO_LARGE:
+            changed["price"] = price
+        if changes.get("answer") is not None:
+            answer = changes["answer"]
+            text = answer if isinstance(answer, str) else json.dumps(answer)
+            changed["answer"] = text.encode("utf-8", "surrogatepass")
+        self._changes[product_id] = changed
+
+    def restore(self, product_id: int) -> None:
+        """Forget what was set of a product."""
+        self._changes.pop(product_id, None)
+
+    def _find(self, criteria: Criteria, step: int) -> tuple[int, ...]:
+        """Return the ids of all products that match, in the search's order."""
+        counted = _COUNTED.fullmatch(criteria.keyword)
+        if criteria.own:
+            found = self._from(0, _OWN_PRODUCTS)
+        elif counted:
+            start = zlib.crc32(counted[1].encode("utf-8", "surrogatepass"))
+            found = self._from(start, int(counted[2]))
+        else:
+            part, names = criteria.keyword.casefold(), _all_names(self._options.products)
+            found = (id_ for id_, text in enumerate(names, FIRST_ID) if part in text)
+            found = filter(self.exists, found)
+        return tuple(id_ for id_ in found if self._matches(id_, criteria, step))
+
+    def _from(self, start: int, count: int) -> Iterator[int]:
+        size = self._options.products
+        every = (FIRST_ID + (start + index) % size for index in range(size))
+        return islice(filter(self.exists, every), count)
+
+    def _matches(self, product_id: int, criteria: Criteria, step: int) -> bool:
+        category = _category_of(product_id - FIRST_ID + 1)
+        if criteria.category_id not in (None, category.category_id):
+            return False
+        least, most = criteria.price_start, criteria.price_end
+        if least is most is None:
+            return True
+        price = self.price(product_id, step)
+        if price is None:
+            return False
+        return (least is None or least <= price) and (most is None or price <= most)
+
+
+@cache
+def _all_names(count: int) -> list[str]:
+    return ["\n".join(_names_of(number)).casefold() for number in range(1, count + 1)]
+
+
+def decimal_of(value: Any) -> Decimal | None:
+    """Return a number or its text as an exact amount, None for anything else."""
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() else None

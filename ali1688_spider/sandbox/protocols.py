@@ -95,9 +95,12 @@ class Call(ABC):
         else:
             sandbox.counters.by_product[product_id] += 1
             fault = fault or dealer.take(product_id, product_id - FIRST_ID)
-        return await self._respond(
-            fault, lambda: json_response(sandbox.inventory.body(query, self._wrap))
-        )
+        return await self._respond(fault, lambda: json_response(self._body(query)))
+
+    def _body(self, query: catalogue.Query) -> bytes:
+        inventory = self.sandbox.inventory
+        body = inventory.set_body(query.product_id)
+        return self._wrap(self.sandbox.body(query, inventory.step())) if body is None else body
 
     async def _respond(
         self, fault: Fault | None, make: Callable[[], web.Response]
@@ -226,12 +229,11 @@ class Param2(Call):
         """Answer the call; the system's APIs need no token and no permission, and have no limit."""
         if self.api in self.apis:
             return await super()._handle()
-        make = self._token_response
         if self.api == catalogue.CURRENT_TIME:
             self._check_signature()
-            make = self._time_response
         self.sandbox.counters.by_api[self.api] += 1
-        return await self._respond(self.sandbox.faults.take_queued(self.api), make)
+        fault = self.sandbox.faults.take_queued(self.api)
+        return await self._respond(fault, self._system_response)
 
     def _signature(self) -> str:
         path = self.request.path.removeprefix(PARAM2_PREFIX)
@@ -250,10 +252,9 @@ class Param2(Call):
         status = self.options.error_status or refused.refusal.status
         return json_response(refused.param2_body(), status)
 
-    def _time_response(self) -> web.Response:
-        return json_response(platform_text(self.options.now()))
-
-    def _token_response(self) -> web.Response:
+    def _system_response(self) -> web.Response:
+        if self.api == catalogue.CURRENT_TIME:
+            return json_response(platform_text(self.options.now()))
         counters, method = self.sandbox.counters, self.request.method
         try:
             issued = self.sandbox.tokens.exchange(method, self.app_key, self.params)

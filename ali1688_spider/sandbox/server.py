@@ -11,7 +11,7 @@ import signal
 import time
 from collections import Counter, deque
 from email.utils import formatdate
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -19,12 +19,14 @@ from aiohttp import web
 from ali1688_spider.sandbox.admission import Admission, OAuthError, Tokens
 from ali1688_spider.sandbox.catalogue import API_NAMES
 from ali1688_spider.sandbox.faults import Faults, parse_faults
-from ali1688_spider.sandbox.inventory import Inventory
+from ali1688_spider.sandbox.products import Inventory
 from ali1688_spider.sandbox.protocols import PARAM2_PREFIX, Param2, Router, Top, json_response
+from ali1688_spider.sandbox.shapes import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ali1688_spider.sandbox.catalogue import Query
     from ali1688_spider.sandbox.options import Options
     from ali1688_spider.sandbox.products import Product, Tier
     from ali1688_spider.sandbox.shapes import Json
@@ -89,11 +91,16 @@ class Sandbox:
             self.tokens = Tokens(self.options)
             self.faults = Faults(self.options)
 
+        @lru_cache(maxsize=20_000)
+        def body(query: Query, step: int) -> bytes:
+            return encode(query.data(self.inventory, step))
+
+        self.body = body  # the JSON text of what a query asks for; raises RefusedError
+
     def change(self, changes: Json) -> None:
         """Change settings while running; raises ValueError, and then nothing is changed."""
         expire_token = changes.pop("expire_token", False)
         vars(self.options).update(vars(self.options.changed(changes)))
-        self.inventory.forget_responses()
         if any(name.startswith("fault") for name in changes):
             self.faults.load()
         if not _TOKENS.isdisjoint(changes):
@@ -168,6 +175,9 @@ async def run(options: Options) -> None:
 async def _serve_control(sandbox: Sandbox, request: web.BaseRequest) -> web.Response:
     """Answer at the control address: 200 and JSON, 400 and a sentence, 404 or 405."""
     text = await request.read()
+    if request.method != "GET":
+        sandbox.body.cache_clear()
+        sandbox.inventory.find.cache_clear()
     try:
         body = json.loads(text) if text else {}
         if not isinstance(body, dict):

@@ -110,9 +110,7 @@ def simple_product(product: Product) -> Json:
 
 def own_row(product: Product) -> Json:
     """Return a row of ``alibaba.product.list.get``, the seller's own products."""
-    info = _product_info(product)
-    info.pop("description", None)
-    return info
+    return {name: value for name, value in _product_info(product).items() if name != "description"}
 
 
 def own_page(rows: list[Json], total: int, *_page_and_size: int) -> Json:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 import pytest
 
-from ali1688_spider.sandbox.inventory import Criteria, Inventory
 from ali1688_spider.sandbox.options import Options
-from ali1688_spider.sandbox.products import CATEGORIES
+from ali1688_spider.sandbox.products import CATEGORIES, Criteria, Inventory
 from tests.harness import Cluster
 
 if TYPE_CHECKING:
