@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ali1688_spider.addon import context_of
 from ali1688_spider.retrying import ServerRetry, Unavailable
 from ali1688_spider.storage.errors import StoreUnavailableError
 from ali1688_spider.storage.failed_call import FailedCall
@@ -14,9 +15,8 @@ from ali1688_spider.storage.failed_call import FailedCall
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scrapy.statscollectors import StatsCollector
+    from scrapy.crawler import Crawler
 
-    from ali1688_spider.context import CrawlContext
     from ali1688_spider.scheduling.lease import Lease
     from ali1688_spider.scheduling.start_list import MessageBatch
 
@@ -33,28 +33,23 @@ class FailureRecorder:
     since it was not known that it is, is kept once.
     """
 
-    def __init__(self, context: CrawlContext, stats: StatsCollector, spider: str) -> None:
-        self._context = context
-        self._stats = stats
+    def __init__(self, crawler: Crawler, spider: str) -> None:
+        self._context = context_of(crawler)
+        self._stats = crawler.stats
         self._spider = spider
-        self._retry = ServerRetry(
-            "The store of failed calls",
-            _outage,
-            on_wait=partial(stats.inc_value, "ali1688/failed_calls/unavailable"),
-        )
+        on_wait = partial(self._stats.inc_value, "ali1688/failed_calls/unavailable")
+        self._retry = ServerRetry("The store of failed calls", _outage, on_wait=on_wait)
 
     async def record(self, refused: Sequence[Lease], batch: MessageBatch | None) -> None:
         """Return when all are kept."""
         failed = [
-            self._failed_call(lease.message, lease.refusal, _time(lease.token), lease)
-            for lease in refused
+            self._failed_call(lease.message, lease.refusal, lease.token, lease) for lease in refused
         ]
         malformed = batch.malformed if batch is not None else ()
+        number = int(batch.number) if batch is not None else 0
         for index, (message, reason) in enumerate(malformed):
-            assert batch is not None
             # A millisecond apart: equal messages of the same moment would be kept once.
-            at = _time(batch.number) + timedelta(milliseconds=index)
-            failed.append(self._failed_call(message, reason, at))
+            failed.append(self._failed_call(message, reason, number + 1000 * index))
         await self._retry.run(lambda: self._context.failed_calls.keep_all(failed))
         self._stats.inc_value("ali1688/failed_calls", len(refused))
         for lease in refused:
@@ -69,7 +64,7 @@ class FailureRecorder:
             )
 
     def _failed_call(
-        self, message: bytes, reason: str, at: datetime, lease: Lease | None = None
+        self, message: bytes, reason: str, microseconds: str | int, lease: Lease | None = None
     ) -> FailedCall:
         call = lease.call if lease is not None else None
         return FailedCall(
@@ -79,13 +74,9 @@ class FailureRecorder:
             params=call.params if call else {},
             error=reason,
             attempts=lease.attempt - 1 if lease is not None else 0,
-            at=at,
+            at=datetime.fromtimestamp(int(microseconds) / 1_000_000, UTC),
         )
 
 
 def _outage(error: Exception) -> Unavailable | None:
     return Unavailable(str(error)) if isinstance(error, StoreUnavailableError) else None
-
-
-def _time(microseconds: str | bytes) -> datetime:
-    return datetime.fromtimestamp(int(microseconds) / 1_000_000, UTC)

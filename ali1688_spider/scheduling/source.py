@@ -102,11 +102,9 @@ class Crawls:
         return None if cursor < 0 else (cursor, total)
 
     def end_source(self, digest: str, total: int) -> int | None:
-        """Say that the source has *total* entries, all of them queued.
+        """Say that the source has *total* entries, all of them queued; return the cursor.
 
-        Returns:
-            The cursor, as :meth:`enqueue`. Where it is below *total*, the rest has to be queued
-            first, and nothing was changed.
+        Where that is below *total*, the rest has to be queued first, and nothing was changed.
         """
         cursor: int = self._scripts.run("end_crawl_source", digest, total)
         return None if cursor < 0 else cursor
@@ -130,12 +128,8 @@ class CrawlSource:
 
     Redis may forget what it was given. The worker notices when it queues the next entries, and when
     nothing is left to do: then it queues the forgotten ones again. When they are more than it
-    remembers, the source has to be read again.
-
-    Args:
-        queue: The queue.
-        digest: Name of the source; empty when its calls belong to no crawl that could be joined.
-        process_age: Seconds since this process started.
+    remembers, the source has to be read again. The *digest* is empty when there is no source, or
+    its calls belong to no crawl that could be joined.
 
     Attributes:
         flushed: To be set after each :meth:`flush`: there may be room for more.
@@ -186,7 +180,7 @@ class CrawlSource:
             await asyncio.wait({self._reading})
 
     async def read_again(self, spider: ApiSpider, flush_soon: asyncio.Event) -> bool:
-        """Take over once more what Redis forgot; return False where that cannot be."""
+        """Take over once more what Redis forgot; return whether that can be."""
         await self.stop_reading()
         assert self.forgotten_from is not None
         first = self.forgotten_from + 1
@@ -196,6 +190,7 @@ class CrawlSource:
                 "read a second time: start the crawl again, with all of its entries",
                 first,
             )
+            self.is_broken = True
             return False
         logger.warning(
             "Redis lost what the crawl begins with from entry number %d on; it is read and queued "

@@ -19,6 +19,7 @@ from ali1688_spider.redis_server import durability_risks
 from ali1688_spider.retrying import ServerRetry, redis_outage
 from ali1688_spider.scheduling.failures import FailureRecorder
 from ali1688_spider.scheduling.lease import Heartbeat, Lease, lease_limits
+from ali1688_spider.scheduling.queue import QueueCounts
 from ali1688_spider.scheduling.source import CrawlSource
 from ali1688_spider.shutdown import INCOMPLETE
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
     from ali1688_spider.scheduling.lease import State
-    from ali1688_spider.scheduling.queue import LeaseBatch, LeaseQueue, QueueCounts
+    from ali1688_spider.scheduling.queue import LeaseBatch, LeaseQueue
     from ali1688_spider.scheduling.start_list import MessageBatch
     from ali1688_spider.spiders.base import ApiSpider
 
@@ -78,14 +79,17 @@ class QueueWorker:
         config = self._context.config
         on_wait = partial(self._stats.inc_value, "ali1688/redis/errors")
         self._retry = ServerRetry("Redis", redis_outage, on_wait=on_wait)
-        self._failures = FailureRecorder(self._context, self._stats, spider.name)
+        self._failures = FailureRecorder(crawler, spider.name)
         self._heartbeat = Heartbeat(queue, config.lease_seconds)
-        self._source = _source_of(spider, queue)
+        digest = ""
+        if spider.has_source and spider.joins_crawl:
+            digest = spider.source_digest or uuid.uuid4().hex
+        self._source = CrawlSource(queue, digest, time.monotonic() - ali1688_spider.STARTED)
         concurrency = crawler.settings.getint("CONCURRENT_REQUESTS")
         self._most_in_flight, self._most_buffered = lease_limits(concurrency, config.qps)
         self.leases: dict[bytes, Lease] = {}
         self._malformed: MessageBatch | None = None
-        self._counts: QueueCounts | None = None
+        self._counts = QueueCounts(1, 0, 0, 0, 0.0)  # there may be messages
         self.has_ended = False
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -115,10 +119,9 @@ class QueueWorker:
 
     async def open(self) -> None:
         """Join the workers on the queue; wait for Redis if it is away."""
-        if self._source is not None:
-            crawl = await self._ask(self._source.begin)
-            if crawl.cursor:
-                logger.info("Joining a crawl whose first %d calls are queued", crawl.cursor)
+        crawl = await self._ask(self._source.begin)
+        if crawl.cursor:
+            logger.info("Joining a crawl whose first %d calls are queued", crawl.cursor)
         await self._ask(self._queue.heartbeat)
         for risk in await run_in_thread(lambda: list(durability_risks(self._queue.server))):
             logger.warning("Redis: %s", risk)
@@ -126,7 +129,7 @@ class QueueWorker:
     def start(self) -> None:
         """Begin to work."""
         self._heartbeat.start()
-        if self._source is not None:
+        if self._spider.has_source:
             self._source.start_reading(self._spider, self._wake)
         self._task = asyncio.create_task(self._work())
 
@@ -140,7 +143,7 @@ class QueueWorker:
             return None
         lease = max(buffered, key=lambda lease: lease.priority)  # of equal ones the first
         lease.is_begun = True
-        if len(buffered) - 1 <= self._most_buffered // 2 and self._has_ready:
+        if len(buffered) - 1 <= self._most_buffered // 2 and self._counts.ready:
             self._wake.set()
         return lease
 
@@ -148,8 +151,7 @@ class QueueWorker:
         """Settle what is done and give back the rest."""
         self.has_ended = True
         self._wake.set()
-        if self._source is not None:
-            await self._source.stop_reading()
+        await self._source.stop_reading()
         try:
             async with asyncio.timeout(CLOSING_SECONDS):
                 if self._retry.is_away:
@@ -187,9 +189,9 @@ class QueueWorker:
 
     async def _wait(self) -> None:
         """Wait until something is to be done."""
-        due = self._counts.next_due if self._counts is not None else 0.0
+        due = self._counts.next_due
         timeout = POLL_SECONDS if due is None else min(POLL_SECONDS, max(due, 0.01))
-        if self._source is not None and self._source.has_work:
+        if self._source.has_work:
             timeout = FLUSH_SECONDS
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), timeout)
@@ -203,14 +205,12 @@ class QueueWorker:
         """Whether the crawl is finished, or this worker idle for as long as it should be."""
         if self.leases or self._malformed is not None:
             return False
-        source, idle_seconds = self._source, self._spider.idle_seconds
         # Also when the worker stays: it is how one notices that Redis forgot the crawl.
-        finished = source is not None and await self._ask(source.check_finished)
+        finished = await self._ask(self._source.check_finished)
+        idle_seconds = self._spider.idle_seconds
         if idle_seconds is None:
             return finished
-        counts = self._counts
-        is_queueing = source is not None and source.has_work
-        if counts is None or counts.calls or counts.messages or is_queueing:
+        if self._counts.calls or self._counts.messages or self._source.has_work:
             self._last_work = time.monotonic()
         return time.monotonic() - self._last_work >= idle_seconds
 
@@ -219,10 +219,6 @@ class QueueWorker:
         # A task of its own: closing waits for the present one.
         closing = self._crawler.engine.close_spider_async(reason=reason)
         self._closing = asyncio.create_task(closing)
-
-    @property
-    def _has_ready(self) -> bool:
-        return self._counts is not None and self._counts.ready > 0
 
     async def _lease(self) -> None:
         if time.monotonic() - self._recovered_at >= RECOVER_SECONDS:
@@ -293,7 +289,7 @@ class QueueWorker:
         settled = len(self._in("settled"))
         if settled == 1:
             asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._wake.set)
-        if settled >= SETTLED_AT_ONCE or (not self.buffered and self._has_ready):
+        if settled >= SETTLED_AT_ONCE or (not self.buffered and self._counts.ready):
             self._wake.set()
 
     async def _flush(self) -> None:
@@ -305,13 +301,13 @@ class QueueWorker:
         for lease in settled:
             del self.leases[lease.message]
         done = [lease.outcome for lease in settled if lease not in stale]
-        released = done.count("release")
-        self._stats.inc_value("ali1688/leases/acked", len(done) - released - done.count("retry"))
-        self._stats.inc_value("ali1688/leases/released", released)
+        acked = done.count("ack") + done.count("repeat")
+        self._stats.inc_value("ali1688/leases/acked", acked)
+        self._stats.inc_value("ali1688/leases/released", done.count("release"))
         self._stats.inc_value("ali1688/leases/stale", len(stale))
 
     async def _read_messages(self) -> None:
-        if self._malformed is not None or (self._counts is not None and not self._counts.messages):
+        if self._malformed is not None or not self._counts.messages:
             return
         batch = await self._ask(self._queue.start_list.read)
         if batch is None:
@@ -342,16 +338,11 @@ class QueueWorker:
     async def _flush_source(self) -> None:
         """Queue what was read of the calls that the crawl begins with."""
         source = self._source
-        if source is None:
-            return
         if source.has_work:
             await self._ask(source.flush)
             source.flushed.set()
-        if source.forgotten_from is not None:
-            if await source.read_again(self._spider, self._wake):
-                self._stats.inc_value("ali1688/queue/sources_read_again")
-            else:
-                source.is_broken = True
+        if source.forgotten_from is not None and await source.read_again(self._spider, self._wake):
+            self._stats.inc_value("ali1688/queue/sources_read_again")
         if source.is_broken:
             self._end(INCOMPLETE)
 
@@ -379,13 +370,6 @@ class QueueWorker:
         released = await self._ask(partial(self._queue.give_back, leaving=True))
         self._stats.inc_value("ali1688/leases/released", released)
         self.leases.clear()
-
-
-def _source_of(spider: ApiSpider, queue: LeaseQueue) -> CrawlSource | None:
-    if not spider.has_source:
-        return None
-    digest = (spider.source_digest or uuid.uuid4().hex) if spider.joins_crawl else ""
-    return CrawlSource(queue, digest, time.monotonic() - ali1688_spider.STARTED)
 
 
 async def _cancel(task: asyncio.Task[None] | None) -> None:

@@ -52,11 +52,6 @@ class Arguments(UserInput):
         None, alias="calls_file"
     )
 
-    @classmethod
-    def names(cls) -> set[str]:
-        """Return the names of the arguments."""
-        return {field.alias or name for name, field in cls.model_fields.items()}
-
     def check_config(self, config: Config, given: Collection[str]) -> None:
         """Check what depends on the settings; *given* names the arguments, empty ones too."""
 
@@ -100,7 +95,8 @@ class ApiSpider(Spider):
             ConfigurationError: One sentence that names the argument and the way out.
         """
         own = {name: text for name, text in given.items() if name not in SCRAPYD_ARGUMENTS}
-        known = cls.arguments_class.names()
+        fields = cls.arguments_class.model_fields.items()
+        known = {field.alias or name for name, field in fields}
         if unknown := sorted(own.keys() - known):
             raise ConfigurationError(
                 f"the spider {cls.name} has no argument {unknown[0]!r}: "
@@ -160,23 +156,20 @@ class ApiSpider(Spider):
         )
 
     async def call_failed(self, failure: Any) -> AsyncIterator[ApiRequest]:
-        """Yield the next try of a call that failed where no middleware has caught it.
-
-        Args:
-            failure: Twisted's ``Failure``, to which Scrapy adds the request.
-        """
-        request = failure.request
+        """Yield the next try of a call that failed where no middleware has caught it."""
+        request = failure.request  # Scrapy adds it to Twisted's ``Failure``
         errors = self.crawler.get_downloader_middleware(ErrorsMiddleware)
         assert errors is not None
+        error = failure.value
         try:
-            next_try = await errors.process_exception(request, failure.value)
+            next_try = await errors.process_exception(request, error)
+            if isinstance(next_try, ApiRequest):
+                yield next_try
+                return
         except IgnoreRequest as settled:
-            failure.value, next_try = settled, None
-        if isinstance(next_try, ApiRequest):
-            yield next_try
-        else:
-            for lease in request.leases:
-                lease.fail(failure.value)
+            error = settled
+        for lease in request.leases:
+            lease.fail(error)
 
     def parse(self, response: Response, **_: Any) -> Iterable[Any] | AsyncIterator[Any]:
         """Make products of an answer."""

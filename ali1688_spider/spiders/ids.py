@@ -9,9 +9,9 @@ import os
 import re
 import select
 import sys
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from scrapy.utils.asyncio import run_in_thread
 
@@ -19,7 +19,7 @@ from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.identifiers import read_identifiers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 
     from scrapy import Spider
 
@@ -40,9 +40,6 @@ class IdentifierSource:
         ids: Ids or URLs, separated by commas or white space.
         ids_file: A file of one id or URL a line; ``-`` is standard input. It is read while the
             crawl runs, a few hundred lines at a time.
-
-    Attributes:
-        file: The file's name.
     """
 
     def __init__(self, ids: str = "", ids_file: str = "") -> None:
@@ -94,17 +91,14 @@ class IdentifierSource:
     def entries(self, on_line: Callable[[str], object] = lambda _: None) -> Iterator[Entry]:
         """Yield line number and id of each line, or why it has none; each id once.
 
-        The ids of the argument come first, with line number 0.
-
-        Args:
-            on_line: Is called with each line of the file that is read.
+        The ids of the argument come first. *on_line* is called with each line of the file.
         """
         seen: set[int] = set()
         yield from self._of_argument(seen)
-        with self._lines() as lines:
-            yield from read_identifiers(_observed(lines, on_line), seen)
+        if self.file:
+            yield from read_identifiers(self._lines(on_line), seen)
 
-    async def read(self, spider: Spider) -> AsyncIterator[int]:
+    async def read(self, spider: Spider) -> AsyncGenerator[int]:
         """Yield each id once; log and count a line without one, and go on."""
         async for batch in self._batches():
             for line_number, entry in batch:
@@ -126,15 +120,15 @@ class IdentifierSource:
     def _of_argument(self, seen: set[int]) -> Iterator[Entry]:
         return ((0, entry) for _, entry in read_identifiers(self._ids, seen))
 
-    @contextmanager
-    def _lines(self) -> Iterator[Iterable[str]]:
-        if not self.file:
-            yield []
-        elif self.file == STANDARD_INPUT:
-            yield sys.stdin
+    def _lines(self, on_line: Callable[[str], object]) -> Iterator[str]:
+        if self.file == STANDARD_INPUT:
+            opened: Any = nullcontext(sys.stdin)
         else:
-            with Path(self.file).open(encoding="utf-8-sig", errors="replace") as file:
-                yield file
+            opened = Path(self.file).open(encoding="utf-8-sig", errors="replace")  # noqa: SIM115
+        with opened as lines:
+            for line in lines:
+                on_line(line)
+                yield line
 
 
 def place(line_number: int) -> str:
@@ -142,25 +136,19 @@ def place(line_number: int) -> str:
     return f"Line {line_number}" if line_number else "Argument"
 
 
-def _observed(lines: Iterable[str], on_line: Callable[[str], object]) -> Iterator[str]:
-    for line in lines:
-        on_line(line)
-        yield line
-
-
 async def read_lines(file: str) -> AsyncIterator[list[str]]:
-    """Yield lines as they come in, those that come together in one list.
+    """Yield the lines of a file, pipe or terminal as they come in, a list at a time.
 
     No thread is stuck in reading, so that a crawl can end while the other end of a pipe neither
     writes nor closes.
-
-    Args:
-        file: Name of a file, pipe or terminal; ``-`` for standard input.
     """
     utf8 = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
     decoder = io.IncrementalNewlineDecoder(utf8, translate=True)
     rest = ""
-    descriptor = _open(file)
+    # Without O_NONBLOCK, opening a pipe waits until its other end is opened.
+    flags = os.O_RDONLY | os.O_NONBLOCK
+    is_stdin = file == STANDARD_INPUT
+    descriptor = os.dup(sys.stdin.fileno()) if is_stdin else os.open(file, flags)
     try:
         while chunk := await _read(descriptor):
             *lines, rest = (rest + decoder.decode(chunk)).split("\n")
@@ -168,13 +156,6 @@ async def read_lines(file: str) -> AsyncIterator[list[str]]:
         yield [rest + decoder.decode(b"", final=True)]
     finally:
         os.close(descriptor)
-
-
-def _open(file: str) -> int:
-    if file == STANDARD_INPUT:
-        return os.dup(sys.stdin.fileno())
-    # Without O_NONBLOCK, opening a pipe waits until its other end is opened.
-    return os.open(file, os.O_RDONLY | os.O_NONBLOCK)
 
 
 async def _read(descriptor: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -42,6 +42,7 @@ Amount: TypeAlias = Annotated[Decimal, Field(ge=0, lt=10**12, decimal_places=4)]
 class SearchArguments(Arguments):
     """What ``-a`` may say to a spider that searches; amounts are in CNY, both included."""
 
+    only_searches: ClassVar[bool] = True
     keyword: str | None = None
     category_id: int | None = Field(None, ge=1, lt=2**63, description=_FROM_1)
     price_start: Amount | None = Field(None, description="an amount in CNY, such as 12.50")
@@ -65,15 +66,9 @@ class SearchArguments(Arguments):
 
     def check_config(self, config: Config, given: Collection[str]) -> None:
         """Refuse what the API cannot search by, and a crawl that would have nothing to do."""
-        if SEARCH_ARGUMENTS & {*given} or not (config.redis_url or self.calls is not None):
-            self.check_search(config)
-
-    def check_search(self, config: Config) -> None:
-        """Check what the API can search by.
-
-        Raises:
-            ConfigurationError: One sentence that names the argument and the way out.
-        """
+        has_other_work = not self.only_searches or config.redis_url or self.calls is not None
+        if has_other_work and not SEARCH_ARGUMENTS & {*given}:
+            return
         query = self.query
         api = choose_apis(config.protocol, config.product_api, config.search_api).search
         for name in ("keyword", "category_id", "sort"):

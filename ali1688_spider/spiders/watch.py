@@ -6,7 +6,7 @@ import asyncio
 import math
 from contextlib import aclosing
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, model_validator
 from scrapy.utils.asyncio import run_in_thread
@@ -18,7 +18,7 @@ from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.http import ApiRequest
 from ali1688_spider.scheduling.keys import QUEUE_KEY, TYPES, QueueKeys
 from ali1688_spider.spiders.product import IdArguments
-from ali1688_spider.spiders.search import SEARCH_ARGUMENTS, SearchArguments, SearchSpider
+from ali1688_spider.spiders.search import SearchArguments, SearchSpider
 from ali1688_spider.watching.redis_store import RedisWatchStore
 from ali1688_spider.watching.schedule import (
     DAY,
@@ -32,10 +32,9 @@ from ali1688_spider.watching.sqlite_store import FILE_NAME, SqliteWatchStore
 from ali1688_spider.watching.watcher import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Collection
+    from collections.abc import AsyncGenerator, AsyncIterator
     from typing import Self
 
-    from ali1688_spider.config import Config
     from ali1688_spider.gateway.calls import Value
     from ali1688_spider.http import ApiResponse
 
@@ -49,6 +48,7 @@ _SECONDS = "a number of seconds above 0"
 class WatchArguments(IdArguments, SearchArguments):
     """What ``-a`` may say to the spider ``watch``."""
 
+    only_searches: ClassVar[bool] = False
     min_interval: float = Field(MIN_INTERVAL, gt=0, allow_inf_nan=False, description=_SECONDS)
     max_interval: float = Field(MAX_INTERVAL, gt=0, allow_inf_nan=False, description=_SECONDS)
     strategy: str = "adaptive"
@@ -72,11 +72,6 @@ class WatchArguments(IdArguments, SearchArguments):
             )
         return self
 
-    def check_config(self, config: Config, given: Collection[str]) -> None:
-        """Refuse what the API cannot search by."""
-        if SEARCH_ARGUMENTS & {*given}:
-            self.check_search(config)
-
 
 class WatchSpider(SearchSpider):
     """Keeps collecting the watched products.
@@ -98,7 +93,6 @@ class WatchSpider(SearchSpider):
     def __init__(self, **arguments: str) -> None:
         super().__init__(**arguments)
         self.source = self.arguments.source
-        self.searches = bool(self.query)
         self.has_source = True
         self.delays: dict[int, float] = {}
 
@@ -128,15 +122,12 @@ class WatchSpider(SearchSpider):
     async def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
         """Yield the calls that add products; without Redis, then those that are due, for ever."""
         await self.watcher.resume()
-        if self.searches:
+        if self.query:
             async for call in super().calls():
                 yield call
-        if self.file_store is None:
-            async for product_id in self.source.read(self):
-                yield ApiCall.product(product_id), 0
-            return
-        async with aclosing(self._due(self.file_store)) as due:
-            async for product_id in due:
+        store = self.file_store
+        async with aclosing(self.source.read(self) if store is None else self._due(store)) as ids:
+            async for product_id in ids:
                 yield ApiCall.product(product_id), 0
 
     async def _due(self, store: SqliteWatchStore) -> AsyncGenerator[int]:
@@ -158,7 +149,7 @@ class WatchSpider(SearchSpider):
         async for product_id in self.source.read(self):
             await run_in_thread(store.add, [product_id])
         watched, _ = await run_in_thread(store.sample, 1)
-        if not watched and not self.searches:
+        if not watched and not self.query:
             self.logger.warning(
                 "No product is watched: add some with -a ids=610000000001,…, -a ids_file=FILE or "
                 "-a keyword=…"
