@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ali1688_spider.addon import context_of
 from ali1688_spider.retrying import ServerRetry, Unavailable
 from ali1688_spider.storage.errors import StoreUnavailableError
 from ali1688_spider.storage.failed_calls import FailedCall
@@ -14,9 +15,8 @@ from ali1688_spider.storage.failed_calls import FailedCall
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scrapy.statscollectors import StatsCollector
+    from scrapy.crawler import Crawler
 
-    from ali1688_spider.context import CrawlContext
     from ali1688_spider.scheduling.lease import Lease
     from ali1688_spider.scheduling.start_list import MessageBatch
 
@@ -33,15 +33,12 @@ class FailureRecorder:
     since it was not known that it is, is kept once.
     """
 
-    def __init__(self, context: CrawlContext, stats: StatsCollector, spider: str) -> None:
-        self._context = context
-        self._stats = stats
+    def __init__(self, crawler: Crawler, spider: str) -> None:
+        self._context = context_of(crawler)
+        self._stats = crawler.stats
         self._spider = spider
-        self._retry = ServerRetry(
-            "The store of failed calls",
-            _outage,
-            on_wait=partial(stats.inc_value, "ali1688/failed_calls/unavailable"),
-        )
+        on_wait = partial(self._stats.inc_value, "ali1688/failed_calls/unavailable")
+        self._retry = ServerRetry("The store of failed calls", _outage, on_wait=on_wait)
 
     async def record(self, refused: Sequence[Lease], batch: MessageBatch | None) -> None:
         """Return when all are kept."""

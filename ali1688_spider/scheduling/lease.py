@@ -144,11 +144,9 @@ class Lease:
         self._settle("ack")
 
     def retry(self, delay: float | None = None, *, counted: bool = True) -> None:
-        """Settle the call by queueing its next try.
+        """Settle the call by queueing its next try, in *delay* seconds; None backs off.
 
-        Args:
-            delay: Seconds until then; None to back off by the number of tries.
-            counted: Whether this one was a try, of which a call has a limited number.
+        Only *counted* tries count among the limited number that a call has.
         """
         if delay is None:
             delay = _BACKOFF.delay(self.attempt)
@@ -196,12 +194,8 @@ class Lease:
 def lease_limits(concurrency: int, qps: float) -> tuple[int, int]:
     """Return how many leases of a worker may be in flight, and how many should be buffered.
 
-    What is buffered waits, goes to others only when this worker ends, and is passed by no call of a
-    higher priority: so it is few where the rate is low.
-
-    Args:
-        concurrency: How many requests run at the same time.
-        qps: Calls per second of all workers; 0 for no limit.
+    What is buffered goes to others only when this worker ends: so it is few where *qps*, the calls
+    per second of all workers, is low (0: no limit).
     """
     if not qps:
         return concurrency, 2 * concurrency
@@ -210,12 +204,7 @@ def lease_limits(concurrency: int, qps: float) -> tuple[int, int]:
 
 
 class Heartbeat(threading.Thread):
-    """Keeps a worker's leases alive, however busy its crawl is, and knows when they may be lost.
-
-    Args:
-        queue: The queue.
-        lease_seconds: How long a worker may be silent.
-    """
+    """Keeps a worker's leases alive, however busy its crawl is, and knows when they may be lost."""
 
     def __init__(self, queue: LeaseQueue, lease_seconds: float) -> None:
         super().__init__(name="heartbeat", daemon=True)
@@ -234,11 +223,7 @@ class Heartbeat(threading.Thread):
         self._confirmed_at = max(self._confirmed_at, asked_at)
 
     def beat(self) -> None:
-        """Keep the leases.
-
-        Raises:
-            redis.exceptions.RedisError: Redis is away.
-        """
+        """Keep the leases; raises ``RedisError`` while Redis is away."""
         asked_at = time.monotonic()
         if self._queue.heartbeat() and not self.is_in_doubt:
             self.confirm(asked_at)

@@ -102,7 +102,6 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
     then be tried again as it was.
 
     Args:
-        server: Client of Redis, as :mod:`scrapy_redis.connection` makes it.
         spider: A spider, or its class: its name goes into the key.
         key: scrapy-redis's ``SCHEDULER_QUEUE_KEY``.
         lease_seconds: How long a worker may be silent.
@@ -138,13 +137,9 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         self._poison_crashes = max(1, min(POISON_CRASHES, max_attempts - 1))
 
     def push(self, entries: Iterable[QueueEntry], crawl: str = "") -> int:
-        """Queue calls; return how many were not queued before.
+        """Queue calls, for which the *crawl* of this digest waits; return how many are new.
 
         A call that is queued already moves forward when its new priority is higher.
-
-        Args:
-            entries: The calls, any number of them.
-            crawl: Digest of the crawl that waits for them.
         """
         rest = iter(entries)
         added = 0
@@ -155,13 +150,10 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
     def lease(
         self, count: int, held: Collection[Lease] = (), *, reclaim: bool = True
     ) -> LeaseBatch:
-        """Lease up to *count* calls, at most 1000; also what became due or was abandoned.
+        """Lease up to *count* calls, at most 1000, beside the leases *held* by this worker.
 
-        Args:
-            count: How many.
-            held: The leases that this worker has.
-            reclaim: Whether calls of silent workers go back into the queue now. After an outage of
-                Redis they were silent because of it.
+        With *reclaim*, calls of silent workers go back into the queue before; after an outage of
+        Redis they were silent because of it.
         """
         asked_at = time.monotonic()
         has_candidate = any(self._is_poison_candidate(lease) for lease in held)
@@ -184,8 +176,7 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
     def settle(self, leases: Iterable[Lease]) -> list[Lease]:
         """End settled leases, each in one step with queueing its children.
 
-        Returns:
-            Those that changed nothing, since the call had gone to somebody else.
+        Those are returned that changed nothing, since the call had gone to somebody else.
         """
         stale: list[Lease] = []
         for batch in _batches(leases):
@@ -202,14 +193,9 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         return [lease for lease in leases if lease.message in lost]
 
     def give_back(self, held: Iterable[Lease] = (), *, leaving: bool = False) -> int:
-        """Put the leases of this worker back, uncounted, except those that it holds.
+        """Put all leases but the *held* ones back, uncounted; return how many there were.
 
-        Args:
-            held: The leases that it keeps.
-            leaving: Whether the worker ends.
-
-        Returns:
-            How many were put back.
+        With *leaving* the worker ends.
         """
         kept, total = [lease.message for lease in held], 0
         while returned := self._scripts.run(
@@ -226,11 +212,7 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         return bool(self._scripts.run("heartbeat", self.worker, self._lease_ms))
 
     def recover(self) -> int:
-        """Bring back calls that a broken or deleted key would keep in the queue for ever.
-
-        Returns:
-            How many calls may be leased again.
-        """
+        """Bring back, and count, calls that a broken or deleted key would keep for ever."""
         recovered: int = self._scripts.run("recover", self._lease_ms, MOST_LEASED_AT_ONCE)
         if recovered:
             logger.warning(

@@ -44,11 +44,7 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """Build the scheduler; Redis need not be there yet.
-
-        Raises:
-            ConfigurationError: A serializer is set.
-        """
+        """Build the scheduler; Redis need not be there yet."""
         settings = crawler.settings
         if settings.get("SCHEDULER_SERIALIZER"):
             raise ConfigurationError(
@@ -88,10 +84,7 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
         return deferred_from_coro(self.worker.close())
 
     def has_pending_requests(self) -> bool:
-        """Return whether there may be more to do: True until the worker decides that there is not.
-
-        A worker waits for calls that others queue, or give back.
-        """
+        """Return True until the worker decides otherwise: others may queue or give back calls."""
         return not self.worker.has_ended
 
     def enqueue_request(self, request: Request) -> bool:

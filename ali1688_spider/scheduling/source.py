@@ -102,11 +102,9 @@ class Crawls:
         return None if cursor < 0 else (cursor, total)
 
     def end_source(self, digest: str, total: int) -> int | None:
-        """Say that the source has *total* entries, all of them queued.
+        """Say that the source has *total* entries, all of them queued; return the cursor.
 
-        Returns:
-            The cursor, as :meth:`enqueue`. Where it is below *total*, the rest has to be queued
-            first, and nothing was changed.
+        Where that is below *total*, the rest has to be queued first, and nothing was changed.
         """
         cursor: int = self._scripts.run("end_crawl_source", digest, total)
         return None if cursor < 0 else cursor
@@ -182,7 +180,7 @@ class CrawlSource:
             await asyncio.wait({self._reading})
 
     async def read_again(self, spider: ApiSpider, flush_soon: asyncio.Event) -> bool:
-        """Take over again what Redis forgot; False where that cannot be: it is broken."""
+        """Take over once more what Redis forgot; return whether that can be."""
         await self.stop_reading()
         assert self.forgotten_from is not None
         first = self.forgotten_from + 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ali1688_spider.exceptions import MalformedMessageError
-from ali1688_spider.gateway.calls import MAX_MESSAGE_BYTES, OPERATIONS, ApiCall
+from ali1688_spider.gateway.calls import MAX_MESSAGE_BYTES, ApiCall
 from ali1688_spider.gateway.identifiers import parse_product_id
 from ali1688_spider.scheduling.lease import QueueEntry, milliseconds, pack_entries, to_json
 
@@ -48,18 +48,10 @@ class StartListReader:
 
     A reader that dies leaves its batch to the next one: malformed messages may then be recorded a
     second time, and no call is queued twice.
-
-    Args:
-        scripts: The queue's scripts.
-        worker: Number of this worker.
-        operations: The calls that the spider makes.
     """
 
     def __init__(
-        self,
-        scripts: LuaScripts,
-        worker: int,
-        operations: AbstractSet[Operation] = OPERATIONS,
+        self, scripts: LuaScripts, worker: int, operations: AbstractSet[Operation]
     ) -> None:
         self._scripts = scripts
         self._worker = worker
@@ -68,11 +60,8 @@ class StartListReader:
     def read(self, count: int = MOST_MESSAGES_AT_ONCE) -> MessageBatch | None:
         """Queue what up to *count* messages ask for, the oldest first, and remove these messages.
 
-        It has to be repeated as a whole when Redis is away: a batch may have been queued although
-        the answer was lost.
-
-        Returns:
-            The batch; None when there is no message, or while another worker reads.
+        None is returned when there is no message, or while another worker reads. When Redis is away
+        it has to be repeated as a whole: a batch may have been queued although the answer was lost.
         """
         number, *messages = self._scripts.run(
             "take_messages",
@@ -106,9 +95,8 @@ class StartListReader:
         entries: Sequence[QueueEntry] = (),
         kept: Sequence[int] = (),
     ) -> int:
-        added: int = self._scripts.run(
-            "settle_messages", number, count, pack_entries(entries), to_json(kept)
-        )
+        arguments = (number, count, pack_entries(entries), to_json(kept))
+        added: int = self._scripts.run("settle_messages", *arguments)
         return max(0, added)
 
     def _read(self, message: bytes, length: int) -> QueueEntry:
@@ -122,11 +110,7 @@ class StartListReader:
 
 
 def check_operation(call: ApiCall, operations: AbstractSet[Operation]) -> None:
-    """Check that a spider which makes *operations* makes this call.
-
-    Raises:
-        MalformedMessageError: It does not.
-    """
+    """Raise :class:`MalformedMessageError` unless a spider of *operations* makes this call."""
     if call.operation not in operations:
         made = " and ".join(sorted(operations))
         raise MalformedMessageError(
@@ -156,7 +140,12 @@ def read_message(message: bytes) -> QueueEntry:
     except (ValueError, RecursionError):
         raise MalformedMessageError("not JSON") from None
     if "product_id" not in data:
-        return QueueEntry(_checked(ApiCall.decode(text)))
+        call = ApiCall.decode(text)
+        try:
+            call.encode().encode()
+        except UnicodeEncodeError:  # "\ud800" is JSON, but half a character
+            raise MalformedMessageError("a parameter is not Unicode text") from None
+        return QueueEntry(call)
     return _read_product(data)
 
 
@@ -177,11 +166,3 @@ def _product(text: str) -> ApiCall:
         return ApiCall.product(parse_product_id(text))
     except ValueError as error:
         raise MalformedMessageError(str(error)) from None
-
-
-def _checked(call: ApiCall) -> ApiCall:
-    try:
-        call.encode().encode()
-    except UnicodeEncodeError:  # "\ud800" is JSON, but half a character
-        raise MalformedMessageError("a parameter is not Unicode text") from None
-    return call

@@ -79,7 +79,7 @@ class QueueWorker:
         config = self._context.config
         on_wait = partial(self._stats.inc_value, "ali1688/redis/errors")
         self._retry = ServerRetry("Redis", redis_outage, on_wait=on_wait)
-        self._failures = FailureRecorder(self._context, self._stats, spider.name)
+        self._failures = FailureRecorder(crawler, spider.name)
         self._heartbeat = Heartbeat(queue, config.lease_seconds)
         digest = ""
         if spider.has_source and spider.joins_crawl:
