@@ -15,10 +15,10 @@ from scrapy_redis.queue import Base
 
 from ali1688_spider.config import read_setting
 from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
-from ali1688_spider.gateway.calls import OPERATIONS, ApiCall
+from ali1688_spider.gateway.calls import OPERATIONS, ApiCall, Operation
 from ali1688_spider.redis_server import LuaScripts
 from ali1688_spider.scheduling.keys import QUEUE_KEY, TYPES, QueueKeys
-from ali1688_spider.scheduling.lease import Lease, milliseconds, pack_entries, to_json
+from ali1688_spider.scheduling.lease import Lease, QueueEntry, milliseconds, pack_entries, to_json
 from ali1688_spider.scheduling.source import Crawls
 from ali1688_spider.scheduling.start_list import StartListReader, check_operation
 
@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
     from scrapy.settings import BaseSettings
 
-    from ali1688_spider.gateway.calls import Operation
     from ali1688_spider.redis_server import RedisClient
-    from ali1688_spider.scheduling.lease import QueueEntry
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from ali1688_spider.addon import context_of
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.http import ApiRequest
 from ali1688_spider.scheduling.keys import QUEUE_KEY
-from ali1688_spider.scheduling.lease import QueueEntry
+from ali1688_spider.scheduling.lease import Lease, QueueEntry
 from ali1688_spider.scheduling.queue import LeaseQueue
 from ali1688_spider.scheduling.worker import QueueWorker
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 
-    from ali1688_spider.scheduling.lease import Lease
     from ali1688_spider.spiders.base import ApiSpider
 
 

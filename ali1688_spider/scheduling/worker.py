@@ -18,8 +18,8 @@ from ali1688_spider.addon import context_of
 from ali1688_spider.redis_server import durability_risks
 from ali1688_spider.retrying import ServerRetry, redis_outage
 from ali1688_spider.scheduling.failures import FailureRecorder
-from ali1688_spider.scheduling.lease import Heartbeat, Lease, lease_limits
-from ali1688_spider.scheduling.queue import QueueCounts
+from ali1688_spider.scheduling.lease import Heartbeat, Lease, State, lease_limits
+from ali1688_spider.scheduling.queue import LeaseBatch, LeaseQueue, QueueCounts
 from ali1688_spider.scheduling.source import CrawlSource
 from ali1688_spider.shutdown import INCOMPLETE
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from scrapy.crawler import Crawler
 
-    from ali1688_spider.scheduling.lease import State
-    from ali1688_spider.scheduling.queue import LeaseBatch, LeaseQueue
     from ali1688_spider.scheduling.start_list import MessageBatch
     from ali1688_spider.spiders.base import ApiSpider
 
