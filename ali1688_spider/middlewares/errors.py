@@ -126,8 +126,7 @@ class ErrorsMiddleware:
         """
         if not isinstance(request, ApiRequest):
             return response
-        error: CallError | None = None
-        payload = None
+        error, payload = None, None
         try:
             payload = self._context.client.read(wire_response(request, response))
         except CallError as failure:
@@ -249,14 +248,9 @@ class ErrorsMiddleware:
         seconds = self._pauses.grant(asked)
         if seconds > LONG_PAUSE:
             way_out = " `scrapy doctor --end-pause` ends the pause."
-            logger.warning(
-                "No call is made for %.0f s: the platform asks to wait %.0f s (%s). %s%s",
-                seconds,
-                asked,
-                error,
-                error.advice,
-                way_out if self._context.config.redis_url else "",
-            )
+            advice = error.advice + (way_out if self._context.config.redis_url else "")
+            sentence = "No call is made for %.0f s: the platform asks to wait %.0f s (%s). %s"
+            logger.warning(sentence, seconds, asked, error, advice)
         await self._context.quota.pause(seconds)
         # The quota holds it back for the rest of the pause, which somebody may end.
         return await self._retry(request, error, min(seconds, ASK_AGAIN_SECONDS), counted=counted)

@@ -156,8 +156,7 @@ class RateLimiter:
         await self._give_back()
 
     def _start(self) -> None:
-        if self._task is None:
-            self._task = asyncio.create_task(self._serve())
+        self._task = self._task or asyncio.create_task(self._serve())
 
     async def _serve(self) -> None:
         """Wake the calls that wait, each at its slot; then give back what is left."""

@@ -267,13 +267,9 @@ class QueueWorker:
         if was_silent:
             level, stat, reason = logging.WARNING, "lost", "it was silent for too long"
         self._stats.inc_value(f"ali1688/leases/{stat}", len(lost))
-        logger.log(
-            level,
-            "%d calls are no longer this worker's, %d of them not begun: %s",
-            len(lost),
-            sum(lease.state == "buffered" for lease in lost),
-            reason,
-        )
+        unmade = sum(lease.state == "buffered" for lease in lost)
+        sentence = "%d calls are no longer this worker's, %d of them not begun: %s"
+        logger.log(level, sentence, len(lost), unmade, reason)
 
     def _on_settled(self, lease: Lease) -> None:
         self._last_work = time.monotonic()
