@@ -43,6 +43,7 @@ POLL_SECONDS = 0.2  # between looks at what is due; another process may add prod
 
 _QUEUE_PARTS = ("ready", "delayed", "leased", "scores", "attempts", "leases", "losses")
 _SECONDS = "a number of seconds above 0"
+_STRATEGY = f"one of {', '.join(STRATEGIES)}"
 
 
 class WatchArguments(IdArguments, SearchArguments):
@@ -51,7 +52,7 @@ class WatchArguments(IdArguments, SearchArguments):
     only_searches: ClassVar[bool] = False
     min_interval: float = Field(MIN_INTERVAL, gt=0, allow_inf_nan=False, description=_SECONDS)
     max_interval: float = Field(MAX_INTERVAL, gt=0, allow_inf_nan=False, description=_SECONDS)
-    strategy: str = "adaptive"
+    strategy: str = Field("adaptive", pattern=f"^({'|'.join(STRATEGIES)})$", description=_STRATEGY)
 
     @property
     def query(self) -> dict[str, Value]:
@@ -60,11 +61,7 @@ class WatchArguments(IdArguments, SearchArguments):
         return query | {"details": 1} if query else {}
 
     @model_validator(mode="after")
-    def _check_all(self) -> Self:
-        if self.strategy not in STRATEGIES:
-            raise ConfigurationError(
-                f"strategy is {self.strategy!r}: set it to one of {', '.join(STRATEGIES)}"
-            )
+    def _check_intervals(self) -> Self:
         if self.min_interval > self.max_interval:
             raise ConfigurationError(
                 f"min_interval ({self.min_interval:g} s) is above max_interval "
