@@ -79,7 +79,9 @@ class StatsFile:
         if not path:
             raise NotConfigured
         extension = cls(Path(path), crawler.stats)
-        # Not when the spider is closed: other components still count at that moment.
+        crawler.signals.connect(extension.write, signals.spider_closed)
+        # Once more: other components count when the spider is closed. A crawl that could not be
+        # opened has no such end.
         crawler.signals.connect(extension.write, signals.engine_stopped)
         return extension
 
