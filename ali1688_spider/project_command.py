@@ -18,7 +18,7 @@ from ali1688_spider.config import strip_settings
 from ali1688_spider.exceptions import Ali1688Error, ConfigurationError
 from ali1688_spider.exporting.files import STANDARD_OUTPUT
 from ali1688_spider.spiders.ids import IdentifierSource, place
-from ali1688_spider.storage.errors import explain
+from ali1688_spider.storage.database_errors import explain
 
 if TYPE_CHECKING:
     import argparse

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ConnectionError, RedisError, TimeoutError  # noqa: A004  # Redis's own
 
-from ali1688_spider.storage.errors import StoreUnavailableError
+from ali1688_spider.storage.database_errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ import aiohttp
 
 from ali1688_spider.delivery.webhook_outbox import WebhookOutbox
 from ali1688_spider.gateway.backoff import Backoff
-from ali1688_spider.storage.errors import explain
+from ali1688_spider.storage.database_errors import explain
 from ali1688_spider.storage.outbox import CLOSE_SECONDS, end, wait
 
 if TYPE_CHECKING:

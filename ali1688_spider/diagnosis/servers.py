@@ -14,7 +14,7 @@ from ali1688_spider.quota.limits import RedisQuota
 from ali1688_spider.redaction import redact_url
 from ali1688_spider.redis_server import durability_risks
 from ali1688_spider.storage.database import connect
-from ali1688_spider.storage.errors import explain
+from ali1688_spider.storage.database_errors import explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

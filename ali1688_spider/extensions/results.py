@@ -13,7 +13,7 @@ from scrapy.exceptions import NotConfigured
 from scrapy.utils.serialize import ScrapyJSONEncoder
 
 from ali1688_spider.addon import context_of
-from ali1688_spider.storage.errors import explain
+from ali1688_spider.storage.database_errors import explain
 
 if TYPE_CHECKING:
     from typing import Self

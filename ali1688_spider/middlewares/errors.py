@@ -27,7 +27,7 @@ from ali1688_spider.http import ApiRequest, ApiResponse, wire_response
 from ali1688_spider.middlewares.cache import CACHED
 from ali1688_spider.quota.rate_limiter import ASK_AGAIN_SECONDS
 from ali1688_spider.shutdown import CrawlClosingError
-from ali1688_spider.storage.errors import StoreUnavailableError
+from ali1688_spider.storage.database_errors import StoreUnavailableError
 from ali1688_spider.storage.failed_calls import FailedCall
 
 if TYPE_CHECKING:

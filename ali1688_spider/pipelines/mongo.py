@@ -14,7 +14,11 @@ from ali1688_spider.delivery.redis_stream import RedisStream
 from ali1688_spider.delivery.webhook import Webhook
 from ali1688_spider.items import Product
 from ali1688_spider.storage.database import ensure_indexes
-from ali1688_spider.storage.errors import DocumentRefusedError, StoreUnavailableError, explain
+from ali1688_spider.storage.database_errors import (
+    DocumentRefusedError,
+    StoreUnavailableError,
+    explain,
+)
 from ali1688_spider.storage.observation import Observation
 from ali1688_spider.storage.outbox import Outbox
 from ali1688_spider.storage.product_store import ProductStore, Stored

@@ -138,7 +138,7 @@ class ProductCurves:
 
 
 @dataclass(slots=True)
-class Crawl:
+class CrawlRow:
     """One crawl, or the sum of several, whose name, times and reason are empty.
 
     Attributes:
@@ -168,8 +168,8 @@ class CrawlFigures:
     """The crawls that ended in the period: their number, their sum, the last ones first."""
 
     count: int = 0
-    total: Crawl = field(default_factory=Crawl)
-    latest: list[Crawl] = field(default_factory=list)
+    total: CrawlRow = field(default_factory=CrawlRow)
+    latest: list[CrawlRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

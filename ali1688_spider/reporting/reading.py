@@ -6,10 +6,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ali1688_spider.exporting.rows import plain, row_of
-from ali1688_spider.reporting.changes import count_changes, product_curves
+from ali1688_spider.reporting.change_summary import count_changes, product_curves
 from ali1688_spider.reporting.figures import (
-    Crawl,
     CrawlFigures,
+    CrawlRow,
     ProductFigures,
     Report,
     ShownProduct,
@@ -106,9 +106,9 @@ def crawl_figures(documents: Iterable[Document], *, latest: int = CRAWLS) -> Cra
     return figures
 
 
-def _crawl(document: Document) -> Crawl:
+def _crawl(document: Document) -> CrawlRow:
     stats = _part(document.get("stats") or {}, PREFIX)
-    return Crawl(
+    return CrawlRow(
         spider=document["spider"],
         started_at=document.get("started_at"),
         finished_at=document.get("finished_at"),

@@ -17,7 +17,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from ali1688_spider.sandbox.catalogue import bare_name
+from ali1688_spider.sandbox.api_catalogue import bare_name
 from ali1688_spider.sandbox.faults import RefusedError
 from ali1688_spider.sandbox.shapes import platform_text
 

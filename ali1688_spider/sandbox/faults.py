@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ali1688_spider.sandbox.options import Options
 
 
-class Refusal(NamedTuple):
+class SandboxRefusal(NamedTuple):
     """One error of the platform."""
 
     code: int  # of `router` and `top`, whose HTTP status is always 200
@@ -108,50 +108,70 @@ _NO_PERMISSION = "the app has no permission for this API"
 
 REFUSALS = {
     # Too many calls.
-    "rate-limit": Refusal(7, _API_COUNT, _APP_QOS, "too fast"),
-    "ban": Refusal(7, _API_COUNT, _APP_QOS, "This ban will last for 1 more seconds"),
-    "frequency-limit": Refusal(8, "accesscontrol.frequency", _API_QOS, "too fast", 200),
-    "daily-limit": Refusal(7, _APP_COUNT, "gw.NoUsageLeftError", "no calls are left"),
-    "user-limit": Refusal(4, "accesscontrol.user", "gw.QosUserLimit", _TOO_MANY),
-    "session-limit": Refusal(5, "accesscontrol.session", "gw.QosSessionLimit", _TOO_MANY),
-    "partner-limit": Refusal(6, "accesscontrol.partner", "gw.QosPartnerLimit", _TOO_MANY),
-    "isv-limit": Refusal(15, _ISV_COUNT, "gw.QosRequestLimit", _TOO_MANY, 200),
+    "rate-limit": SandboxRefusal(7, _API_COUNT, _APP_QOS, "too fast"),
+    "ban": SandboxRefusal(7, _API_COUNT, _APP_QOS, "This ban will last for 1 more seconds"),
+    "frequency-limit": SandboxRefusal(8, "accesscontrol.frequency", _API_QOS, "too fast", 200),
+    "daily-limit": SandboxRefusal(7, _APP_COUNT, "gw.NoUsageLeftError", "no calls are left"),
+    "user-limit": SandboxRefusal(4, "accesscontrol.user", "gw.QosUserLimit", _TOO_MANY),
+    "session-limit": SandboxRefusal(5, "accesscontrol.session", "gw.QosSessionLimit", _TOO_MANY),
+    "partner-limit": SandboxRefusal(6, "accesscontrol.partner", "gw.QosPartnerLimit", _TOO_MANY),
+    "isv-limit": SandboxRefusal(15, _ISV_COUNT, "gw.QosRequestLimit", _TOO_MANY, 200),
     # The platform's own trouble.
-    "unavailable": Refusal(10, _AWAY, _AWAY, "the service is not available", 503),
-    "isp": Refusal(15, _FAILED, _FAILED, "the remote service failed", 200, "camel"),
-    "isp-timeout": Refusal(15, _TIMEOUT, _TIMEOUT, "the remote service did not answer", 200),
+    "unavailable": SandboxRefusal(10, _AWAY, _AWAY, "the service is not available", 503),
+    "isp": SandboxRefusal(15, _FAILED, _FAILED, "the remote service failed", 200, "camel"),
+    "isp-timeout": SandboxRefusal(15, _TIMEOUT, _TIMEOUT, "the remote service did not answer", 200),
     # Credentials and permissions.
-    "missing-signature": Refusal(24, "isv.missing-signature", _NO_SIGNATURE, "no signature"),
-    "invalid-signature": Refusal(25, "isv.invalid-signature", _BAD_SIGNATURE, "wrong signature"),
-    "missing-app-key": Refusal(28, "isv.missing-app-key", "gw.AppKeyMissing", "no app key"),
-    "invalid-app-key": Refusal(29, "isv.invalid-app-key", "gw.AppKeyNotFound", "unknown app key"),
-    "missing-session": Refusal(26, "isv.missing-session", "401", _UNAUTHORIZED, 401),
-    "invalid-session": Refusal(27, "isv.invalid-session", "401", _UNAUTHORIZED, 401),
-    "expired-session": Refusal(27, "session-expired", "401", _UNAUTHORIZED, 200),
-    "permission": Refusal(11, "isv.permission-api-package-limit", _DECLINED, _NO_PERMISSION),
-    "user-permission": Refusal(12, "isv.permission-user", _DECLINED, _NO_PERMISSION),
-    "partner-permission": Refusal(13, "isv.permission-partner", _DECLINED, _NO_PERMISSION),
-    "missing-timestamp": Refusal(30, "isv.missing-timestamp", "400", "no timestamp"),
-    "invalid-timestamp": Refusal(31, "isv.timestamp-limit-error", "400", "Request is expired."),
+    "missing-signature": SandboxRefusal(24, "isv.missing-signature", _NO_SIGNATURE, "no signature"),
+    "invalid-signature": SandboxRefusal(
+        25, "isv.invalid-signature", _BAD_SIGNATURE, "wrong signature"
+    ),
+    "missing-app-key": SandboxRefusal(28, "isv.missing-app-key", "gw.AppKeyMissing", "no app key"),
+    "invalid-app-key": SandboxRefusal(
+        29, "isv.invalid-app-key", "gw.AppKeyNotFound", "unknown app key"
+    ),
+    "missing-session": SandboxRefusal(26, "isv.missing-session", "401", _UNAUTHORIZED, 401),
+    "invalid-session": SandboxRefusal(27, "isv.invalid-session", "401", _UNAUTHORIZED, 401),
+    "expired-session": SandboxRefusal(27, "session-expired", "401", _UNAUTHORIZED, 200),
+    "permission": SandboxRefusal(11, "isv.permission-api-package-limit", _DECLINED, _NO_PERMISSION),
+    "user-permission": SandboxRefusal(12, "isv.permission-user", _DECLINED, _NO_PERMISSION),
+    "partner-permission": SandboxRefusal(13, "isv.permission-partner", _DECLINED, _NO_PERMISSION),
+    "missing-timestamp": SandboxRefusal(30, "isv.missing-timestamp", "400", "no timestamp"),
+    "invalid-timestamp": SandboxRefusal(
+        31, "isv.timestamp-limit-error", "400", "Request is expired."
+    ),
     # The call is wrong.
-    "missing-method": Refusal(21, "isv.missing-method", "gw.APIUnsupported", "no API is named"),
-    "unknown-api": Refusal(22, "isv.invalid-method", "gw.APIUnsupported", "there is no such API"),
-    "http-method": Refusal(9, "isv.http-method", "gw.APIUnsupported", "call with POST"),
-    "invalid-format": Refusal(23, "isv.invalid-format", _MISSING, "the format is not json"),
-    "missing-version": Refusal(32, "isv.missing-version", _MISSING, "no version"),
-    "invalid-version": Refusal(33, "isv.invalid-version", _MISSING, "the version is not 2.0"),
-    "unsupported-version": Refusal(34, "isv.unsupported-version", _MISSING, "an old version"),
-    "missing-parameter": Refusal(40, "isv.missing-parameter", _MISSING, "missing parameter"),
-    "invalid-parameter": Refusal(41, "isv.invalid-parameter", _MISSING, "invalid parameter"),
-    "forbidden": Refusal(42, "isv.forbidden", _MISSING, "the request is forbidden"),
-    "parameter-error": Refusal(43, "isv.parameter-error", _MISSING, "the parameters do not fit"),
-    "invalid-encoding": Refusal(47, "isv.invalid-encoding", _MISSING, "the text is not UTF-8"),
-    "isv": Refusal(15, "isv.invalid-parameter", "isv.invalid-parameter", "invalid parameter", 200),
-    "page-size": Refusal(
+    "missing-method": SandboxRefusal(
+        21, "isv.missing-method", "gw.APIUnsupported", "no API is named"
+    ),
+    "unknown-api": SandboxRefusal(
+        22, "isv.invalid-method", "gw.APIUnsupported", "there is no such API"
+    ),
+    "http-method": SandboxRefusal(9, "isv.http-method", "gw.APIUnsupported", "call with POST"),
+    "invalid-format": SandboxRefusal(23, "isv.invalid-format", _MISSING, "the format is not json"),
+    "missing-version": SandboxRefusal(32, "isv.missing-version", _MISSING, "no version"),
+    "invalid-version": SandboxRefusal(
+        33, "isv.invalid-version", _MISSING, "the version is not 2.0"
+    ),
+    "unsupported-version": SandboxRefusal(
+        34, "isv.unsupported-version", _MISSING, "an old version"
+    ),
+    "missing-parameter": SandboxRefusal(40, "isv.missing-parameter", _MISSING, "missing parameter"),
+    "invalid-parameter": SandboxRefusal(41, "isv.invalid-parameter", _MISSING, "invalid parameter"),
+    "forbidden": SandboxRefusal(42, "isv.forbidden", _MISSING, "the request is forbidden"),
+    "parameter-error": SandboxRefusal(
+        43, "isv.parameter-error", _MISSING, "the parameters do not fit"
+    ),
+    "invalid-encoding": SandboxRefusal(
+        47, "isv.invalid-encoding", _MISSING, "the text is not UTF-8"
+    ),
+    "isv": SandboxRefusal(
+        15, "isv.invalid-parameter", "isv.invalid-parameter", "invalid parameter", 200
+    ),
+    "page-size": SandboxRefusal(
         41, "isv.invalid-parameter", "400", "the page is too large", 200, "result"
     ),
     # The product is gone.
-    "not-found": Refusal(15, "isv.item-not-exist", "", "商品不存在", 200, "gone"),
+    "not-found": SandboxRefusal(15, "isv.item-not-exist", "", "商品不存在", 200, "gone"),
 }
 
 

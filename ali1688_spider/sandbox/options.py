@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ali1688_spider.sandbox.catalogue import API_NAMES, bare_name
+from ali1688_spider.sandbox.api_catalogue import API_NAMES, bare_name
 from ali1688_spider.sandbox.faults import parse_faults
 
 if TYPE_CHECKING:

@@ -118,7 +118,7 @@ class Tier(NamedTuple):
     price: Any
 
 
-class Sku(NamedTuple):
+class SandboxSku(NamedTuple):
     """One variant of a product; ``price`` is the lowest of its tiers."""
 
     sku_id: int
@@ -131,7 +131,7 @@ class Sku(NamedTuple):
     image: str
 
 
-class Product:
+class SandboxProduct:
     """The product of a number (from 1) at a step of time.
 
     ``name``, ``price``, ``stock`` and ``status`` may be set by *changes*, to values of any type; a
@@ -170,11 +170,11 @@ class Product:
         prices = [self._share_of_price(price, percent) for percent in _TIER_PERCENTS[-count:]]
         return tuple(Tier(first * 10**index, price) for index, price in enumerate(prices))
 
-    def _make_sku(self, index: int, count: int) -> Sku:
+    def _make_sku(self, index: int, count: int) -> SandboxSku:
         quote_type, sku_id = self.traits.quote_type, self.product_id * 10 + index
         percent = 100 if quote_type == BY_QUANTITY_WITH_SKUS else 100 + 5 * index
         price = self._share_of_price(self.price, percent)
-        return Sku(
+        return SandboxSku(
             sku_id,
             spec_id=f"{mix(sku_id):016x}{mix(sku_id, 1):016x}",
             colour=COLOURS[index % len(COLOURS)],
@@ -261,9 +261,9 @@ class Inventory:
         number, removed = product_id - FIRST_ID + 1, self._options.removed
         return 0 < number <= self._options.products and not (removed and number % removed == 0)
 
-    def product(self, product_id: int, step: int) -> Product:
+    def product(self, product_id: int, step: int) -> SandboxProduct:
         """Return a product that exists."""
-        return Product(product_id - FIRST_ID + 1, step, self._changes.get(product_id, {}))
+        return SandboxProduct(product_id - FIRST_ID + 1, step, self._changes.get(product_id, {}))
 
     def price(self, product_id: int, step: int) -> Decimal | None:
         """Return the lowest price; None when it is private or no amount."""

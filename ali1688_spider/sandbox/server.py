@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from ali1688_spider.sandbox.admission import Admission, OAuthError, Tokens
-from ali1688_spider.sandbox.catalogue import API_NAMES
+from ali1688_spider.sandbox.api_catalogue import API_NAMES
 from ali1688_spider.sandbox.faults import Faults, parse_faults
 from ali1688_spider.sandbox.products import Inventory
-from ali1688_spider.sandbox.protocols import PARAM2_PREFIX, Param2, Router, Top, json_response
 from ali1688_spider.sandbox.shapes import encode
+from ali1688_spider.sandbox.wire import PARAM2_PREFIX, Param2, Router, Top, json_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ali1688_spider.sandbox.catalogue import Query
+    from ali1688_spider.sandbox.api_catalogue import Query
     from ali1688_spider.sandbox.options import Options
-    from ali1688_spider.sandbox.products import Product, Tier
+    from ali1688_spider.sandbox.products import SandboxProduct, Tier
     from ali1688_spider.sandbox.shapes import Json
 
 _PROTOCOLS = {
@@ -261,7 +261,7 @@ def _refuse_others(body: Json, known: set[str]) -> None:
         raise ValueError(f"unknown: {', '.join(sorted(others))}")
 
 
-def _describe(product: Product) -> Json:
+def _describe(product: SandboxProduct) -> Json:
     """Return what is true of a product, whatever an API says of it; amounts as exact texts."""
     return {
         "product_id": product.product_id,

@@ -16,7 +16,7 @@ from ali1688_spider.sandbox import products
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ali1688_spider.sandbox.products import Product, Sku, Tier
+    from ali1688_spider.sandbox.products import SandboxProduct, SandboxSku, Tier
 
 Json = dict[str, Any]
 
@@ -46,14 +46,14 @@ def platform_text(seconds: float) -> str:
     return f"{moment:%Y%m%d%H%M%S}{moment.microsecond // 1000:03d}+0800"
 
 
-def _wire(product: Product, value: Any) -> Any:
+def _wire(product: SandboxProduct, value: Any) -> Any:
     """Return a number or a boolean; a text for some products."""
     if not product.traits.texts or not isinstance(value, int):
         return value
     return str(value).lower()
 
 
-def _money(product: Product, value: Any) -> Any:
+def _money(product: SandboxProduct, value: Any) -> Any:
     """Return an amount whose digits in the JSON text are exact, None when it is private."""
     if product.traits.private or not isinstance(value, Decimal):
         return None if product.traits.private else value
@@ -61,7 +61,7 @@ def _money(product: Product, value: Any) -> Any:
     return float(value) if exact and not product.traits.texts else f"{value:f}"
 
 
-def _tiers(product: Product, tiers: Iterable[Tier]) -> list[Json]:
+def _tiers(product: SandboxProduct, tiers: Iterable[Tier]) -> list[Json]:
     """Return tiers of a price by quantity; none when it is private."""
     return [
         {"startQuantity": _wire(product, quantity), "price": _money(product, price)}
@@ -70,7 +70,7 @@ def _tiers(product: Product, tiers: Iterable[Tier]) -> list[Json]:
     ]
 
 
-def router_product(product: Product) -> Json:
+def router_product(product: SandboxProduct) -> Json:
     """Return the data of ``alibaba.product.get`` of ``router`` and ``top``."""
     fields = router_row(product)
     product_id = fields.pop("productID")
@@ -79,7 +79,7 @@ def router_product(product: Product) -> Json:
     return {"result": {"product": fields}}
 
 
-def router_row(product: Product) -> Json:
+def router_row(product: SandboxProduct) -> Json:
     """Return a row of ``alibaba.product.search``."""
     return {
         "productID": _wire(product, product.product_id),
@@ -95,12 +95,12 @@ def router_page(rows: list[Json], total: int, page: int, page_size: int) -> Json
     return {"result": fields}
 
 
-def full_product(product: Product) -> Json:
+def full_product(product: SandboxProduct) -> Json:
     """Return the data of ``alibaba.product.get`` and ``alibaba.cross.productInfo``."""
     return {"productInfo": _product_info(product)}
 
 
-def simple_product(product: Product) -> Json:
+def simple_product(product: SandboxProduct) -> Json:
     """Return the data of ``alibaba.product.simple.get``: no prices but ``referencePrice``."""
     info = _product_info(product)
     del info["saleInfo"]
@@ -108,7 +108,7 @@ def simple_product(product: Product) -> Json:
     return {"productInfo": info}
 
 
-def own_row(product: Product) -> Json:
+def own_row(product: SandboxProduct) -> Json:
     """Return a row of ``alibaba.product.list.get``, the seller's own products."""
     return {name: value for name, value in _product_info(product).items() if name != "description"}
 
@@ -118,7 +118,7 @@ def own_page(rows: list[Json], total: int, *_page_and_size: int) -> Json:
     return {"result": {"pageResult": {"totalRecords": total, "resultList": rows}}}
 
 
-def _product_info(product: Product) -> Json:
+def _product_info(product: SandboxProduct) -> Json:
     traits, images = product.traits, product.images
     attributes = [
         {"attributeID": _wire(product, id_), "attributeName": name, "value": value}
@@ -151,7 +151,7 @@ def _product_info(product: Product) -> Json:
     return info
 
 
-def _sale_info(product: Product) -> Json:
+def _sale_info(product: SandboxProduct) -> Json:
     info: Json = {
         "priceRanges": _tiers(product, product.tiers if product.by_quantity else ()),
         "amountOnSale": _wire(product, product.stock),
@@ -172,7 +172,7 @@ def _sale_info(product: Product) -> Json:
     return info
 
 
-def _sku_info(product: Product, sku: Sku) -> Json:
+def _sku_info(product: SandboxProduct, sku: SandboxSku) -> Json:
     traits = product.traits
     key = "attributeDisplayName" if traits.display_names else "attributeName"
     image = _IMAGE_PREFIXES[traits.image_style] + sku.image
@@ -191,14 +191,14 @@ def _sku_info(product: Product, sku: Sku) -> Json:
     }
 
 
-def _reference_price(product: Product) -> str:
+def _reference_price(product: SandboxProduct) -> str:
     if product.traits.private or not isinstance(product.price, Decimal):
         return ""
     lowest, highest = f"{product.price:f}", f"{product.price_max:f}"
     return lowest if product.price == product.price_max else f"{lowest}-{highest}"
 
 
-def offer(product: Product) -> Json:
+def offer(product: SandboxProduct) -> Json:
     """Return the data of ``product.search.queryProductDetail``."""
     traits = product.traits
     tiers = _tiers(product, product.tiers if product.by_quantity else ())
@@ -229,7 +229,7 @@ def offer(product: Product) -> Json:
     return _result(fields)
 
 
-def _offer_sku(product: Product, sku: Sku) -> Json:
+def _offer_sku(product: SandboxProduct, sku: SandboxSku) -> Json:
     by_sku = product.traits.quote_type != products.BY_QUANTITY_WITH_SKUS
     colour = {"attributeId": _wire(product, 3216), "attributeName": "颜色", "value": sku.colour}
     size = {"attributeId": _wire(product, 450), "attributeName": "尺码", "value": sku.size}
@@ -243,7 +243,7 @@ def _offer_sku(product: Product, sku: Sku) -> Json:
     }
 
 
-def offer_row(product: Product) -> Json:
+def offer_row(product: SandboxProduct) -> Json:
     """Return a row of ``product.search.keywordQuery``."""
     return {
         "offerId": _wire(product, product.product_id),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.retrying import ServerRetry, Unavailable
-from ali1688_spider.storage.errors import StoreUnavailableError
+from ali1688_spider.storage.database_errors import StoreUnavailableError
 from ali1688_spider.storage.failed_calls import FailedCall
 
 if TYPE_CHECKING:

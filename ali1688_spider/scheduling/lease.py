@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from ali1688_spider.gateway.backoff import Backoff
 from ali1688_spider.shutdown import CrawlClosingError
-from ali1688_spider.storage.errors import StoreUnavailableError
+from ali1688_spider.storage.database_errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

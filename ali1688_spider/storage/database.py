@@ -14,7 +14,7 @@ from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.retrying import ServerRetry
-from ali1688_spider.storage.errors import StoreUnavailableError, classify, is_there_already
+from ali1688_spider.storage.database_errors import StoreUnavailableError, classify, is_there_already
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -20,7 +20,7 @@ from typing_extensions import override  # in typing from Python 3.12
 
 from ali1688_spider.private_files import make_private, open_private
 from ali1688_spider.storage.database import FAILED_CALLS, insert_new
-from ali1688_spider.storage.errors import StoreUnavailableError
+from ali1688_spider.storage.database_errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence

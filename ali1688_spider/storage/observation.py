@@ -10,7 +10,7 @@ import bson
 from bson.raw_bson import RawBSONDocument
 
 from ali1688_spider.storage.database import CODEC_OPTIONS
-from ali1688_spider.storage.errors import DocumentRefusedError
+from ali1688_spider.storage.database_errors import DocumentRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -27,7 +27,7 @@ from ali1688_spider.gateway.backoff import Backoff
 from ali1688_spider.items import CHANGE_FIELDS
 from ali1688_spider.storage.changes import Change
 from ali1688_spider.storage.database import PENDING, PRODUCT_CHANGES, PRODUCTS
-from ali1688_spider.storage.errors import (
+from ali1688_spider.storage.database_errors import (
     StoreUnavailableError,
     classify,
     explain,

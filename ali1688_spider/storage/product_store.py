@@ -20,7 +20,11 @@ from pymongo.errors import BulkWriteError, InvalidOperation, PyMongoError
 
 from ali1688_spider.storage.changes import COMPARED, differences
 from ali1688_spider.storage.database import CODEC_OPTIONS, PENDING, PRODUCTS
-from ali1688_spider.storage.errors import DOCUMENT_CODES, DocumentRefusedError, is_there_already
+from ali1688_spider.storage.database_errors import (
+    DOCUMENT_CODES,
+    DocumentRefusedError,
+    is_there_already,
+)
 from ali1688_spider.storage.observation import join_documents
 from ali1688_spider.storage.outbox import Pending
 

@@ -9,7 +9,7 @@ from redis import Redis
 
 from ali1688_spider.delivery.redis_stream import REMEMBERED, STREAM, RedisStream
 from ali1688_spider.local_servers import free_port
-from ali1688_spider.storage.errors import StoreUnavailableError
+from ali1688_spider.storage.database_errors import StoreUnavailableError
 from tests.delivery.observed import price_change
 
 if TYPE_CHECKING:

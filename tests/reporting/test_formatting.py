@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from ali1688_spider.reporting import formatting
-from ali1688_spider.reporting.figures import Crawl, CrawlFigures
+from ali1688_spider.reporting.figures import CrawlFigures, CrawlRow
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_duration(seconds: float, text: str) -> None:
 
 def test_crawls_in_words() -> None:
     numbers = {"calls": 2000, "retries": 1, "failed_calls": 2, "cache/hit": 1}
-    total = Crawl(numbers=Counter(numbers), errors=Counter(rate_limit=20), waited=11520)
+    total = CrawlRow(numbers=Counter(numbers), errors=Counter(rate_limit=20), waited=11520)
     assert formatting.crawl_sentences(CrawlFigures(2, total), daily_quota=100_000) == [
         "2 crawls made 2,000 calls; the quota allows 100,000 a day.",
         "1 answer came from the cache.",
@@ -82,7 +82,7 @@ def test_crawls_in_words() -> None:
 
 
 def test_crawls_without_failure_or_quota() -> None:
-    figures = CrawlFigures(1, Crawl(numbers=Counter(calls=1)))
+    figures = CrawlFigures(1, CrawlRow(numbers=Counter(calls=1)))
     assert formatting.crawl_sentences(figures, daily_quota=0) == [
         "1 crawl made 1 call.",
         "No call failed.",

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ali1688_spider.exporting.rows import row_of
-from ali1688_spider.reporting.changes import count_changes, product_curves
-from ali1688_spider.reporting.figures import Crawl, CrawlFigures, Period, Report, ShownProduct
+from ali1688_spider.reporting.change_summary import count_changes, product_curves
+from ali1688_spider.reporting.figures import CrawlFigures, CrawlRow, Period, Report, ShownProduct
 from ali1688_spider.reporting.formatting import price_sentences
 from ali1688_spider.reporting.page import page, templates
 from ali1688_spider.reporting.reading import crawl_figures, product_figures
@@ -131,7 +131,7 @@ def check_policy(html: str) -> None:
 
 
 def test_texts_never_become_markup(report: Report) -> None:
-    crawl = Crawl(spider=HOSTILE, reason=HOSTILE, errors=Counter({HOSTILE: 1}))
+    crawl = CrawlRow(spider=HOSTILE, reason=HOSTILE, errors=Counter({HOSTILE: 1}))
     hostile = replace(report, crawls=CrawlFigures(count=1, total=crawl, latest=[crawl]))
     first = hostile.curves[0]
     product = replace(first.product, name=HOSTILE)

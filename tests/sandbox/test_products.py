@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ali1688_spider.sandbox import shapes
-from ali1688_spider.sandbox.products import UNLIMITED_STOCK, Product
+from ali1688_spider.sandbox.products import UNLIMITED_STOCK, SandboxProduct
 from tests.sandbox.caller import CROSS, FIRST, OFFER, PRODUCT, SIMPLE
 
 if TYPE_CHECKING:
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
     from tests.sandbox.caller import Caller
 
-HUNDRED = [Product(number, 0, {}) for number in range(1, 101)]
+HUNDRED = [SandboxProduct(number, 0, {}) for number in range(1, 101)]
 
 
-def made(**traits: Any) -> Iterator[Product]:
+def made(**traits: Any) -> Iterator[SandboxProduct]:
     for product in HUNDRED:
         if all(getattr(product.traits, name) == value for name, value in traits.items()):
             yield product
 
 
-def first(**traits: Any) -> Product:
+def first(**traits: Any) -> SandboxProduct:
     return next(made(**traits))
 
 
@@ -34,7 +34,7 @@ def plain(quote_type: int) -> dict[str, Any]:
 
 
 def described(number: int, step: int) -> tuple[Any, ...]:
-    product = Product(number, step, {})
+    product = SandboxProduct(number, step, {})
     return shapes.full_product(product), shapes.offer(product), shapes.router_row(product)
 
 
@@ -174,9 +174,9 @@ def test_an_offer() -> None:
 
 def test_the_digits_of_an_amount_are_exact() -> None:
     for text in ("0.1", "12.34", "99999999.99", "0.035"):
-        product = Product(1, 0, {"price": Decimal(text)})
+        product = SandboxProduct(1, 0, {"price": Decimal(text)})
         assert repr(shapes.router_product(product)["result"]["product"]["price"]) == text
-    product = Product(1, 0, {"price": Decimal("123456789012345.678901")})
+    product = SandboxProduct(1, 0, {"price": Decimal("123456789012345.678901")})
     assert shapes.router_product(product)["result"]["product"]["price"] == "123456789012345.678901"
 
 

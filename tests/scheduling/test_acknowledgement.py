@@ -13,7 +13,7 @@ from ali1688_spider.http import ApiRequest
 from ali1688_spider.scheduling.lease import Lease, QueueEntry
 from ali1688_spider.scheduling.scheduler import AcknowledgementMiddleware
 from ali1688_spider.shutdown import CrawlClosingError
-from ali1688_spider.storage.errors import StoreUnavailableError
+from ali1688_spider.storage.database_errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

@@ -12,7 +12,7 @@ from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.lease import Heartbeat, Lease, QueueEntry
 from ali1688_spider.scheduling.queue import LeaseQueue, QueueName
 from ali1688_spider.shutdown import CrawlClosingError
-from ali1688_spider.storage.errors import StoreUnavailableError
+from ali1688_spider.storage.database_errors import StoreUnavailableError
 from tests.harness import eventually
 from tests.scheduling.leases import products
 

@@ -12,7 +12,7 @@ from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.local_servers import free_port
 from ali1688_spider.storage.database import connect, ensure_indexes, mongo_retry
-from ali1688_spider.storage.errors import explain
+from ali1688_spider.storage.database_errors import explain
 
 if TYPE_CHECKING:
     from ali1688_spider.storage.database import Database

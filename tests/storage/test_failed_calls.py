@@ -11,7 +11,7 @@ from redis import Redis
 
 from ali1688_spider.local_servers import free_port
 from ali1688_spider.storage.database import connect, mongo_retry
-from ali1688_spider.storage.errors import StoreUnavailableError
+from ali1688_spider.storage.database_errors import StoreUnavailableError
 from ali1688_spider.storage.failed_calls import (
     KEY,
     FailedCall,

@@ -7,7 +7,7 @@ import bson
 import pytest
 
 from ali1688_spider.items import Product
-from ali1688_spider.storage.errors import DocumentRefusedError
+from ali1688_spider.storage.database_errors import DocumentRefusedError
 from ali1688_spider.storage.observation import MAX_DOCUMENT_BYTES, Observation
 from tests.storage.observations import NOON
 

@@ -10,7 +10,7 @@ import pytest
 
 from ali1688_spider.gateway.backoff import Backoff
 from ali1688_spider.storage.database import mongo_retry
-from ali1688_spider.storage.errors import StoreUnavailableError
+from ali1688_spider.storage.database_errors import StoreUnavailableError
 from ali1688_spider.storage.outbox import Outbox
 from ali1688_spider.storage.product_store import ProductStore, Stored
 from tests.storage.observations import after, observation

@@ -13,7 +13,11 @@ from pymongo.errors import BulkWriteError, DocumentTooLarge, InvalidOperation
 
 from ali1688_spider.retrying import ServerRetry
 from ali1688_spider.storage.changes import Change
-from ali1688_spider.storage.errors import DocumentRefusedError, StoreUnavailableError, classify
+from ali1688_spider.storage.database_errors import (
+    DocumentRefusedError,
+    StoreUnavailableError,
+    classify,
+)
 from ali1688_spider.storage.outbox import Outbox
 from ali1688_spider.storage.product_store import DIGEST, ProductStore, Stored
 from tests.storage.observations import after, observation

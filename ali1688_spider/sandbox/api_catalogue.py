@@ -24,10 +24,10 @@ from ali1688_spider.sandbox.products import Criteria, decimal_of
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from ali1688_spider.sandbox.products import Inventory, Product
+    from ali1688_spider.sandbox.products import Inventory, SandboxProduct
     from ali1688_spider.sandbox.shapes import Json
 
-    Shape = Callable[[Product], Json]
+    Shape = Callable[[SandboxProduct], Json]
 
 _NUMBER = re.compile(r"[0-9]{1,19}")
 _PAGE_SIZE = 20

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from ali1688_spider.sandbox import admission, catalogue, faults
+from ali1688_spider.sandbox import admission, api_catalogue, faults
 from ali1688_spider.sandbox.faults import REFUSALS, RefusedError
 from ali1688_spider.sandbox.products import FIRST_ID
 from ali1688_spider.sandbox.shapes import CHINA, encode, platform_text
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 PARAM2_PREFIX = "/openapi/"
 _PARAM2_APIS = {
-    "param2": {*catalogue.PARAM2_APIS, catalogue.CURRENT_TIME, catalogue.GET_TOKEN},
-    "http": {catalogue.GET_TOKEN},
+    "param2": {*api_catalogue.PARAM2_APIS, api_catalogue.CURRENT_TIME, api_catalogue.GET_TOKEN},
+    "http": {api_catalogue.GET_TOKEN},
 }
 _JSON = {"Content-Type": "application/json;charset=UTF-8"}
 _FORM = "application/x-www-form-urlencoded"
@@ -44,7 +44,7 @@ _SLOW_SECONDS = 5.0
 class Call(ABC):
     """A call by one of the protocols; every step raises RefusedError when the call is refused."""
 
-    apis: dict[str, catalogue.Api]
+    apis: dict[str, api_catalogue.Api]
     signature_name: str
     token_name: str
 
@@ -97,7 +97,7 @@ class Call(ABC):
             fault = fault or dealer.take(product_id, product_id - FIRST_ID)
         return await self._respond(fault, lambda: json_response(self._body(query)))
 
-    def _body(self, query: catalogue.Query) -> bytes:
+    def _body(self, query: api_catalogue.Query) -> bytes:
         inventory = self.sandbox.inventory
         body = inventory.set_body(query.product_id)
         return self._wrap(self.sandbox.body(query, inventory.step())) if body is None else body
@@ -159,7 +159,7 @@ class Call(ABC):
 class Router(Call):
     """``/router/json``: GET or POST, ``sign`` is an MD5 with the secret at its end."""
 
-    apis, signature_name, token_name = catalogue.ROUTER_APIS, "sign", "session"
+    apis, signature_name, token_name = api_catalogue.ROUTER_APIS, "sign", "session"
 
     def _identify(self) -> None:
         self.api, self.app_key = self.params.get("method", ""), self.params.get("app_key", "")
@@ -214,7 +214,7 @@ class Top(Router):
 class Param2(Call):
     """``/openapi/param2/…``: GET or POST, the signature is an HMAC-SHA1 over path and pairs."""
 
-    apis, signature_name, token_name = catalogue.PARAM2_APIS, "_aop_signature", "access_token"
+    apis, signature_name, token_name = api_catalogue.PARAM2_APIS, "_aop_signature", "access_token"
 
     def _identify(self) -> None:
         parts = self.request.path.removeprefix(PARAM2_PREFIX).split("/")
@@ -229,7 +229,7 @@ class Param2(Call):
         """Answer the call; the system's APIs need no token and no permission, and have no limit."""
         if self.api in self.apis:
             return await super()._handle()
-        if self.api == catalogue.CURRENT_TIME:
+        if self.api == api_catalogue.CURRENT_TIME:
             self._check_signature()
         self.sandbox.counters.by_api[self.api] += 1
         fault = self.sandbox.faults.take_queued(self.api)
@@ -253,7 +253,7 @@ class Param2(Call):
         return json_response(refused.param2_body(), status)
 
     def _system_response(self) -> web.Response:
-        if self.api == catalogue.CURRENT_TIME:
+        if self.api == api_catalogue.CURRENT_TIME:
             return json_response(platform_text(self.options.now()))
         counters, method = self.sandbox.counters, self.request.method
         try:

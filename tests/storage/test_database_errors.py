@@ -20,7 +20,7 @@ from pymongo.errors import (
     WriteError,
 )
 
-from ali1688_spider.storage.errors import StoreUnavailableError, classify, explain
+from ali1688_spider.storage.database_errors import StoreUnavailableError, classify, explain
 
 
 def bulk_failure(*codes: int, concern: int = 0) -> BulkWriteError:

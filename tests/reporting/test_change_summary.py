@@ -6,7 +6,7 @@ from decimal import Decimal
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from ali1688_spider.reporting.changes import MAX_POINTS, count_changes, curve, product_curves
+from ali1688_spider.reporting.change_summary import MAX_POINTS, count_changes, curve, product_curves
 from ali1688_spider.reporting.figures import Period, PriceMove, ShownProduct
 
 if TYPE_CHECKING:
