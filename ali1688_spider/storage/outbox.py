@@ -268,6 +268,8 @@ async def wait(event: asyncio.Event, seconds: float) -> None:
 async def end(task: asyncio.Task[None], seconds: float) -> None:
     """Let *task* end by itself, within some *seconds*; cancel it then."""
     await asyncio.wait({task}, timeout=seconds)
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    while not task.done():  # a driver may swallow a cancellation
+        task.cancel()
+        await asyncio.wait({task}, timeout=1)
+    if not task.cancelled():
+        task.result()
