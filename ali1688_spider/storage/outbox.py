@@ -44,13 +44,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RECOVER_SECONDS = 60.0
-"""How often to look for pending changes that another worker has left."""
-CLOSE_SECONDS = 10.0
-"""How long the end of a crawl goes on publishing."""
+RECOVER_SECONDS = 60.0  # how often to look for pending changes that another worker has left
+CLOSE_SECONDS = 10.0  # how long the end of a crawl goes on publishing
 AT_ONCE = 200
-MOST_BUFFERED = 5000
-"""Products whose changes are kept in memory; those of more products are read again."""
+MOST_BUFFERED = 5000  # products whose changes are in memory; those of others are read again
 MOST_REFUSED = 1000
 
 
@@ -268,6 +265,8 @@ async def wait(event: asyncio.Event, seconds: float) -> None:
 async def end(task: asyncio.Task[None], seconds: float) -> None:
     """Let *task* end by itself, within some *seconds*; cancel it then."""
     await asyncio.wait({task}, timeout=seconds)
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    while not task.done():  # a driver may swallow a cancellation
+        task.cancel()
+        await asyncio.wait({task}, timeout=1)
+    if not task.cancelled():
+        task.result()
