@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -92,20 +93,28 @@ class ServerRetry:
         """Whether the server is away, or came back not longer than *seconds* ago."""
         return self.is_away or time.monotonic() - self._back_since <= seconds
 
-    async def run(self, operation: Callable[[], Awaitable[_Result]]) -> _Result:
+    async def run(
+        self, operation: Callable[[], Awaitable[_Result]], *, give_up: bool = True
+    ) -> _Result:
         """Return the result of *operation*, repeated while the server is away.
 
         The operation may have taken effect although it failed: repeating it must do no harm. What
-        *on_give_up* makes is raised when the program is closing, and the server stayed away.
+        *on_give_up* makes is raised when the program is closing, and the server stayed away; never
+        without *give_up*.
         """
+        check_deadline = self._check_deadline if give_up else lambda: None
         retrying = AsyncRetrying(
-            retry=retry_if_exception(self._is_outage), wait=self._wait, sleep=self._sleep
+            retry=retry_if_exception(self._is_outage),
+            wait=self._wait,
+            sleep=partial(self._sleep, check_deadline),
         )
-        return await retrying(self._attempt, operation)
+        return await retrying(self._attempt, operation, check_deadline)
 
-    async def _attempt(self, operation: Callable[[], Awaitable[_Result]]) -> _Result:
+    async def _attempt(
+        self, operation: Callable[[], Awaitable[_Result]], check_deadline: Callable[[], None]
+    ) -> _Result:
         if self.is_away:
-            self._check_deadline()
+            check_deadline()
         result = await operation()
         if self._away_since is not None:
             self._back_since = time.monotonic()
@@ -126,11 +135,11 @@ class ServerRetry:
             logger.log(unavailable.level, text, self._server, unavailable.text)
         return True
 
-    async def _sleep(self, seconds: float) -> None:
+    async def _sleep(self, check_deadline: Callable[[], None], seconds: float) -> None:
         self._on_wait()
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            self._check_deadline()
+            check_deadline()
             await asyncio.sleep(min(left, 0.5))  # the program may begin to close meanwhile
 
     def _check_deadline(self) -> None:

@@ -115,3 +115,13 @@ def test_a_rejected_command_is_an_outage_that_a_person_has_to_end() -> None:
 def test_other_errors_are_none() -> None:
     assert redis_outage(ZeroDivisionError()) is None
     assert redis_outage(TimeoutError()) is None
+
+
+async def test_an_operation_that_never_gives_up_shares_what_is_known_of_the_server(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    retry = quick(is_closing=lambda: True, on_give_up=RuntimeError, grace_seconds=0)
+    with pytest.raises(RuntimeError):
+        await retry.run(Server(*[ConnectionError()] * 9).answer)
+    assert await retry.run(Server(*[ConnectionError()] * 9).answer, give_up=False) == "answer"
+    assert [record.levelname for record in caplog.records] == ["WARNING"]

@@ -127,7 +127,7 @@ class RedisTokenStore(TokenStore):
 
     A cluster has to share its tokens, so they have to be in Redis. They are encrypted and
     authenticated there with a key made from the app secret, which every worker has and Redis does
-    not: whoever reads Redis, or a copy of its disk, learns no token, and whoever writes to it
+    not: reading Redis, or a copy of its disk, reveals no token, and somebody who writes to it
     cannot plant one. With another app secret, what is kept counts as absent.
 
     Keys, both with the hash tag ``{app key}``:

@@ -87,7 +87,7 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
         return not self.worker.has_ended
 
     def enqueue_request(self, request: Request) -> bool:
-        """Queue another try of a leased call, or keep it when its error was mended."""
+        """Queue another try of a leased call, or keep it for a retry at once."""
         if not isinstance(request, ApiRequest) or not request.leases:
             raise TypeError(f"only leased calls can be queued again, not {request}")
         if request.delay <= 0:

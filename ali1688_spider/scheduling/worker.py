@@ -16,7 +16,6 @@ from scrapy.utils.asyncio import run_in_thread
 import ali1688_spider
 from ali1688_spider.addon import context_of
 from ali1688_spider.redis_server import durability_risks
-from ali1688_spider.retrying import ServerRetry, redis_outage
 from ali1688_spider.scheduling.failures import FailureRecorder
 from ali1688_spider.scheduling.lease import Heartbeat, Lease, State, lease_limits
 from ali1688_spider.scheduling.queue import LeaseBatch, LeaseQueue, QueueCounts
@@ -75,8 +74,7 @@ class QueueWorker:
         self._queue = queue
         self._spider = spider
         config = self._context.config
-        on_wait = partial(self._stats.inc_value, "ali1688/redis/errors")
-        self._retry = ServerRetry("Redis", redis_outage, on_wait=on_wait)
+        self._retry = self._context.redis_retry
         self._failures = FailureRecorder(crawler, spider.name)
         self._heartbeat = Heartbeat(queue, config.lease_seconds)
         digest = ""
@@ -197,7 +195,7 @@ class QueueWorker:
 
     async def _ask(self, operation: Callable[[], _T]) -> _T:
         """Return what *operation* returns, which talks to Redis; repeat it while Redis is away."""
-        return await self._retry.run(lambda: run_in_thread(operation))
+        return await self._retry.run(lambda: run_in_thread(operation), give_up=False)
 
     async def _is_done(self) -> bool:
         """Whether the crawl is finished, or this worker idle for as long as it should be."""

@@ -311,7 +311,7 @@ def test_a_worker_opens_one_client_of_each_server(
     cluster.gateway.fail(product_id=failed, faults=["invalid-parameter"])
     cluster.produce([stored, failed, "nonsense"])
     extensions = dict.fromkeys(
-        ["ali1688_spider.extensions.stats_file.StatsFile", "counted_clients.CountedClients"], 0
+        ["ali1688_spider.extensions.results.StatsFile", "counted_clients.CountedClients"], 0
     )
     options = ("-a", "idle=1", "-s", f"EXTENSIONS={json.dumps(extensions)}")
     worker = cluster.run("crawl", "product", *options)
