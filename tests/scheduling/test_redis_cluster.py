@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +13,7 @@ from redis.cluster import RedisCluster
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.local_servers import start_redis
+from ali1688_spider.local_servers import HOST, start_redis
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.lease import QueueEntry
 from ali1688_spider.scheduling.queue import LeaseQueue
@@ -22,9 +25,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def free_pair_of_ports() -> int:
+    """Return a port whose pair, 10,000 above it, is free too: the nodes of a cluster talk there.
+
+    Neither is one that connections of the system, or other servers of the tests, may get.
+    """
+    for port in random.sample(range(7_000, 9_900), 100):
+        with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as other:
+            one.bind((HOST, port))
+            other.bind((HOST, port + 10_000))
+            return port
+    pytest.fail("no pair of ports is free")
+
+
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
-    server = start_redis(tmp_path, arguments=("--cluster-enabled", "yes"))
+    arguments = ("--cluster-enabled", "yes")
+    server = start_redis(tmp_path, port=free_pair_of_ports(), arguments=arguments)
     node: Any = redis.Redis.from_url(server.url)
     node.execute_command("CLUSTER", "ADDSLOTS", *range(REDIS_CLUSTER_HASH_SLOTS))
     while b"cluster_state:ok" not in node.execute_command("CLUSTER", "INFO", NEVER_DECODE=True):
