@@ -24,6 +24,7 @@ check: lint types test
 lint: $(VENV)/test.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 types: $(VENV)/test.installed
 	$(BIN)/mypy

@@ -6,13 +6,12 @@ import logging
 from typing import TYPE_CHECKING
 
 from scrapy import signals
+from scrapy.utils.misc import load_object
 
-from ali1688_spider.account import Account
-from ali1688_spider.configuration import Configuration, strip_settings
-from ali1688_spider.env_file import env_file, is_open_to_others
-from ali1688_spider.log_redaction import redact_logs
-from ali1688_spider.log_threshold import raise_log_threshold
-from ali1688_spider.scheduling.acknowledgement import AcknowledgementMiddleware
+from ali1688_spider.config import Config, strip_settings
+from ali1688_spider.context import CrawlContext
+from ali1688_spider.private_files import env_file, is_open_to_others
+from ali1688_spider.redaction import raise_log_threshold, redact_logs
 
 if TYPE_CHECKING:
     from typing import Self
@@ -23,13 +22,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SCHEDULING = "ali1688_spider.scheduling"
-REJECTION_STORE = "ali1688_spider.pipelines.mongo_rejections.MongoRejections"
 
 
 class Ali1688Addon:
     """The project's add-on; its account is what the components of a crawl share."""
 
-    account: Account
+    context: CrawlContext
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
@@ -40,28 +38,29 @@ class Ali1688Addon:
         return cls(crawler)
 
     def update_settings(self, settings: BaseSettings) -> None:
-        """Check the settings; then choose the components by REDIS_URL and MONGO_URI.
+        """Check the settings; then choose the components by REDIS_URL.
 
         Raises:
             ConfigurationError: A setting is missing or wrong.
         """
         strip_settings(settings)
-        configuration = Configuration.from_settings(settings)
-        redactor = redact_logs(*configuration.secrets)
+        config = Config.from_settings(settings)
+        redactor = redact_logs(*config.secrets)
         _warn_of_open_secrets()
         # Until then Scrapy sets levels and handlers.
         self._crawler.signals.connect(raise_log_threshold, signals.spider_opened)
-        if configuration.mongo_uri:
-            settings.set("ALI1688_REJECTION_STORE", REJECTION_STORE, "addon")
-        self.account = Account(configuration, self._crawler, redactor)
-        if not configuration.redis_url:
+        self.context = CrawlContext(config, self._crawler, redactor)
+        if not config.redis_url:
             settings.set("SCHEDULER", f"{SCHEDULING}.memory_scheduler.MemoryScheduler", "addon")
+            settings.set("DUPEFILTER_CLASS", f"{SCHEDULING}.dupefilter.MemoryDupeFilter", "addon")
             return
         settings.set("SCHEDULER", f"{SCHEDULING}.scheduler.RedisScheduler", "addon")
-        settings.set_in_component_priority_dict("SPIDER_MIDDLEWARES", AcknowledgementMiddleware, 10)
+        settings.set("DUPEFILTER_CLASS", f"{SCHEDULING}.dupefilter.RedisDupeFilter", "addon")
+        acknowledgement = load_object(f"{SCHEDULING}.scheduler.AcknowledgementMiddleware")
+        settings.set_in_component_priority_dict("SPIDER_MIDDLEWARES", acknowledgement, 10)
 
 
-def account_of(crawler: Crawler) -> Account:
+def context_of(crawler: Crawler) -> CrawlContext:
     """Return what the components of this crawl share.
 
     Raises:
@@ -70,7 +69,7 @@ def account_of(crawler: Crawler) -> Account:
     addon = crawler.get_addon(Ali1688Addon)
     if addon is None:
         raise RuntimeError("add ali1688_spider.addon.Ali1688Addon to ADDONS")
-    return addon.account
+    return addon.context
 
 
 def _warn_of_open_secrets() -> None:

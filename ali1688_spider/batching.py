@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from itertools import islice
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -16,74 +16,63 @@ _Result = TypeVar("_Result")
 LARGEST_BATCH = 500
 
 
+@dataclass(eq=False)
 class BatchWriter(Generic[_Item, _Result]):
     """Gathers items into batches without ever waiting for a batch to fill.
 
     While nothing is being written, an item is written at once, or after *gather_seconds*; the
     busier the crawl and the slower the database, the larger the batches become by themselves.
-    Whoever puts an item waits for its batch, which is the back-pressure on the crawl.
+    Putting an item waits for its batch, which is the back-pressure on the crawl.
 
-    Args:
+    Attributes:
         write: Writes a batch and returns one result for each item, in order. A result that is an
             exception is raised for its item alone; an exception that *write* raises, for all.
         largest: Items in a batch at most.
         at_once: Batches being written at the same time at most.
-        gather_seconds: So long a batch that is not full waits for more. A batch costs much more
+        gather_seconds: How long a batch that is not full waits for more. A batch costs much more
             than an item in it, so a little waiting saves a lot of work.
     """
 
-    def __init__(
-        self,
-        write: Callable[[Sequence[_Item]], Awaitable[Sequence[_Result | Exception]]],
-        *,
-        largest: int = LARGEST_BATCH,
-        at_once: int = 1,
-        gather_seconds: float = 0.0,
-    ) -> None:
-        self._write = write
-        self._largest = largest
-        self._at_once = at_once
-        self._gather_seconds = gather_seconds
+    write: Callable[[Sequence[_Item]], Awaitable[Sequence[_Result | Exception]]]
+    _: KW_ONLY
+    largest: int = LARGEST_BATCH
+    at_once: int = 1
+    gather_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
         self._waiting: deque[tuple[_Item, asyncio.Future[_Result]]] = deque()
         self._writers: set[asyncio.Task[None]] = set()
-        self._writing = 0
 
     async def put(self, item: _Item) -> _Result:
         """Return the result for *item* once its batch is written."""
         future: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
-        if self._writing < self._at_once:
-            self._writing += 1
-            writer = asyncio.create_task(self._write_all())
-            self._writers.add(writer)
-            writer.add_done_callback(self._writers.discard)
+        if len(self._writers) < self.at_once:
+            self._writers.add(asyncio.create_task(self._write_all()))
         return await future
 
     async def close(self) -> None:
         """Wait until everything that was put is written."""
-        # Not until the set is empty: a writer leaves it in a callback of its own, for which a
-        # gather of ended tasks does not wait.
-        while running := [writer for writer in self._writers if not writer.done()]:
-            await asyncio.gather(*running)
+        while self._writers:
+            await asyncio.wait(self._writers)
 
     async def _write_all(self) -> None:
-        while self._waiting:
-            if self._gather_seconds and len(self._waiting) < self._largest:
-                await asyncio.sleep(self._gather_seconds)
-            batch = list(islice(self._waiting, self._largest))
-            for _ in batch:
-                self._waiting.popleft()
-            await self._write_batch(batch)
-        self._writing -= 1
+        try:
+            while self._waiting:
+                if self.gather_seconds and len(self._waiting) < self.largest:
+                    await asyncio.sleep(self.gather_seconds)
+                size = min(len(self._waiting), self.largest)
+                await self._write_batch([self._waiting.popleft() for _ in range(size)])
+        finally:
+            self._writers -= {asyncio.current_task()}
 
     async def _write_batch(self, batch: list[tuple[_Item, asyncio.Future[_Result]]]) -> None:
         try:
-            results = await self._write([item for item, _ in batch])
-        # Whatever it is belongs to those who wait for this batch; the next batch goes on.
-        except Exception as error:  # noqa: BLE001
+            results = await self.write([item for item, _ in batch])
+        except Exception as error:  # noqa: BLE001  # it belongs to those that wait for this batch
             results = [error] * len(batch)
         for (_, future), result in zip(batch, results, strict=True):
-            if future.done():  # whoever put it was cancelled
+            if future.done():  # its put() was cancelled
                 continue
             if isinstance(result, Exception):
                 future.set_exception(result)

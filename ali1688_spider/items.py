@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +23,10 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict  # pydantic asks for this one below Python 3.12
 
+ChangeField: TypeAlias = Literal["price", "stock", "status", "name"]
+CHANGE_FIELDS: tuple[ChangeField, ...] = get_args(ChangeField)
+"""The fields whose changes are kept and brought to others."""
+
 REMOVED = "removed"
 """The status of a product of which the platform says that it is gone."""
 
@@ -32,16 +36,16 @@ URL_PATTERN = r"^https?://[A-Za-z0-9.-]+(:[0-9]+)?([/?#]\S*)?$"
 
 @dataclass(slots=True)
 class ProductAnswer:
-    """What the platform answered about one product, parsed but not yet checked.
+    """A response of the platform about one product, parsed but not yet checked.
 
     Attributes:
-        fields: The record's fields that the answer tells; values as lenient as the platform.
-            Without any field but ``product_id`` it is an answer with no product in it.
-        payload: The part of the answer that the fields come from, as it came.
-        source_api: Name of the API that answered.
-        fetched_at: When the answer arrived (UTC).
-        complete: False for a row of a search, which tells only some of the record's fields; of a
-            complete answer, what it does not tell is unknown from then on.
+        fields: The record's fields that the response has; values as lenient as the platform.
+            Without any field but ``product_id`` there is no product in it.
+        payload: The part of the response that the fields come from, as it came.
+        source_api: Name of the API that was called.
+        fetched_at: When the response arrived (UTC).
+        complete: False for a row of a search, which has only some of the record's fields; fields
+            that a complete response lacks are unknown from then on.
     """
 
     fields: dict[str, Any]
@@ -104,23 +108,19 @@ class Sku(TypedDict):
 
 
 class Product(BaseModel):
-    """The product record; ``model_fields_set`` says which fields an answer told.
+    """The product record; ``model_fields_set`` says which fields a response has.
 
     Attributes:
         product_id: The platform's number of the product.
-        name: Its title; None only where the answer does not have to tell it: in a row of a search
-            and for a removed product.
+        name: None only where a response may lack it: of a row of a search, a removed product.
         price: Lowest unit price in CNY; None when private or unknown.
         stock: Pieces on sale; 2147483646 is the platform's word for "unlimited".
         price_max: Highest unit price in CNY.
         price_tiers: Unit prices by quantity for the whole product; empty when each SKU has its own.
-        skus: The variants.
         attributes: The values of each attribute, by its name.
         images: Absolute addresses.
         status: The platform's word, or :data:`REMOVED`.
-        url: The product's page.
-        source_api: Name of the API that told it.
-        fetched_at: When the answer arrived (UTC, in milliseconds, as all times here).
+        fetched_at: When the response arrived (UTC, in milliseconds, as all times here).
         first_seen_at: When the product was first stored; set by the store.
         changed_at: When a change was last seen; set by the store.
         price_private: The seller shows prices to chosen buyers only: no price is in the record.

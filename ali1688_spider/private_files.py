@@ -1,27 +1,26 @@
-"""Files and folders that nobody but their owner can read."""
+"""Files and folders that nobody but their owner can read.
+
+Each function raises OSError when it can do nothing with the file or folder.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from dotenv import find_dotenv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-_SIDE_FILES = ("", "-wal", "-shm", "-journal")
-
 
 def make_private(folder: Path) -> None:
-    """Make *folder* and those above it; give it mode 700, also when it was there already.
-
-    Raises:
-        OSError: It cannot be made.
-    """
+    """Make *folder* and those above it; give it mode 700, also when it was there already."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _close_to_others(folder)
 
@@ -32,9 +31,6 @@ def open_private(path: Path) -> Iterator[int]:
 
     Yields:
         Its descriptor.
-
-    Raises:
-        OSError: It cannot be opened.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -48,24 +44,30 @@ def make_private_database(path: Path) -> None:
     """Give a SQLite file, and what SQLite keeps beside it, mode 600; its folder mode 700.
 
     Files that SQLite makes beside it later get the mode of the file itself.
-
-    Raises:
-        OSError: It cannot be made.
     """
     make_private(path.parent)
     # Not opened here: closing it would end the locks of other connections of this process.
     path.touch(mode=0o600)
-    for suffix in _SIDE_FILES:
+    for suffix in ("", "-wal", "-shm", "-journal"):
         side_file = path.with_name(path.name + suffix)
         if side_file.exists():
             _close_to_others(side_file)
 
 
+def env_file() -> Path | None:
+    """Return the ``.env`` in use: in the current folder or above it; None without any."""
+    name = find_dotenv(usecwd=True)
+    return Path(name) if name else None
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Return whether others than its owner may read or write the file."""
+    return bool(path.stat().st_mode & 0o077)
+
+
 def _close_to_others(path: Path) -> None:
-    mode = path.stat().st_mode
-    if not mode & 0o077:
-        return
-    try:
-        path.chmod(mode & 0o700)
-    except PermissionError:
-        logger.warning("Others can read %s, which belongs to another user", path)
+    if is_open_to_others(path):
+        try:
+            path.chmod(path.stat().st_mode & 0o700)
+        except PermissionError:
+            logger.warning("Others can read %s, which belongs to another user", path)

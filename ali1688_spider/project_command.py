@@ -1,89 +1,147 @@
-"""What the commands share; outside ``commands/``, where Scrapy takes any class for a command."""
+"""Base of the commands; outside ``commands/``, where Scrapy takes every class for a command."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from bson.errors import BSONError
+from pymongo.errors import PyMongoError
+from redis.exceptions import RedisError
 from scrapy.commands import ScrapyCommand
+from scrapy.exceptions import UsageError
 from scrapy.utils.project import ENVVAR
 
-from ali1688_spider.configuration import strip_settings
-from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.config import strip_settings
+from ali1688_spider.exceptions import Ali1688Error, ConfigurationError
+from ali1688_spider.exporting.files import STANDARD_OUTPUT
+from ali1688_spider.spiders.ids import IdentifierSource, place
+from ali1688_spider.storage.database_errors import explain
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator, Sequence
+
+    from scrapy.settings import Settings
 
 SETTINGS_MODULE = "ali1688_spider.settings"
 
 
-def load_project(command: ScrapyCommand) -> bool:
-    """Give *command* the project's settings when no project is active; tell whether it has them.
+def load_project(settings: Settings) -> bool:
+    """Load the project's settings when no project is active; return whether they are in effect.
 
-    An installed package has no ``scrapy.cfg``: its commands work in any folder all the same. In the
-    folder of another Scrapy project that one's settings stay.
+    So commands work without ``scrapy.cfg``; in another project's folder its settings stay.
     """
-    assert command.settings is not None
     active = os.environ.setdefault(ENVVAR, SETTINGS_MODULE)
-    if active == SETTINGS_MODULE and command.settings.get("BOT_NAME") != "ali1688_spider":
-        command.settings.setmodule(SETTINGS_MODULE, priority="project")
+    if active == SETTINGS_MODULE and settings.get("BOT_NAME") != "ali1688_spider":
+        settings.setmodule(SETTINGS_MODULE, priority="project")
     return active == SETTINGS_MODULE
 
 
-class ProjectCommand(ScrapyCommand):
-    """A command of this project that is no crawl.
+def print_error(text: object) -> int:
+    """Print one sentence on standard error; return the exit code."""
+    print(f"Error: {text}.", file=sys.stderr)
+    return 1
 
-    Subclasses implement :meth:`execute`; a :class:`ConfigurationError` that it raises becomes one
-    sentence on standard error and exit code 1. When the reader of its output has enough, it ends
-    quietly, with exit code 141 as other programs do.
+
+def output_file(args: list[str], command: str) -> str:
+    """Return the only argument of a command: the file that it writes, or ``-``."""
+    if len(args) != 1 or (args[0] != STANDARD_OUTPUT and args[0].startswith("-")):
+        raise UsageError(f"say one FILE; scrapy {command} -h lists the options")
+    return args[0]
+
+
+class ProductIds(IdentifierSource):
+    """Product ids from arguments and a file; lines without one are printed on standard error.
+
+    ``unreadable`` is the number of these, ``characters`` what has been read of the file.
+    """
+
+    def __init__(self, ids: Sequence[str], file: str) -> None:
+        super().__init__(" ".join(ids), file)
+        self.check()
+        if not self:
+            raise ConfigurationError("say which products: ids, or --file FILE")
+        self.unreadable = self.characters = 0
+
+    def __iter__(self) -> Iterator[int]:
+        for line_number, entry in self.entries(self._count):
+            if isinstance(entry, int):
+                yield entry
+            else:
+                self.unreadable += 1
+                print(f"{place(line_number)}: {entry}", file=sys.stderr)
+
+    def check_all_read(self, rest: str = "") -> None:
+        """Raise :class:`ConfigurationError` when lines were unreadable."""
+        if self.unreadable:
+            raise ConfigurationError(
+                f"{self.unreadable:,} lines, named above, are no product{rest}"
+            )
+
+    def _count(self, line: str) -> None:
+        self.characters += len(line)
+
+
+class ProjectCommand(ScrapyCommand):
+    """A command of this project other than ``crawl``.
+
+    Subclasses implement :meth:`execute`. An error of the project, of Redis or of MongoDB becomes
+    one sentence on standard error and exit code 1. When the reader of the output closes the pipe,
+    as ``head`` does, the command ends quietly with exit code 141, as other programs do.
     """
 
     requires_crawler_process = False
+    settings: Settings  # set before anything is called
+    usage: ClassVar[str]
+    summary: ClassVar[str]
+    description = ""
+
+    def syntax(self) -> str:
+        return self.usage
+
+    def short_desc(self) -> str:
+        return self.summary
+
+    def long_desc(self) -> str:
+        return self.description or self.summary
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
-        load_project(self)
+        load_project(self.settings)
         super().add_options(parser)
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None
         strip_settings(self.settings)
         try:
             self.execute(args, opts)
-        except ConfigurationError as error:
-            print(f"Error: {error}.", file=sys.stderr)
-            self.exitcode = 1
+        except Ali1688Error as error:
+            self.exitcode = print_error(error)
+        except RedisError as error:
+            text = f"Redis does not answer ({error}): check REDIS_URL and run this again"
+            self.exitcode = print_error(text)
+        except (PyMongoError, BSONError) as error:
+            self.exitcode = print_error(explain(error))
         except KeyboardInterrupt:
             print("Interrupted.", file=sys.stderr)
             self.exitcode = 128 + signal.SIGINT
         except BrokenPipeError:
-            self._end_quietly()
-        self._flush()
-
-    def _flush(self) -> None:
-        """Write what is still buffered here, where a failure can be said."""
+            self._discard_output(128 + signal.SIGPIPE)
         try:
-            sys.stdout.flush()
+            sys.stdout.flush()  # while an error can still be reported
         except BrokenPipeError:
-            self._end_quietly()
+            self._discard_output(128 + signal.SIGPIPE)
         except OSError as error:
-            print(f"Error: standard output cannot be written: {error.strerror}.", file=sys.stderr)
-            self.exitcode = 1
-            _discard_output()
-
-    def _end_quietly(self) -> None:
-        """End as a program does whose output is read by one, such as ``head``, that has enough."""
-        self.exitcode = 128 + signal.SIGPIPE
-        _discard_output()
+            text = f"standard output cannot be written: {error.strerror}"
+            self._discard_output(print_error(text))
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
-        """Do what the command is for."""
         raise NotImplementedError
 
-
-def _discard_output() -> None:
-    """Discard what is still to be written: the interpreter flushes once more when it ends."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+    def _discard_output(self, exit_code: int) -> None:
+        """Discard the rest of the output, which the interpreter would write when it ends."""
+        self.exitcode = exit_code
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

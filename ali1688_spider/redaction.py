@@ -1,4 +1,4 @@
-"""Keeps secrets out of whatever a person or a file could see."""
+"""Keeps secrets out of whatever a person or a file could see, every log of this process too."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import json
 import logging
 import re
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
 
 MASK = "***"
 
@@ -55,9 +56,9 @@ def redact_url(text: str) -> str:
 
 
 def redact_foreign(text: str) -> str:
-    """Return a text that somebody else wrote, without whatever looks like a URL or a secret.
+    """Return a message of the platform, which may repeat a call's parameters, without secrets.
 
-    For messages of the platform, which may repeat a call's own parameters.
+    Whatever looks like a URL or a secret is taken for one.
     """
     text = _ADDRESS.sub(MASK, text)
     text = _NAMED.sub(rf"\1\2{MASK}", text)
@@ -68,11 +69,10 @@ class SecretRedactor:
     """Replaces known secrets by ``***``, in every form in which they travel.
 
     The forms: plain, URL-quoted, escaped for JSON, hexadecimal, and base64 (both alphabets),
-    there also inside a longer encoded text.
+    there also inside a longer encoded text. Secrets shorter than ``MIN_SECRET_LENGTH`` are ignored.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        """Know these secrets; those shorter than ``MIN_SECRET_LENGTH`` are ignored."""
         self._forms: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
         self.add(*secrets)
@@ -92,50 +92,6 @@ class SecretRedactor:
         return redact_url(text)
 
 
-class RedactingFilter(logging.Filter):
-    """Redacts log records: message, arguments and exception, traceback included.
-
-    It belongs on handlers, or where records are made; as a logger's own filter it would not see
-    the records of that logger's children. A record without a secret is left as it is.
-    """
-
-    def __init__(self, redactor: SecretRedactor) -> None:
-        """Redact by this redactor."""
-        super().__init__()
-        self._redactor = redactor
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Redact the record in place; always True, as nothing is dropped."""
-        self._redact_message(record)
-        self._redact_exception(record)
-        if record.stack_info:
-            record.stack_info = self._redactor.redact(record.stack_info)
-        return True
-
-    def _redact_message(self, record: logging.LogRecord) -> None:
-        try:
-            message = record.getMessage()
-        except Exception:  # noqa: BLE001  # the arguments' own code runs here
-            # Logging would print the broken record to standard error, arguments and all.
-            record.msg = self._redactor.redact(f"{record.msg} {record.args!r}")
-            record.args = None
-            return
-        redacted = self._redactor.redact(message)
-        if redacted != message:
-            record.msg, record.args = redacted, None
-
-    def _redact_exception(self, record: logging.LogRecord) -> None:
-        text = record.exc_text
-        if not text and isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
-            text = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
-        if not text:
-            return
-        redacted = self._redactor.redact(text)
-        if redacted != text:
-            record.exc_text = redacted
-            record.exc_info = None  # other handlers would format it anew
-
-
 def _forms(secret: str) -> Iterator[str]:
     if len(secret) < MIN_SECRET_LENGTH:
         return
@@ -144,9 +100,7 @@ def _forms(secret: str) -> Iterator[str]:
     for quoted in (quote(data), quote(data, safe=""), quote_plus(data)):
         yield quoted
         yield re.sub("%..", lambda escape: escape[0].lower(), quoted)
-    yield json.dumps(secret)[1:-1]
-    yield data.hex()
-    yield data.hex().upper()
+    yield from (json.dumps(secret)[1:-1], data.hex(), data.hex().upper())
     for offset in range(3):
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             yield _base64_core(data, offset, encode(bytes(offset) + data).decode())
@@ -160,3 +114,62 @@ def _base64_core(data: bytes, offset: int, encoded: str) -> str:
     first = -(-offset * 8 // 6)
     last = (offset + len(data)) * 8 // 6
     return encoded[first:last]
+
+
+_redactor = SecretRedactor()
+_make_record = logging.getLogRecordFactory()
+
+
+def redact_logs(*secrets: str) -> SecretRedactor:
+    """Redact these secrets from now on; further ones can be added to what is returned.
+
+    It works where log records are made, not on a handler: Scrapy, and programs that embed it,
+    install handlers at any time.
+    """
+    _redactor.add(*secrets)
+    logging.setLogRecordFactory(_redacted_record)
+    return _redactor
+
+
+def raise_log_threshold() -> None:
+    """Give the loggers the level of the root logger's most talkative handler."""
+    lowest = min((handler.level for handler in logging.root.handlers), default=logging.NOTSET)
+    for name in ("", "scrapy"):  # Scrapy gives its own logger a level
+        logging.getLogger(name).setLevel(lowest)
+
+
+def _redacted_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+    record = _make_record(*args, **kwargs)
+    redact_record(record, _redactor)
+    return record
+
+
+def redact_record(record: logging.LogRecord, redactor: SecretRedactor) -> None:
+    """Redact message, arguments, exception and stack in place; leave what has no secret."""
+    _redact_message(record, redactor)
+    _redact_exception(record, redactor)
+    if record.stack_info:
+        record.stack_info = redactor.redact(record.stack_info)
+
+
+def _redact_message(record: logging.LogRecord, redactor: SecretRedactor) -> None:
+    try:
+        message = record.getMessage()
+    except Exception:  # noqa: BLE001  # the arguments' own code runs here
+        # Logging would print the broken record to standard error, arguments and all.
+        record.msg = redactor.redact(f"{record.msg} {record.args!r}")
+        record.args = None
+        return
+    redacted = redactor.redact(message)
+    if redacted != message:
+        record.msg, record.args = redacted, None
+
+
+def _redact_exception(record: logging.LogRecord, redactor: SecretRedactor) -> None:
+    text = record.exc_text or ""
+    if not text and isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
+        text = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
+    redacted = redactor.redact(text)
+    if redacted != text:
+        record.exc_text = redacted
+        record.exc_info = None  # handlers would format it again, with the secret

@@ -1,7 +1,7 @@
 """Scrapy's settings of the project.
 
-A value of :data:`ENVIRONMENT` comes from the environment, else from a file ``.env`` in the current
-folder or above it; ``-s NAME=value`` wins over both. An empty value means the default.
+Those of the project, and the log level, come from the environment, else from a file ``.env`` in the
+current folder or above it; ``-s NAME=value`` wins over both. An empty value means the default.
 What differs from Scrapy's default says why.
 """
 
@@ -11,15 +11,11 @@ import os
 
 from dotenv import dotenv_values, find_dotenv
 
-ENVIRONMENT: dict[str, str | None] = {**dotenv_values(find_dotenv(usecwd=True)), **os.environ}
+from ali1688_spider.config import DEFAULTS as _DEFAULTS
 
-
-def _read(name: str, default: str = "") -> str:
-    return ENVIRONMENT.get(name) or default
-
+_environment = {**dotenv_values(find_dotenv(usecwd=True)), **os.environ}
 
 # The project
-
 BOT_NAME = "ali1688_spider"
 SPIDER_MODULES = ["ali1688_spider.spiders"]
 NEWSPIDER_MODULE = "ali1688_spider.spiders"
@@ -28,57 +24,19 @@ COMMANDS_MODULE = "ali1688_spider.commands"
 # Checks the configuration, and chooses what depends on it: the scheduler, the pipelines.
 ADDONS = {"ali1688_spider.addon.Ali1688Addon": 100}
 
-# The platform
+# What a user may set: config.py says what there is, and what it is by default.
+globals().update({name: _environment.get(name) or text for name, text in _DEFAULTS.items()})
 
-ALI1688_APP_KEY = _read("ALI1688_APP_KEY")
-ALI1688_APP_SECRET = _read("ALI1688_APP_SECRET")
-ALI1688_ACCESS_TOKEN = _read("ALI1688_ACCESS_TOKEN")
-ALI1688_REFRESH_TOKEN = _read("ALI1688_REFRESH_TOKEN")
-ALI1688_PROTOCOL = _read("ALI1688_PROTOCOL", "router")
-ALI1688_GATEWAY = _read("ALI1688_GATEWAY")
-ALI1688_SIGN_METHOD = _read("ALI1688_SIGN_METHOD", "md5")
-ALI1688_HTTP_METHOD = _read("ALI1688_HTTP_METHOD", "POST")
-ALI1688_PRODUCT_API = _read("ALI1688_PRODUCT_API")
-ALI1688_SEARCH_API = _read("ALI1688_SEARCH_API")
-
-# Limits and retries
-
-ALI1688_QPS = _read("ALI1688_QPS", "2")
-ALI1688_DAILY_QUOTA = _read("ALI1688_DAILY_QUOTA", "100000")
-ALI1688_CACHE_TTL = _read("ALI1688_CACHE_TTL", "60")
-ALI1688_MAX_ATTEMPTS = _read("ALI1688_MAX_ATTEMPTS", "5")
-ALI1688_LEASE_SECONDS = _read("ALI1688_LEASE_SECONDS", "60")
-
-# Servers
-
-REDIS_URL = _read("REDIS_URL")
-MONGO_URI = _read("MONGO_URI")
-MONGO_DATABASE = _read("MONGO_DATABASE", "ali1688")
-# A Redis that hangs must not keep a worker from ending for long (default 30 s); who waits for Redis
-# tries again.
+# A Redis that hangs must not keep a worker from ending for long (default 30 s); waits are repeated.
 REDIS_PARAMS = {"socket_timeout": 5, "socket_connect_timeout": 5}
-ALI1688_HISTORY_DAYS = _read("ALI1688_HISTORY_DAYS", "0")
-
-# Where changes go
-
-ALI1688_WEBHOOK_URL = _read("ALI1688_WEBHOOK_URL")
-ALI1688_WEBHOOK_SECRET = _read("ALI1688_WEBHOOK_SECRET")
-ALI1688_CHANGE_FIELDS = _read("ALI1688_CHANGE_FIELDS")
-ALI1688_CHANGE_MIN_PERCENT = _read("ALI1688_CHANGE_MIN_PERCENT", "0")
 
 # Requests
-
-REQUEST_FINGERPRINTER_CLASS = "ali1688_spider.requests.CallFingerprinter"
-
+REQUEST_FINGERPRINTER_CLASS = "ali1688_spider.http.CallFingerprinter"
 # Enough for one processor (default 16); a worker that is killed makes others repeat as many calls.
-CONCURRENT_REQUESTS = 24
 # One host serves everything, so that the limit per host is the limit.
-CONCURRENT_REQUESTS_PER_DOMAIN = 24
-# Scrapy starts this many tasks for each answer (default 100); an answer holds one product. Spiders
-# whose answers hold many raise it.
+CONCURRENT_REQUESTS = CONCURRENT_REQUESTS_PER_DOMAIN = 24
+# Tasks for each answer (default 100), which holds one product; spiders of longer ones raise it.
 CONCURRENT_ITEMS = 1
-# The quota paces the calls; a delay here would let signatures grow old.
-DOWNLOAD_DELAY = 0
 # The gateway answers in well under a second; the default, 180 s, would hold a place for 3 minutes.
 DOWNLOAD_TIMEOUT = 30
 # An answer has some tens of kilobytes; the default, 1 GiB, lets one answer fill the memory.
@@ -90,11 +48,8 @@ DOWNLOAD_VERIFY_CERTIFICATES = True
 DOWNLOAD_HANDLERS = {"data": None, "file": None, "ftp": None, "s3": None}
 DEFAULT_REQUEST_HEADERS = {"Accept": "application/json"}
 USER_AGENT = "ali1688_spider"
-# robots.txt is for crawlers of pages.
-ROBOTSTXT_OBEY = False
 # A signed call must not follow where an answer points to.
-REDIRECT_ENABLED = False
-METAREFRESH_ENABLED = False
+REDIRECT_ENABLED = METAREFRESH_ENABLED = False
 # The gateway has no sessions.
 COOKIES_ENABLED = False
 # A call's address says nothing about where it came from, and has to stay that way.
@@ -102,15 +57,13 @@ REFERER_ENABLED = False
 # middlewares/errors.py retries by cause.
 RETRY_ENABLED = False
 
-# Middlewares
-
+# Components
 # From the engine (low) to the wire (high): the signature is the last step.
 DOWNLOADER_MIDDLEWARES = {
     "ali1688_spider.middlewares.cache.CacheMiddleware": 100,
     "ali1688_spider.middlewares.errors.ErrorsMiddleware": 200,
     "ali1688_spider.middlewares.compression.CompressionMiddleware": 590,
-    "ali1688_spider.middlewares.breaker.BreakerMiddleware": 800,
-    "ali1688_spider.middlewares.quota.QuotaMiddleware": 900,
+    "ali1688_spider.middlewares.throttle.ThrottleMiddleware": 900,
     "ali1688_spider.middlewares.signing.SigningMiddleware": 950,
     # What the API client has no use for, and each answer would pass through.
     "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
@@ -132,22 +85,16 @@ ITEM_PIPELINES = {
 # Reads the source of every callback at run time.
 WARN_ON_GENERATOR_RETURN_VALUE = False
 
-# Doors that a process with secrets keeps shut
-
-TELNETCONSOLE_ENABLED = False
-REMOTE_CONTROL_ENABLED = False
-
-# Extensions
-
+# Doors that a process with secrets keeps shut.
+TELNETCONSOLE_ENABLED = REMOTE_CONTROL_ENABLED = False
 EXTENSIONS = {
     "ali1688_spider.extensions.progress.Progress": 0,
-    "ali1688_spider.extensions.crawl_record.CrawlRecord": 0,
-    "ali1688_spider.extensions.freshness.Freshness": 0,
-    "ali1688_spider.extensions.stats_file.StatsFile": 0,
+    "ali1688_spider.extensions.results.CrawlRecord": 0,
+    "ali1688_spider.extensions.progress.Freshness": 0,
+    "ali1688_spider.extensions.results.StatsFile": 0,
 }
 
-# Feeds
-
+# Output
 FEED_EXPORT_ENCODING = "utf-8"
 # Exact decimals, readable nested values, and CSV that a spreadsheet opens as it is.
 FEED_EXPORTERS = {
@@ -156,7 +103,4 @@ FEED_EXPORTERS = {
     "jsonl": "ali1688_spider.exporting.feeds.JsonLinesFeed",
     "jl": "ali1688_spider.exporting.feeds.JsonLinesFeed",
 }
-
-# Log
-
-LOG_LEVEL = _read("LOG_LEVEL", "INFO")
+LOG_LEVEL = _environment.get("LOG_LEVEL") or "INFO"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from scrapy_redis import connection
 
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.keys import QUEUE_KEY
+from ali1688_spider.scheduling.lease import QueueEntry
 from ali1688_spider.scheduling.queue import LeaseQueue
 from ali1688_spider.spiders.product import ProductSpider
 from benchmarks.contenders import PROJECT, STOCK

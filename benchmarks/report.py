@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ali1688_spider.servers import redis_program
+from ali1688_spider.local_servers import redis_program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 import pymongo
 import redis
 
-from ali1688_spider.servers import start_mongo, start_redis, start_sandbox
+from ali1688_spider.local_servers import start_mongo, start_redis, start_sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,29 +18,23 @@ from heapq import heapify, heapreplace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ali1688_spider.watching.change_rate import DAY, ChangeRate
-from ali1688_spider.watching.crawl_value import interval_worth
-from ali1688_spider.watching.product import WatchedProduct
-from ali1688_spider.watching.schedule import Outcome, Schedule
-from ali1688_spider.watching.strategies import AdaptiveStrategy, Budget, UniformStrategy
-from ali1688_spider.watching.totals import Totals
+from ali1688_spider.watching.schedule import DAY, OVERBOOKING, Budget, Schedule, WatchedProduct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ali1688_spider.watching.strategies import Strategy
-
 BUDGETS = (0.2, 0.5, 1.0)  # calls per product and day
 CATEGORIES = 20
 WORKERS = 4
-READ_EVERY = 20  # calls of a worker between two readings of the shared sums
+SAMPLE = 100
+DRAW_EVERY = 20  # calls of a worker between two samples
 MOST = 48 / DAY  # changes per second of the fastest product
 NEVER = math.inf
 
 
 @dataclass(frozen=True)
 class Truth:
-    """One product as it really is; strategies see the category only.
+    """One product as it really is; strategies do not see it.
 
     Attributes:
         category: Its number, from 1.
@@ -146,41 +140,29 @@ class Policy(Protocol):
 
 
 class Local:
-    """The adaptive strategy as workers run it: by product, with sums read from time to time."""
+    """A strategy of the package as workers run it, with samples drawn from time to time."""
 
-    def __init__(self, strategy: Strategy, population: Population) -> None:
-        self.schedule = Schedule(strategy)
-        self.categories = [each.category for each in population]
-        self.products = [WatchedProduct()] * len(population)
-        self.shared = Totals(len(population))
-        self.read = [Totals(len(population)) for _ in range(WORKERS)]
+    def __init__(self, strategy: str, budget: Budget, number: int) -> None:
+        self.strategy, self.budget = strategy, budget
+        self.products = [WatchedProduct()] * number
+        self.versions = [0] * number  # in the place of fingerprints
+        self.random = random.Random(0)
+        self.schedules = [self.draw()] * WORKERS
         self.calls = 0
+
+    def draw(self) -> Schedule:
+        sample = self.random.sample(self.products, min(SAMPLE, len(self.products)))
+        return Schedule(self.strategy, self.budget, sample, len(self.products))
 
     def fetched(self, index: int, now: float, changed: bool | None) -> float:  # noqa: FBT001
         worker, turn = self.calls % WORKERS, self.calls // WORKERS
         self.calls += 1
-        if turn % READ_EVERY == 0:
-            self.read[worker] = Totals(self.shared.watched, self.shared.sums)
-        appointment = self.schedule.fetched(
-            self.products[index],
-            Outcome.CHANGED if changed else Outcome.UNCHANGED,
-            self.read[worker],
-            now=now,
-            category=self.categories[index],
-        )
-        self.products[index] = appointment.product
-        self.shared.add(appointment.differences)
-        return appointment.delay
-
-
-class Uniform:
-    """The package's uniform strategy, whose interval needs no state."""
-
-    def __init__(self, budget: Budget, number: int) -> None:
-        self.interval = UniformStrategy(budget).next_interval(WatchedProduct(), Totals(number))
-
-    def fetched(self, index: int, now: float, changed: bool | None) -> float:  # noqa: ARG002, FBT001
-        return self.interval
+        if turn % DRAW_EVERY == 0:
+            self.schedules[worker] = self.draw()
+        self.versions[index] += bool(changed)
+        _, product = self.products[index].fetched(str(self.versions[index]), now)
+        self.products[index] = product
+        return self.schedules[worker].interval(product)
 
 
 class Multiplicative:
@@ -209,15 +191,25 @@ class Oracle:
             middle = (low + high) / 2
             intervals = self._intervals(budget, population, math.exp(middle))
             demand = sum(1 / each for each in intervals)
-            low, high = (middle, high) if demand > 1.1 * budget.calls_per_second else (low, middle)
+            is_too_much = demand > OVERBOOKING * budget.calls_per_second
+            low, high = (middle, high) if is_too_much else (low, middle)
         self.intervals = self._intervals(budget, population, math.exp(low))
 
     @staticmethod
-    def _intervals(budget: Budget, population: Population, threshold: float) -> list[float]:
-        bounds = budget.min_interval, budget.max_interval
-        certain = 1e6
-        rates = (ChangeRate(certain, certain / each.rate) for each in population)
-        return [interval_worth(rate, threshold, *bounds) for rate in rates]
+    def _intervals(budget: Budget, population: Population, gain: float) -> list[float]:
+        """Return when a fetch gains so many seconds of freshness, product by product.
+
+        That is the ``t`` with ``1 - (1 + rate * t) * exp(-rate * t) = rate * gain``.
+        """
+        intervals = []
+        for each in population:
+            low, high = 0.0, each.rate * budget.max_interval
+            for _ in range(40):
+                middle = (low + high) / 2
+                is_less = 1 - (1 + middle) * math.exp(-middle) < each.rate * gain
+                low, high = (middle, high) if is_less else (low, middle)
+            intervals.append(budget.bounded(high / each.rate))
+        return intervals
 
     def fetched(self, index: int, now: float, changed: bool | None) -> float:  # noqa: ARG002, FBT001
         return self.intervals[index]
@@ -225,8 +217,8 @@ class Oracle:
 
 MULTIPLICATIVE = ("× 1.5 / × 0.5", "× 1.2 / × 0.8")
 POLICIES: dict[str, Callable[[Budget, Population], Policy]] = {
-    "adaptive": lambda budget, products: Local(AdaptiveStrategy(budget), products),
-    "uniform": lambda budget, products: Uniform(budget, len(products)),
+    "adaptive": lambda budget, products: Local("adaptive", budget, len(products)),
+    "uniform": lambda budget, products: Local("uniform", budget, len(products)),
     MULTIPLICATIVE[0]: lambda budget, products: Multiplicative(budget, len(products), 1.5, 0.5),
     MULTIPLICATIVE[1]: lambda budget, products: Multiplicative(budget, len(products), 1.2, 0.8),
     "oracle": Oracle,
@@ -265,7 +257,7 @@ class Store:
         self.outdated: list[float] = []
 
     def fetch(self, index: int, now: float) -> bool | None:
-        """Store a product anew; return whether it had changed, None for the first time."""
+        """Store a product; return whether it had changed, None for the first time."""
         changed = self._count(index, now)
         changes = self.population[index].changes
         following = bisect_right(changes, now)
@@ -360,7 +352,7 @@ the time of learning counts.
 It runs as with Redis: a queue ordered by due time and one call per slot of the budget, made for
 the product that has been due longest. A slot in which none is due is lost; calls for which there
 is no slot wait. *adaptive* and *uniform* are the package's own strategies; {workers} workers take
-turns at the former, each with shared sums that it reads once in {read_every} calls. The
+turns, each with a sample of {sample} products that it draws once in {draw_every} calls. The
 multiplicative schedules start from equal intervals and multiply a product's by the first factor
 after a call that found nothing new, by the second after one that did (the second pair: Apache
 Nutch's AdaptiveFetchSchedule). Intervals stay between 10 minutes and 30 days.
@@ -456,7 +448,8 @@ def main() -> None:
         print(*parts[-4:], sep="\n\n", end="\n\n", flush=True)
     introduction = INTRODUCTION.format(
         workers=WORKERS,
-        read_every=READ_EVERY,
+        sample=SAMPLE,
+        draw_every=DRAW_EVERY,
         products=options.products,
         categories=CATEGORIES,
         days=options.days,

@@ -19,7 +19,7 @@ import pymongo
 import pytest
 import redis
 
-from ali1688_spider.servers import (
+from ali1688_spider.local_servers import (
     bundled_redis_program,
     start_mongo,
     start_redis,
@@ -29,7 +29,7 @@ from ali1688_spider.servers import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ali1688_spider.servers import Server
+    from ali1688_spider.local_servers import Server
 
 SERVER_FIXTURES = {
     "browser_address",
@@ -40,7 +40,7 @@ SERVER_FIXTURES = {
 }
 """What the fixtures that start a program rest on."""
 
-STARTERS = {"Cluster", "start_mongo", "start_redis", "start_sandbox", "subprocess"}
+STARTERS = {"Cluster", "Scrapy", "start_mongo", "start_redis", "start_sandbox", "subprocess"}
 """What a test module imports that starts programs itself."""
 
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from ali1688_spider.items import Product, ProductAnswer
-from ali1688_spider.pipelines.reasons import reasons
+from ali1688_spider.pipelines.validation import validation_errors
 
 NOW = datetime(2026, 10, 10, 8, 45, 52, 223456, UTC)
 
@@ -21,7 +21,7 @@ def product(**fields: Any) -> Product:
 def refused(**fields: Any) -> list[str]:
     with pytest.raises(ValidationError) as caught:
         product(**fields)
-    return reasons(caught.value)
+    return validation_errors(caught.value)
 
 
 def sku(**values: Any) -> dict[str, Any]:
@@ -46,9 +46,9 @@ def test_the_fields_have_the_order_of_the_columns() -> None:
     ]
 
 
-def test_the_fields_that_were_told_are_known() -> None:
-    told = product(name="杯", price=None).model_fields_set
-    assert told == {"product_id", "name", "price", "source_api", "fetched_at"}
+def test_the_set_fields_are_known() -> None:
+    set_fields = product(name="杯", price=None).model_fields_set
+    assert set_fields == {"product_id", "name", "price", "source_api", "fetched_at"}
 
 
 def test_money_keeps_its_digits() -> None:
@@ -184,7 +184,7 @@ def test_a_reason_is_short_whatever_came() -> None:
     assert len(refused(attributes={"k" * 10_000: 1})[0]) < 200
 
 
-def test_an_answer_shows_neither_its_fields_nor_its_payload() -> None:
+def test_a_response_shows_neither_its_fields_nor_its_payload() -> None:
     answer = ProductAnswer({"product_id": "1\ud800\n", "name": "杯"}, {"x": 1}, "api", NOW)
     assert str(answer) == r"product '1\ud800\n' by api"
     assert str(ProductAnswer({}, None, "api", NOW)) == "product None by api"

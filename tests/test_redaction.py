@@ -15,14 +15,16 @@ from hypothesis import strategies as st
 
 from ali1688_spider.redaction import (
     MIN_SECRET_LENGTH,
-    RedactingFilter,
     SecretRedactor,
+    raise_log_threshold,
     redact_foreign,
+    redact_record,
     redact_url,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
 
 SECRET = 'p+s/s= w&"?ä'
 
@@ -147,6 +149,43 @@ def test_long_texts_are_no_burden(piece: str) -> None:
 
 
 @pytest.fixture
+def root() -> Iterator[logging.Logger]:
+    """The root logger, put back afterwards."""
+    root, scrapy = logging.getLogger(), logging.getLogger("scrapy")
+    before = root.handlers[:], root.level, scrapy.level
+    yield root
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    scrapy.setLevel(before[2])
+
+
+def handler(level: int) -> logging.Handler:
+    handler = logging.NullHandler()
+    handler.setLevel(level)
+    return handler
+
+
+def test_records_that_no_handler_takes_are_not_made(root: logging.Logger) -> None:
+    logging.getLogger("scrapy").setLevel(logging.DEBUG)
+    root.handlers[:] = [handler(logging.WARNING), handler(logging.INFO)]  # none of pytest's
+    raise_log_threshold()
+    for name in ("scrapy.core.scraper", "pymongo.command"):
+        assert not logging.getLogger(name).isEnabledFor(logging.DEBUG)
+        assert logging.getLogger(name).isEnabledFor(logging.INFO)
+
+
+def test_a_handler_that_takes_all_gets_all(root: logging.Logger) -> None:
+    root.handlers[:] = [handler(logging.INFO), handler(logging.NOTSET)]
+    raise_log_threshold()
+    assert logging.getLogger("pymongo.command").isEnabledFor(logging.DEBUG)
+
+
+def redacted(record: logging.LogRecord) -> logging.LogRecord:
+    redact_record(record, SecretRedactor(["s3cr3t-token"]))
+    return record
+
+
+@pytest.fixture
 def output() -> io.StringIO:
     return io.StringIO()
 
@@ -155,7 +194,7 @@ def output() -> io.StringIO:
 def log(output: io.StringIO) -> Iterator[logging.Logger]:
     handler = logging.StreamHandler(output)
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    handler.addFilter(RedactingFilter(SecretRedactor([SECRET, "s3cr3t-token"])))
+    handler.addFilter(redacted)
     log = logging.getLogger("test-redaction.child")
     parent = logging.getLogger("test-redaction")
     parent.propagate = False
@@ -201,7 +240,7 @@ def test_a_record_without_a_secret_is_left_as_it_is() -> None:
     args = {"name": "value"}
     record = logging.LogRecord("n", logging.INFO, "p", 1, "%(name)s", (args,), None)
     before = dict(vars(record))
-    assert RedactingFilter(SecretRedactor([SECRET])).filter(record)
+    redacted(record)
     assert vars(record) == before
 
 
@@ -228,13 +267,12 @@ def test_exceptions_with_their_causes_are_redacted(
 
 
 def test_a_redacted_exception_is_out_of_reach_of_other_handlers() -> None:
-    redacting = RedactingFilter(SecretRedactor(["s3cr3t-token"]))
     try:
         fail(ValueError("s3cr3t-token"))
     except ValueError:
         info = sys.exc_info()
     record = logging.LogRecord("n", logging.ERROR, "p", 1, "failed", (), info)
-    assert redacting.filter(record)
+    redacted(record)
     assert record.exc_info is None
     assert record.exc_text is not None
     assert record.exc_text.endswith("ValueError: ***")
@@ -246,7 +284,7 @@ def test_an_exception_without_a_secret_stays_whole() -> None:
     except ValueError:
         info = sys.exc_info()
     record = logging.LogRecord("n", logging.ERROR, "p", 1, "failed", (), info)
-    assert RedactingFilter(SecretRedactor([SECRET])).filter(record)
+    redacted(record)
     assert record.exc_info is info
     assert record.exc_text is None
 
@@ -255,11 +293,11 @@ def test_what_a_formatter_left_behind_is_redacted() -> None:
     record = logging.LogRecord("n", logging.ERROR, "p", 1, "failed", (), None)
     record.exc_text = "ValueError: s3cr3t-token"
     record.stack_info = "in s3cr3t-token"
-    assert RedactingFilter(SecretRedactor(["s3cr3t-token"])).filter(record)
+    redacted(record)
     assert (record.exc_text, record.stack_info) == ("ValueError: ***", "in ***")
 
 
 def test_no_exception_at_all_is_none() -> None:
     record = logging.LogRecord("n", logging.ERROR, "p", 1, "failed", (), (None, None, None))
-    assert RedactingFilter(SecretRedactor([SECRET])).filter(record)
+    redacted(record)
     assert record.exc_text is None

@@ -2,90 +2,91 @@
 
 from __future__ import annotations
 
+import gc
 import logging
-import sys
 from typing import TYPE_CHECKING
 
 from scrapy import signals
 from scrapy.commands.crawl import Command as ScrapyCrawl
 
-from ali1688_spider.addon import account_of
-from ali1688_spider.configuration import Configuration
+from ali1688_spider.addon import context_of
+from ali1688_spider.config import Config
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.garbage_collection import collect_less_often
-from ali1688_spider.project_command import load_project
+from ali1688_spider.project_command import load_project, print_error
 
 if TYPE_CHECKING:
     import argparse
 
     from scrapy.crawler import Crawler
+    from scrapy.settings import Settings
     from scrapy.spiders import Spider
 
 logger = logging.getLogger(__name__)
 
+ALLOCATIONS = 10_000
+"""New objects after which Python looks for cycles among them; its default is 700."""
+
 SUCCESS = {
-    "finished",
-    "shutdown",
-    "cancelled",
-    "idle",
-    "closespider_itemcount",
-    "closespider_pagecount",
-    "closespider_timeout",
+    *("finished", "shutdown", "cancelled", "idle", None),
+    *("closespider_itemcount", "closespider_pagecount", "closespider_timeout"),
 }
+"""Close reasons of a crawl whose work was done, or that was asked to end; None: it never began."""
 
 
 class Command(ScrapyCrawl):
-    """Scrapy's command; wrong settings and arguments are said in one sentence, without traceback.
+    """Scrapy's command; a wrong setting or argument is one sentence, without traceback.
 
-    The exit code is 1 for these, when calls were given up, and when the crawl was closed for
-    another reason than that its work was done or that somebody asked for it.
+    The exit code is 1 for these, when calls were given up, and when the close reason is no success.
     """
 
+    settings: Settings  # set before anything is called
     requires_project = False  # an installed package has no scrapy.cfg
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
-        self._own_project = load_project(self)
+        self._is_own_project = load_project(self.settings)
         super().add_options(parser)
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        if self._own_project and len(args) == 1:
+        if self._is_own_project and len(args) == 1:
             try:
                 self._check(args[0], opts.spargs)
             except ConfigurationError as error:
-                self._say(error)
-                self.exitcode = 1
+                self.exitcode = print_error(error)
+                if self.settings.get("LOG_FILE"):  # of a job of Scrapyd, people read the log
+                    logger.error("%s", error)  # noqa: TRY400  # the sentence says it all
                 return
         super().run(args, opts)
-        if self._own_project and not self.exitcode:
-            reason = self._crawler.stats.get_value("finish_reason")
-            # Without a reason it was asked to end before it began, while it waited for Redis.
-            ended_well = reason is None or reason in SUCCESS
-            lost = account_of(self._crawler).closing.has_lost
-            self.exitcode = 0 if ended_well and not lost else 1
-
-    def _say(self, error: ConfigurationError) -> None:
-        print(f"Error: {error}.", file=sys.stderr)
-        assert self.settings is not None
-        if self.settings.get("LOG_FILE"):
-            # Of a job of Scrapyd, people read the log.
-            logger.error("%s", error)
+        if self._is_own_project and not self.exitcode:
+            is_success = self._crawler.stats.get_value("finish_reason") in SUCCESS
+            has_lost = context_of(self._crawler).shutdown.has_lost
+            self.exitcode = 0 if is_success and not has_lost else 1
 
     def _create_crawler(self, spidercls: type[Spider] | str) -> Crawler:
         self._crawler = super()._create_crawler(spidercls)
-        self._crawler.signals.connect(collect_less_often, signals.spider_opened)
+        self._crawler.signals.connect(_collect_less_often, signals.spider_opened)
         return self._crawler
 
     def _check(self, spider_name: str, arguments: dict[str, str]) -> None:
-        assert self.settings is not None
         assert self.crawler_process is not None
-        configuration = Configuration.from_settings(self.settings)
+        config = Config.from_settings(self.settings)
+        loader = self.crawler_process.spider_loader
         try:
-            spider_class: type[Spider] = self.crawler_process.spider_loader.load(spider_name)
+            spider_class: type[Spider] = loader.load(spider_name)
         except KeyError:
-            names = ", ".join(self.crawler_process.spider_loader.list())
             raise ConfigurationError(
-                f"there is no spider {spider_name!r}: say one of {names}"
+                f"there is no spider {spider_name!r}: say one of {', '.join(loader.list())}"
             ) from None
         check = getattr(spider_class, "check_arguments", None)
         if check is not None:
-            check(configuration, arguments)
+            check(config, arguments)
+
+
+def _collect_less_often() -> None:
+    """Exempt all objects so far from garbage collection, and collect after more new ones.
+
+    Each call makes thousands of objects, of which almost all are freed without the collector.
+    Looking for cycles as often as Python does by default takes a tenth of a worker's CPU time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(ALLOCATIONS, *gc.get_threshold()[1:])

@@ -1,74 +1,53 @@
-"""``scrapy doctor``: looks at everything that a crawl depends on, and says what to do about it."""
+"""``scrapy doctor``: looks at everything that a crawl depends on, and says what to do about it.
+
+It prints one line for each thing; the exit code is 1 when one of them fails.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from scrapy_redis import connection
-
-from ali1688_spider.account import token_store
-from ali1688_spider.configuration import Configuration
-from ali1688_spider.diagnosis.finding import Finding
-from ali1688_spider.diagnosis.gateway import GatewayDiagnosis
+from ali1688_spider.config import Config
+from ali1688_spider.context import client_for, redis_client
+from ali1688_spider.diagnosis import Finding
+from ali1688_spider.diagnosis.gateway import gateway_findings
 from ali1688_spider.diagnosis.servers import end_pause, mongo_finding, redis_findings
-from ali1688_spider.env_file import env_file, is_open_to_others
-from ali1688_spider.gateway.clock import GatewayClock
-from ali1688_spider.gateway.tokens import TokenGrant, TokenKeeper, TokenStoreError
+from ali1688_spider.gateway.errors import TokenStoreError
+from ali1688_spider.private_files import env_file, is_open_to_others
 from ali1688_spider.project_command import ProjectCommand
 from ali1688_spider.redaction import SecretRedactor
 
 if TYPE_CHECKING:
     import argparse
-    from typing import Any
 
 
 class Command(ProjectCommand):
-    """Prints one line for each thing that was looked at; exit code 1 when one of them fails."""
-
-    def syntax(self) -> str:
-        return "[--end-pause]"
-
-    def short_desc(self) -> str:
-        return "Check credentials, clock, permissions, Redis and MongoDB"
+    usage = "[--end-pause]"
+    summary = "Check credentials, clock, permissions, Redis and MongoDB"
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
-        parser.add_argument(
-            "--end-pause",
-            action="store_true",
-            help="let the workers go on before the pause that the platform asked for ends",
-        )
+        text = "let the workers go on before the pause that the platform asked for ends"
+        parser.add_argument("--end-pause", action="store_true", help=text)
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None
-        configuration = Configuration.from_settings(self.settings)
-        self._redactor = SecretRedactor(configuration.secrets)
+        config = Config.from_settings(self.settings)
+        self._redactor = SecretRedactor(config.secrets)
         self._show(Finding("ok", "Settings", "are complete"))
         self._show(_env_file())
-        client = connection.from_settings(self.settings) if configuration.redis_url else None
+        redis = redis_client(config, self.settings)
         if opts.end_pause:
-            self._show(end_pause(configuration, client))
-        asyncio.run(self._diagnose(configuration, client))
-
-    async def _diagnose(self, configuration: Configuration, client: Any) -> None:
-        token = await self._access_token(configuration, client)
-        async for finding in GatewayDiagnosis(configuration, token).findings():
-            self._show(finding)
-        for finding in await asyncio.to_thread(lambda: list(redis_findings(configuration, client))):
-            self._show(finding)
-        self._show(await mongo_finding(configuration))
-
-    async def _access_token(self, configuration: Configuration, client: Any) -> str:
-        """Return the token that a crawl would use: that of the settings, or a renewed one."""
-        configured = TokenGrant.configured(configuration.access_token, configuration.refresh_token)
-        store = token_store(configuration, client)
-        keeper = TokenKeeper(configured, store, GatewayClock(), redactor=self._redactor)
+            self._show(end_pause(config, redis))
+        client = client_for(config, redis, self._redactor)
         try:
-            await keeper.load()
+            asyncio.run(client.tokens.load())  # those that a crawl would use
         except TokenStoreError as error:
             self._show(Finding("warn", "Kept tokens", f"{error}. {error.advice}"))
-        return keeper.current()
+        for finding in chain(gateway_findings(client), redis_findings(config, redis)):
+            self._show(finding)
+        self._show(asyncio.run(mongo_finding(config)))
 
     def _show(self, finding: Finding) -> None:
         if finding.status == "fail":

@@ -6,16 +6,14 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from scrapy.exceptions import UsageError
-
-from ali1688_spider.configuration import read_daily_quota
+from ali1688_spider.config import read_setting
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.exporting.database import stored
-from ali1688_spider.exporting.target import STANDARD_OUTPUT, target
+from ali1688_spider.exporting.files import STANDARD_OUTPUT, open_output
+from ali1688_spider.exporting.selection import open_database
 from ali1688_spider.gateway.identifiers import parse_product_id
-from ali1688_spider.project_command import ProjectCommand
+from ali1688_spider.project_command import ProjectCommand, output_file
+from ali1688_spider.reporting.figures import Period
 from ali1688_spider.reporting.page import page
-from ali1688_spider.reporting.period import Period
 from ali1688_spider.reporting.reading import read_report
 
 if TYPE_CHECKING:
@@ -26,49 +24,35 @@ MAX_PRODUCTS = 50
 
 
 class Command(ProjectCommand):
-    def syntax(self) -> str:
-        return "[options] FILE.html"
-
-    def short_desc(self) -> str:
-        return "Write a page on what happened to prices, stock and crawls"
-
-    def long_desc(self) -> str:
-        return (
-            "Write a report to FILE.html: what became cheaper and dearer, the price and stock "
-            "curves of products, and how the crawls went. The page needs no other file and no "
-            "network."
-        )
+    usage = "[options] FILE.html"
+    summary = "Write a page on price changes, stock changes and crawls"
+    description = (
+        "Write a report to FILE.html, or to standard output with -: which products became "
+        "cheaper or dearer, the price and stock curves of products, and how the crawls went. "
+        "The page needs no other file and no network."
+    )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
         add = parser.add_argument_group("Report").add_argument
-        add("--days", type=int, default=7, metavar="N", help="how far back it goes (default: 7)")
-        add(
-            "--products",
-            metavar="IDS",
-            default="",
-            help="the products whose curves are shown, ids or URLs separated by commas "
-            "(default: those that changed most)",
-        )
+        add("--days", type=int, default=7, metavar="N", help="period in days (default: 7)")
+        products = "products whose curves are shown: ids or URLs, separated by commas "
+        products += "(default: those with most changes)"
+        add("--products", metavar="IDS", default="", help=products)
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
-        if len(args) != 1 or (args[0] != STANDARD_OUTPUT and args[0].startswith("-")):
-            raise UsageError("say one FILE.html; options are listed by scrapy report -h")
-        assert self.settings is not None
+        file = output_file(args, "report")
         if not 1 <= opts.days <= MAX_DAYS:
             raise ConfigurationError(f"--days is {opts.days}: say a number from 1 to {MAX_DAYS}")
+        period = Period.last_days(opts.days, datetime.now(UTC))
         product_ids = _product_ids(opts.products)
-        with stored(self.settings) as database:
-            report = read_report(
-                database,
-                Period.last_days(opts.days, datetime.now(UTC)),
-                product_ids=product_ids,
-                daily_quota=read_daily_quota(self.settings),
-            )
-        with target(args[0]) as file:
-            file.write(page(report).encode())
-        if args[0] != STANDARD_OUTPUT:
-            print(f"Report of {opts.days} days written to {args[0]}")
+        quota = read_setting(self.settings, "ALI1688_DAILY_QUOTA")
+        with open_database(self.settings) as database:
+            report = read_report(database, period, product_ids=product_ids, daily_quota=quota)
+        with open_output(file) as stream:
+            stream.write(page(report).encode())
+        if file != STANDARD_OUTPUT:
+            print(f"Report of {opts.days} days written to {file}")
 
 
 def _product_ids(text: str) -> list[int]:

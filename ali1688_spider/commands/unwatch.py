@@ -1,84 +1,54 @@
-"""``scrapy unwatch``: products that are not to be watched any longer."""
+"""``scrapy unwatch``: takes products out of the watch, which may run; their stored data stays."""
 
 from __future__ import annotations
 
-import sys
+from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from redis.exceptions import RedisError
 from scrapy_redis import connection
 
-from ali1688_spider.account import data_folder
-from ali1688_spider.configuration import read_redis_url
+from ali1688_spider.config import read_setting
+from ali1688_spider.context import data_folder
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.project_command import ProjectCommand
-from ali1688_spider.spiders.identifier_source import IdentifierSource, place
-from ali1688_spider.watching.redis_store import RedisWatchStore
+from ali1688_spider.project_command import ProductIds, ProjectCommand
+from ali1688_spider.spiders.watch import open_redis_store
 from ali1688_spider.watching.sqlite_store import FILE_NAME, SqliteWatchStore
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
 
     from scrapy.settings import Settings
 
-    from ali1688_spider.watching.store import WatchStore
+    from ali1688_spider.watching.redis_store import RedisWatchStore
 
 AT_ONCE = 1000
 
 
 class Command(ProjectCommand):
-    """Takes products out of the schedule of ``scrapy crawl watch``, which may run meanwhile.
-
-    What is stored of them stays.
-    """
-
-    def syntax(self) -> str:
-        return "[ID ...] [--file FILE]"
-
-    def short_desc(self) -> str:
-        return "Watch products no longer"
+    usage = "[ID ...] [--file FILE]"
+    summary = "Watch products no longer"
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
-        parser.add_argument(
-            "--file", default="", help="a file of one id or product URL a line; - = standard input"
-        )
+        text = "a file of one id or product URL a line; - = standard input"
+        parser.add_argument("--file", default="", help=text)
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
-        assert self.settings is not None
-        source = IdentifierSource(" ".join(args), opts.file)
-        source.check()
-        if not source:
-            raise ConfigurationError("say which products: ids, or --file FILE")
-        self._unreadable = asked = removed = 0
-        product_ids = self._read(source)
-        store = _open(self.settings)
-        try:
+        ids = ProductIds(args, opts.file)
+        asked = removed = 0
+        product_ids = iter(ids)
+        with closing(_open(self.settings)) as store:
             while batch := list(islice(product_ids, AT_ONCE)):
                 asked += len(batch)
                 removed += store.remove(batch)
-        except RedisError as error:
-            raise ConfigurationError(f"Redis does not answer ({error}): check REDIS_URL") from None
-        finally:
-            store.close()
         print(f"{removed:,} products are watched no longer, {asked - removed:,} were not watched.")
-        if self._unreadable:
-            raise ConfigurationError(f"{self._unreadable:,} lines, named above, are no product")
-
-    def _read(self, source: IdentifierSource) -> Iterator[int]:
-        for line_number, entry in source.entries():
-            if isinstance(entry, int):
-                yield entry
-            else:
-                self._unreadable += 1
-                print(f"{place(line_number)}: {entry}", file=sys.stderr)
+        ids.check_all_read()
 
 
-def _open(settings: Settings) -> WatchStore:
-    if read_redis_url(settings):
-        return RedisWatchStore(connection.from_settings(settings))
+def _open(settings: Settings) -> RedisWatchStore | SqliteWatchStore:
+    if read_setting(settings, "REDIS_URL"):
+        return open_redis_store(connection.from_settings(settings))
     path = data_folder() / FILE_NAME
     if not path.exists():
         raise ConfigurationError(

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ConnectionError, RedisError, TimeoutError  # noqa: A004  # Redis's own
 
-from ali1688_spider.storage.errors import StoreUnavailableError
+from ali1688_spider.storage.database_errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ali1688_spider.storage.change import Change
+    from ali1688_spider.storage.changes import Change
 
 STREAM = "ali1688:changes"
 REMEMBERED = f"{{{STREAM}}}:ids"
@@ -27,8 +27,8 @@ LENGTH = 100_000
 _CHANGES_PER_CALL = 200
 
 # A change that comes again, after a crash in mid-delivery, is found among the remembered ids. They
-# reach back as far as the stream does, so a change is in the stream once as long as it is in it.
-# It is remembered last: if the stream refuses it, it comes again.
+# reach back as far as the stream does, so that no change is in the stream twice. It is remembered
+# last: if the stream refuses it, it comes again.
 _ADD_NEW = """
 local now = redis.call('TIME')
 local moment = now[1] * 1000000 + now[2]
@@ -47,15 +47,17 @@ class RedisStream:
     """Appends changes to the stream ``ali1688:changes``, each one once.
 
     Args:
-        redis: A blocking client, as scrapy-redis makes it; who made it closes it.
+        redis: A blocking client, as scrapy-redis makes it; it stays open.
         length: About how many entries the stream keeps; the oldest go first.
     """
+
+    name = "The Redis Stream"
 
     def __init__(self, redis: Any, *, length: int = LENGTH) -> None:
         self._add_new = redis.register_script(_ADD_NEW)
         self._length = length
 
-    async def deliver(self, changes: Sequence[Change]) -> None:
+    async def publish(self, changes: Sequence[Change]) -> None:
         """Append those of *changes* that are not in the stream yet.
 
         Raises:
@@ -64,7 +66,8 @@ class RedisStream:
         for start in range(0, len(changes), _CHANGES_PER_CALL):
             arguments: list[str | int] = [self._length]
             for change in changes[start : start + _CHANGES_PER_CALL]:
-                arguments += [change.id, _to_json(change)]
+                text = json.dumps(change.message(), ensure_ascii=False, separators=(",", ":"))
+                arguments += [change.id, text]
             try:
                 await asyncio.to_thread(self._add_new, keys=[STREAM, REMEMBERED], args=arguments)
             except (ConnectionError, TimeoutError) as error:
@@ -76,7 +79,3 @@ class RedisStream:
                     f"Redis refuses the key {STREAM} or {REMEMBERED} ({error}): see to them",
                     refused=True,
                 ) from error
-
-
-def _to_json(change: Change) -> str:
-    return json.dumps(change.message(), ensure_ascii=False, separators=(",", ":"))

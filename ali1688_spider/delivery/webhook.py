@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import hashlib
+import hmac
 import json
 import logging
 import time
@@ -11,80 +12,86 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import aiohttp
-from pymongo.errors import PyMongoError
 
-from ali1688_spider.delivery.signature import (
-    DELIVERY_HEADER,
-    SIGNATURE_HEADER,
-    TIMESTAMP_HEADER,
-    signature,
-)
+from ali1688_spider.delivery.webhook_outbox import WebhookOutbox
 from ali1688_spider.gateway.backoff import Backoff
-from ali1688_spider.storage.errors import explain
+from ali1688_spider.storage.database_errors import explain
+from ali1688_spider.storage.outbox import CLOSE_SECONDS, end, wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ali1688_spider.delivery.webhook_outbox import Delivery, WebhookOutbox
-    from ali1688_spider.storage.change import Change
+    from ali1688_spider.delivery.webhook_outbox import Delivery
+    from ali1688_spider.storage.changes import Change
+    from ali1688_spider.storage.database import Database
 
 logger = logging.getLogger(__name__)
 
-ANSWER_SECONDS = 10.0
-CLOSE_SECONDS = 10.0
+SIGNATURE_HEADER = "X-Ali1688-Signature"
+TIMESTAMP_HEADER = "X-Ali1688-Timestamp"
+DELIVERY_HEADER = "X-Ali1688-Delivery"
+
+RESPONSE_SECONDS = 10.0
 POLL_SECONDS = 15.0
 SHORTEST_WAIT = 0.001
+
+
+def signature(secret: str, timestamp: str, body: bytes) -> str:
+    """Return ``sha256=`` and the HMAC-SHA256, in hex, of the timestamp, a dot and the body.
+
+    Args:
+        secret: The key of both sides.
+        timestamp: Unix time of the sending, in seconds: signed, so that a receiver can refuse a
+            recorded delivery that is sent again later.
+        body: The bytes as they are sent.
+    """
+    signed = timestamp.encode() + b"." + body
+    return "sha256=" + hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
 
 
 class Webhook:
     """Posts changes as JSON, ``{"changes": [...]}`` (see :meth:`Change.message`), oldest first.
 
-    The crawl only lets changes wait in the outbox; a task of its own sends them, one delivery at a
-    time. What does not answer 2xx is tried again, for as long as it takes, in later crawls too. A
-    delivery whose answer was lost comes again, so a receiver remembers the ids of changes. A change
-    never comes before an older one of the same product has arrived.
+    The crawl only puts changes into the outbox; a task of its own sends them, one delivery at a
+    time. What is not answered with 2xx is sent again until it is, in later crawls too. A delivery
+    whose response was lost comes again, so a receiver remembers the ids of changes. A change never
+    comes before an older one of the same product has arrived.
 
     The proxy of the environment (``https_proxy``, ``no_proxy``) is used.
 
     Args:
         url: Where the changes go.
         secret: Signs the deliveries.
-        outbox: Where changes wait.
+        database: Holds the outbox.
         count: Called with ``delivered`` or ``failed`` and how many changes, for statistics.
         backoff: How long to wait after a failure.
-        close_seconds: How long :meth:`close` goes on sending.
     """
+
+    name = "The webhook"
 
     def __init__(
         self,
         url: str,
         secret: str,
-        outbox: WebhookOutbox,
+        database: Database,
         *,
         count: Callable[[str, int], object] = lambda _name, _number: None,
         backoff: Backoff | None = None,
-        close_seconds: float = CLOSE_SECONDS,
     ) -> None:
         self._url = url
         self._secret = secret
-        self._outbox = outbox
+        self._outbox = WebhookOutbox(database)
         self._count = count
         self._backoff = backoff or Backoff(base=1.0, cap=600.0)
-        self._close_seconds = close_seconds
         self._new = asyncio.Event()
         self._closing = asyncio.Event()
         self._failures = 0
-        self._preparing = asyncio.Lock()
         self._has_indexes = False
         self._arrived: Delivery | None = None
         self._sender: asyncio.Task[None] | None = None
 
-    async def deliver(self, changes: Sequence[Change]) -> None:
-        """Let *changes* wait for being sent.
-
-        Raises:
-            PyMongoError: They cannot wait in the outbox.
-        """
+    async def publish(self, changes: Sequence[Change]) -> None:
+        """Put *changes* into the outbox; raises as :meth:`WebhookOutbox.add`."""
         await self._prepare()
         await self._outbox.add(changes)
         self._new.set()
@@ -93,19 +100,16 @@ class Webhook:
         """Begin to send what waits, that of earlier crawls too."""
         self._sender = asyncio.create_task(self._send_all())
 
-    async def close(self) -> None:
-        """Send what is due, for some seconds at most; the rest waits for the next crawl."""
+    async def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Send what is due, for some *seconds* at most; the rest waits for the next crawl."""
         if self._sender is None:
             return
         self._closing.set()
         self._new.set()
-        await asyncio.wait({self._sender}, timeout=self._close_seconds)
-        self._sender.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._sender
+        await end(self._sender, seconds)
 
     async def _send_all(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=RESPONSE_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
             while not (self._closing.is_set() and self._failures):
                 self._new.clear()
@@ -114,12 +118,12 @@ class Webhook:
                     seconds = await self._send_next(session)
                 # Whatever it is, what comes later has to be sent all the same.
                 except Exception as error:  # noqa: BLE001
-                    await self._note_failure(_reason(error))
+                    await self._note_failure(explain(error))
                     continue
                 if seconds > 0:
                     if last:
                         return
-                    await _wait(self._new, seconds)
+                    await wait(self._new, seconds)
 
     async def _send_next(self, session: aiohttp.ClientSession) -> float:
         """Send what is due first; return in how many seconds there may be more."""
@@ -142,10 +146,9 @@ class Webhook:
         return 0.0
 
     async def _prepare(self) -> None:
-        async with self._preparing:
-            if not self._has_indexes:
-                await self._outbox.ensure_indexes()
-                self._has_indexes = True
+        if not self._has_indexes:
+            await self._outbox.ensure_indexes()
+            self._has_indexes = True
 
     async def _settle(self, delivery: Delivery) -> None:
         """Note that *delivery* has arrived."""
@@ -162,7 +165,7 @@ class Webhook:
         if not self._failures:
             logger.warning("The webhook takes no changes, they wait and are kept: %s", problem)
         self._failures += 1
-        await _wait(self._closing, self._backoff.delay(self._failures))
+        await wait(self._closing, self._backoff.delay(self._failures))
 
     async def _post(self, session: aiohttp.ClientSession, delivery: Delivery) -> str | None:
         """Send *delivery*; return why it did not arrive, without the address: it may be secret."""
@@ -178,17 +181,8 @@ class Webhook:
         try:
             async with session.post(
                 self._url, data=body, headers=headers, allow_redirects=False
-            ) as answer:
-                return None if 200 <= answer.status < 300 else f"it answers {answer.status}"
-        # Also what is raised for an address that cannot be one: it is as good as no answer.
+            ) as response:
+                return None if 200 <= response.status < 300 else f"it answers {response.status}"
+        # An address that cannot be one raises errors of any kind: it counts as no response.
         except Exception as error:  # noqa: BLE001
             return f"it does not answer ({type(error).__name__})"
-
-
-def _reason(error: Exception) -> str:
-    return explain(error) if isinstance(error, PyMongoError) else repr(error)
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)

@@ -7,24 +7,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from pymongo import ASCENDING, UpdateOne
-from pymongo.errors import BulkWriteError
+from pymongo import ASCENDING, IndexModel, UpdateOne
 
-from ali1688_spider.storage.change import Change
-from ali1688_spider.storage.errors import only_duplicates
-from ali1688_spider.storage.indexes import SECONDS_PER_DAY, ensure_expiry
+from ali1688_spider.storage.changes import Change
+from ali1688_spider.storage.database import SECONDS_PER_DAY, ensure_expiry, insert_new
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ali1688_spider.storage.connection import Database
+    from ali1688_spider.storage.database import Database
 
 WEBHOOK_OUTBOX = "webhook_outbox"
 
 LARGEST_DELIVERY = 100
 CLAIM_SECONDS = 60.0
 KEPT_DAYS = 7
-"""How long a delivered change is remembered, so that it is none when a crash brings it again."""
+"""How long a delivered change is remembered, so that it is ignored when a crash repeats it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +58,14 @@ class WebhookOutbox:
 
     async def ensure_indexes(self) -> None:
         """Create the indexes that are missing."""
-        await self._collection.create_index([("state", ASCENDING), ("due_at", ASCENDING)])
-        await self._collection.create_index(
-            [("state", ASCENDING), ("change.at", ASCENDING), ("due_at", ASCENDING)]
+        await self._collection.create_indexes(
+            [
+                IndexModel(["state", "due_at"]),
+                IndexModel(["state", "change.at", "due_at"]),
+                IndexModel(["change.product_id", "state"]),
+                IndexModel("delivery", sparse=True),
+            ]
         )
-        await self._collection.create_index(
-            [("change.product_id", ASCENDING), ("state", ASCENDING)]
-        )
-        await self._collection.create_index("delivery", sparse=True)
         await ensure_expiry(self._collection, "delivered_at", KEPT_DAYS * SECONDS_PER_DAY)
 
     async def add(self, changes: Sequence[Change]) -> None:
@@ -77,21 +75,9 @@ class WebhookOutbox:
             PyMongoError: They cannot.
         """
         now = datetime.now(UTC)
-        documents = [
-            {
-                "_id": change.id,
-                "change": change.document(),
-                "state": "waiting",
-                "attempts": 0,
-                "due_at": now,
-            }
-            for change in changes
-        ]
-        try:
-            await self._collection.insert_many(documents, ordered=False)
-        except BulkWriteError as error:
-            if not only_duplicates(error):
-                raise
+        waiting = {"state": "waiting", "attempts": 0, "due_at": now}
+        documents = [{"_id": each.id, "change": each.document(), **waiting} for each in changes]
+        await insert_new(self._collection, documents)
 
     async def claim(self) -> Delivery | None:
         """Claim the oldest changes that are due; return None when none is."""
@@ -148,27 +134,9 @@ class WebhookOutbox:
         self, documents: Sequence[Mapping[str, Any]], name: str
     ) -> dict[str, datetime]:
         """Return which of them are newer than one that waits elsewhere, and when that is due."""
-        oldest = await self._oldest_elsewhere(documents, name)
-        overtaking = {}
-        for document in documents:
-            older = oldest.get(document["change"]["product_id"])
-            if older is not None and older["at"] < document["change"]["at"]:
-                overtaking[document["_id"]] = older["due_at"]
-        return overtaking
-
-    async def _make_due(self, which: Mapping[str, Any]) -> None:
-        unclaimed = {"state": "waiting", "delivery": {"$exists": False}}
-        await self._collection.update_many(
-            {**which, **unclaimed}, {"$set": {"due_at": datetime.now(UTC)}}
-        )
-
-    async def _oldest_elsewhere(
-        self, documents: Sequence[Mapping[str, Any]], name: str
-    ) -> dict[int, Mapping[str, Any]]:
-        """Return, by product, what waits longest among the changes that are not claimed here."""
-        products = {document["change"]["product_id"] for document in documents}
+        changes = {document["_id"]: document["change"] for document in documents}
         elsewhere = {
-            "change.product_id": {"$in": list(products)},
+            "change.product_id": {"$in": [change["product_id"] for change in changes.values()]},
             "state": "waiting",
             "delivery": {"$ne": name},
         }
@@ -180,7 +148,18 @@ class WebhookOutbox:
         found = await self._collection.aggregate(
             [{"$match": elsewhere}, {"$sort": {"change.at": ASCENDING}}, {"$group": oldest}]
         )
-        return {each["_id"]: each for each in await found.to_list()}
+        waiting = {each["_id"]: each for each in await found.to_list()}
+        return {
+            id_: older["due_at"]
+            for id_, change in changes.items()
+            if (older := waiting.get(change["product_id"])) and older["at"] < change["at"]
+        }
+
+    async def _make_due(self, which: Mapping[str, Any]) -> None:
+        unclaimed = {"state": "waiting", "delivery": {"$exists": False}}
+        await self._collection.update_many(
+            {**which, **unclaimed}, {"$set": {"due_at": datetime.now(UTC)}}
+        )
 
     async def settle(self, delivery: Delivery) -> None:
         """Note that *delivery* has arrived; newer changes of its products are due."""

@@ -7,29 +7,29 @@ from typing import TYPE_CHECKING, Any
 from pymongo.errors import PyMongoError
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
-from ali1688_spider.diagnosis.finding import Finding
+from ali1688_spider.diagnosis import Finding
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.quota.breaker import RedisOutageState
-from ali1688_spider.quota.exceptions import QuotaUnavailableError
-from ali1688_spider.quota.redis_quota import RedisQuota
+from ali1688_spider.quota.breaker import RedisOutage
+from ali1688_spider.quota.limits import RedisQuota
 from ali1688_spider.redaction import redact_url
-from ali1688_spider.storage.connection import connect, greet
-from ali1688_spider.storage.errors import StoreUnavailableError, explain
+from ali1688_spider.redis_server import durability_risks
+from ali1688_spider.storage.database import connect
+from ali1688_spider.storage.database_errors import explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ali1688_spider.configuration import Configuration
+    from ali1688_spider.config import Config
 
 
-def redis_findings(configuration: Configuration, client: Any) -> Iterator[Finding]:
+def redis_findings(config: Config, client: Any) -> Iterator[Finding]:
     """Yield what is found of Redis; *client* is None without ``REDIS_URL``."""
     if client is None:
         yield Finding("ok", "Redis", "REDIS_URL is empty: one process works alone")
-        limit = f"{configuration.daily_quota:,} a day" if configuration.daily_quota else "no limit"
+        limit = f"{config.daily_quota:,} a day" if config.daily_quota else "no limit"
         yield Finding("ok", "Quota", f"{limit}, counted by each crawl for itself")
         return
-    address = redact_url(configuration.redis_url)
+    address = redact_url(config.redis_url)
     try:
         client.ping()
     except (AuthenticationError, NoPermissionError) as error:
@@ -41,104 +41,67 @@ def redis_findings(configuration: Configuration, client: Any) -> Iterator[Findin
         yield Finding("fail", "Redis", f"{address} does not answer ({error}): {advice}")
         return
     yield Finding("ok", "Redis", f"{address} answers")
-    yield from redis_warnings(client)
-    yield from _held_back(configuration, client)
-    yield _quota(configuration, client)
+    for risk in durability_risks(client):
+        yield Finding("warn", "Redis", risk)
+    yield from _quota_findings(config, client)
 
 
-def redis_warnings(client: Any) -> Iterator[Finding]:
-    """Yield which settings of the Redis server can lose queued calls."""
-    try:
-        memory, persistence = client.info("memory"), client.info("persistence")
-    except (RedisError, ValueError):
-        return  # a user without INFO; managed servers hide it
-    policy = memory.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
-        yield Finding(
-            "warn",
-            "Redis",
-            f"its maxmemory-policy is {policy}, so that a full server drops queued calls: "
-            "set it to noeviction",
-        )
-    if not persistence.get("aof_enabled"):
-        yield Finding(
-            "warn",
-            "Redis",
-            "it keeps no append-only file, so that a restart loses queued calls: "
-            "set appendonly to yes",
-        )
-
-
-def end_pause(configuration: Configuration, client: Any) -> Finding:
+def end_pause(config: Config, client: Any) -> Finding:
     """End the pause that the platform asked for; return what came of it."""
     if client is None:
         return Finding("ok", "Pause", "REDIS_URL is empty: a pause ends with its crawl")
     try:
-        _redis_quota(configuration, client).pause(0)
-    except QuotaUnavailableError as error:
-        return Finding("fail", "Pause", str(error))
+        _redis_quota(config, client).pause(0)
+    except RedisError as error:
+        return Finding("fail", "Pause", f"Redis rejects the command: {error}")
     return Finding("ok", "Pause", "is over; the workers go on within 15 s")
 
 
-def _held_back(configuration: Configuration, client: Any) -> Iterator[Finding]:
-    """Yield why the workers of this app make no calls at present."""
+def _quota_findings(config: Config, client: Any) -> Iterator[Finding]:
+    """Yield why the workers of this app make no calls at present, and how many are left today."""
     try:
-        paused = _redis_quota(configuration, client).usage().paused_seconds
-        outage = RedisOutageState(client, configuration.app_key).lasts()
-    except (QuotaUnavailableError, RedisError):
-        return  # said where the quota is looked at
-    if paused:
+        usage = _redis_quota(config, client).usage()
+        outage = RedisOutage(client, config.app_key).is_known()
+    except RedisError as error:
+        yield Finding("fail", "Quota", f"Redis rejects the command: {error}")
+        return
+    if usage.paused_seconds:
         yield Finding(
             "warn",
             "Pause",
-            f"no call is made for another {paused:.0f} s, since the platform asked to wait: lower "
-            "ALI1688_QPS if it happens often; scrapy doctor --end-pause ends the pause",
+            f"no call is made for another {usage.paused_seconds:.0f} s, since the platform asked "
+            "to wait: lower ALI1688_QPS if it happens often; scrapy doctor --end-pause ends the "
+            "pause",
         )
     if outage:
-        yield Finding(
-            "warn",
-            "Outage",
-            "the workers found that the gateway takes no calls; one at a time tries it, the others "
-            "wait",
-        )
-
-
-def _redis_quota(configuration: Configuration, client: Any) -> RedisQuota:
-    return RedisQuota(client, configuration.app_key, configuration.qps, configuration.daily_quota)
-
-
-def _quota(configuration: Configuration, client: Any) -> Finding:
-    quota = _redis_quota(configuration, client)
-    try:
-        usage = quota.usage()
-    except QuotaUnavailableError as error:
-        return Finding("fail", "Quota", str(error))
-    if not usage.daily_quota:
-        return Finding("ok", "Quota", f"{usage.used:,} calls today, no daily limit")
+        text = "the workers found that the gateway takes no calls; one at a time tries it"
+        yield Finding("warn", "Outage", f"{text}, the others wait")
     left = usage.daily_quota - usage.used
     text = f"{left:,} of {usage.daily_quota:,} calls are left today (GMT+8)"
-    if left > 0:
-        return Finding("ok", "Quota", text)
-    return Finding("fail", "Quota", f"{text}: wait for tomorrow, or raise ALI1688_DAILY_QUOTA")
+    if not usage.daily_quota:
+        yield Finding("ok", "Quota", f"{usage.used:,} calls today, no daily limit")
+    elif left > 0:
+        yield Finding("ok", "Quota", text)
+    else:
+        yield Finding("fail", "Quota", f"{text}: wait for tomorrow, or raise ALI1688_DAILY_QUOTA")
 
 
-async def mongo_finding(configuration: Configuration) -> Finding:
+def _redis_quota(config: Config, client: Any) -> RedisQuota:
+    return RedisQuota(client, config.app_key, config.qps, config.daily_quota)
+
+
+async def mongo_finding(config: Config) -> Finding:
     """Return what is found of MongoDB."""
-    if not configuration.mongo_uri:
+    if not config.mongo_uri:
         return Finding("ok", "MongoDB", "MONGO_URI is empty: products go to feeds only")
     try:
-        database = connect(configuration.mongo_uri, configuration.mongo_database)
+        database = connect(config.mongo_uri, config.mongo_database)
     except ConfigurationError as error:
         return Finding("fail", "MongoDB", str(error))
     try:
-        await greet(database)
         count = await database["products"].estimated_document_count()
-    except StoreUnavailableError as error:
-        return Finding("fail", "MongoDB", str(error))
     except PyMongoError as error:
         return Finding("fail", "MongoDB", explain(error))
     finally:
         await database.client.close()
-    return Finding(
-        "ok", "MongoDB", f"answers; {configuration.mongo_database} has {count:,} products"
-    )
+    return Finding("ok", "MongoDB", f"answers; {config.mongo_database} has {count:,} products")

@@ -11,8 +11,13 @@ from typing import IO, Any
 
 from scrapy.exporters import CsvItemExporter, JsonLinesItemExporter
 
-from ali1688_spider.exporting.rows import PRODUCT_COLUMNS, row_of
-from ali1688_spider.exporting.text import cell_text, harmless, json_value
+from ali1688_spider.exporting.rows import (
+    FORMULA_STARTS,
+    PRODUCT_COLUMNS,
+    cell_text,
+    json_value,
+    row_of,
+)
 
 
 class CsvFeed(CsvItemExporter):
@@ -64,4 +69,6 @@ class JsonLinesFeed(JsonLinesItemExporter):
 
 def _cell(value: Any) -> str:
     text = cell_text(value)
-    return harmless(text) if isinstance(value, str) else text
+    # Texts only: a negative number stays a number.
+    is_formula = isinstance(value, str) and text.startswith(FORMULA_STARTS)
+    return f"'{text}" if is_formula else text

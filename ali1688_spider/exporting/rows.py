@@ -1,71 +1,48 @@
 """An item, or a stored document, as a row: one plain value for each column, in the record's order.
 
 Plain values are ``None``, ``bool``, ``int``, ``float``, ``str``, ``Decimal``, UTC ``datetime``,
-and lists and dicts of them. How a format writes them is its own matter.
+and lists and dicts of them. Here is also their text: exact, and harmless in a spreadsheet.
 """
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from typing import Any
 
 from bson import Decimal128
 from itemadapter import ItemAdapter
 
 from ali1688_spider.items import Product
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-PRODUCT_COLUMNS = (
-    "product_id",
-    "name",
-    "price",
-    "stock",
-    "price_max",
-    "currency",
-    "price_tiers",
-    "unit",
-    "min_order_quantity",
-    "skus",
-    "attributes",
-    "images",
-    "category_id",
-    "category_name",
-    "supplier",
-    "status",
-    "url",
-    "source_api",
-    "fetched_at",
-    "first_seen_at",
-    "changed_at",
-    "price_private",
-)
+PRODUCT_COLUMNS = tuple(Product.model_fields)
 """The columns of a file of products."""
 
-CHANGE_COLUMNS = ("product_id", "sku_id", "field", "old", "new", "at")
+CHANGE_COLUMNS: tuple[str, ...] = ("product_id", "sku_id", "field", "old", "new", "at")
 """The columns of a file of changes: what was observed to differ, and when (UTC)."""
+
+_PLACES = {name: place for place, name in enumerate(PRODUCT_COLUMNS)}
+
+FORMULA_STARTS = tuple("=+-@\t\r\n\0\uff1d\uff0b\uff0d\uff20")
+"""What makes a spreadsheet read a text as a formula.
+
+OWASP, "CSV Injection"; the last four are the full-width forms of the first four, which East Asian
+versions read alike.
+"""
 
 
 def row_of(item: Any) -> dict[str, Any]:
     """Return the fields that *item* has as plain values, the record's own first.
 
-    Of a product these are the ones that the answer told, and the currency.
-
-    Args:
-        item: A product, a stored document, or any other item that Scrapy knows.
+    *item* is a stored document, any item that Scrapy knows, or a product: of this the fields that
+    the response set, and the currency.
     """
     adapter = ItemAdapter(item)
-    told = item.model_fields_set | {"currency"} if isinstance(item, Product) else adapter
-    return {name: plain(adapter[name]) for name in ordered(told)}
-
-
-def ordered(names: Iterable[str]) -> list[str]:
-    """Return *names* without ``_id``, those of the record first and in its order."""
-    given = dict.fromkeys(names)
-    given.pop("_id", None)
-    known = [name for name in PRODUCT_COLUMNS if name in given]
-    return [*known, *(name for name in given if name not in PRODUCT_COLUMNS)]
+    fields = item.model_fields_set | {"currency"} if isinstance(item, Product) else adapter
+    given = (name for name in fields if name != "_id")
+    ordered = sorted(given, key=lambda name: _PLACES.get(name, len(_PLACES)))
+    return {name: plain(adapter[name]) for name in ordered}
 
 
 def plain(value: Any) -> Any:
@@ -73,8 +50,6 @@ def plain(value: Any) -> Any:
 
     A time without a zone is taken as UTC, as MongoDB means it.
     """
-    if value is None or isinstance(value, str | int):
-        return value
     if isinstance(value, Decimal128):
         return value.to_decimal()
     if isinstance(value, datetime):
@@ -84,3 +59,40 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(part) for part in value]
     return value
+
+
+def json_value(value: Any) -> Any:
+    """Return a plain value as JSON can hold it.
+
+    Decimals become texts of all their digits, never with an exponent: ``12.50``. Times become
+    ISO 8601 in UTC, in whole seconds: ``2026-11-23T10:00:00Z``.
+    """
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if isinstance(value, dict):
+        return {str(name): json_value(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [json_value(part) for part in value]
+    return value
+
+
+def cell_text(value: Any) -> str:
+    """Return a plain value as the text of one cell.
+
+    Nothing is an empty text; a list of addresses is joined by spaces, which no address has; other
+    lists and dicts are compact JSON.
+    """
+    if value is None or value in ([], {}):
+        return ""
+    if isinstance(value, list) and all(map(_is_address, value)):
+        return " ".join(value)
+    value = json_value(value)
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _is_address(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(("https://", "http://")) and " " not in value

@@ -1,1 +1,1 @@
-"""What watches a crawl."""
+"""Scrapy extensions: they observe a crawl and report on it."""

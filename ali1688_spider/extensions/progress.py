@@ -1,20 +1,34 @@
-"""One line that tells a person how far a crawl is."""
+"""What a running crawl shows: how far it is, and how fresh the watched products are."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import sqlite3
 import sys
 import time
 from typing import TYPE_CHECKING
 
+from redis.exceptions import RedisError
 from scrapy import signals
 from scrapy.exceptions import NotConfigured
 from scrapy.utils.asyncio import create_looping_call
 
+from ali1688_spider.addon import context_of
+from ali1688_spider.shutdown import CrawlClosingError
+from ali1688_spider.spiders.watch import WatchSpider
+
 if TYPE_CHECKING:
-    from typing import Self, TextIO
+    from typing import Self
 
     from scrapy.crawler import Crawler
     from scrapy.statscollectors import StatsCollector
+
+logger = logging.getLogger(__name__)
+
+LINE_SECONDS = 0.5
+FRESHNESS_SECONDS = 30.0
+"""Interval of the line on the terminal, and of the measurement of the freshness."""
 
 
 class Progress:
@@ -23,22 +37,18 @@ class Progress:
     It is for terminals; ``ALI1688_PROGRESS`` switches it on elsewhere (``on``) or off (``off``).
     """
 
-    INTERVAL = 0.5  # seconds
-
-    def __init__(self, stats: StatsCollector, stream: TextIO) -> None:
+    def __init__(self, stats: StatsCollector) -> None:
         self._stats = stats
-        self._stream = stream
-        self._started = time.monotonic()
         self._ticker = create_looping_call(self.show)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Build the extension and begin when the spider does."""
-        wanted = crawler.settings.get("ALI1688_PROGRESS")
+        wanted = context_of(crawler).config.progress
         logs_elsewhere = bool(crawler.settings.get("LOG_FILE"))
         if wanted == "off" or (wanted != "on" and not (sys.stderr.isatty() and logs_elsewhere)):
             raise NotConfigured
-        progress = cls(crawler.stats, sys.stderr)
+        progress = cls(crawler.stats)
         crawler.signals.connect(progress.begin, signals.spider_opened)
         crawler.signals.connect(progress.end, signals.spider_closed)
         return progress
@@ -46,15 +56,14 @@ class Progress:
     def begin(self) -> None:
         """Show the line from now on."""
         self._started = time.monotonic()
-        self._ticker.start(self.INTERVAL, now=False)
+        self._ticker.start(LINE_SECONDS, now=False)
 
     def end(self) -> None:
         """Leave the last state standing."""
         if self._ticker.running:
             self._ticker.stop()
         self.show()
-        self._stream.write("\n")
-        self._stream.flush()
+        sys.stderr.write("\n")
 
     def show(self) -> None:
         """Write the line."""
@@ -72,5 +81,55 @@ class Progress:
         ):
             if count := self._stats.get_value(name, 0):
                 parts.append(f"{count:,} {label}")
-        self._stream.write("\r\x1b[K" + ", ".join(parts))
-        self._stream.flush()
+        sys.stderr.write("\r\x1b[K" + ", ".join(parts))
+        sys.stderr.flush()
+
+
+class Freshness:
+    """Keeps the statistic ``ali1688/watch/fraction_fresh`` up to date, and logs it.
+
+    It is the expected part, 0 to 1, of the watched products whose stored copy is what the platform
+    shows, estimated on a sample.
+    """
+
+    def __init__(self, spider: WatchSpider, stats: StatsCollector) -> None:
+        self._spider = spider
+        self._stats = stats
+        self._task: asyncio.Task[None] | None = None
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Build the extension; it is off for other spiders than ``watch``."""
+        if not isinstance(crawler.spider, WatchSpider):
+            raise NotConfigured
+        freshness = cls(crawler.spider, crawler.stats)
+        crawler.signals.connect(freshness.begin, signals.spider_opened)
+        crawler.signals.connect(freshness.end, signals.spider_closed)
+        return freshness
+
+    def begin(self) -> None:
+        """Measure from now on."""
+        self._task = asyncio.create_task(self._measure_often())
+
+    async def end(self) -> None:
+        """Measure for the last time, and release the schedule."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+        await self._measure()
+        await self._spider.watcher.close()
+
+    async def _measure_often(self) -> None:
+        while True:
+            await asyncio.sleep(FRESHNESS_SECONDS)
+            await self._measure()
+
+    async def _measure(self) -> None:
+        try:
+            fraction = await self._spider.watcher.fraction_fresh()
+        except (RedisError, sqlite3.Error, CrawlClosingError) as error:
+            logger.debug("Freshness not measured: %s", error)
+            return
+        if fraction is not None:
+            self._stats.set_value("ali1688/watch/fraction_fresh", round(fraction, 4))
+            logger.info("About %.0f %% of the watched products are fresh", 100 * fraction)

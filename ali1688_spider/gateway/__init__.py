@@ -1,1 +1,1 @@
-"""What the 1688 gateway expects and answers; imports nothing of Scrapy."""
+"""The protocols of the 1688 gateway; imports nothing of Scrapy."""

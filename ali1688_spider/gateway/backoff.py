@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,48 +43,7 @@ class Backoff:
     def delay(self, attempt: int, *, not_before: float | None = None) -> float:
         """Return the wait after failed attempt number ``attempt`` (from 1), in seconds.
 
-        Args:
-            attempt: How many attempts have failed.
-            not_before: Seconds that the platform asked for. The jitter comes on top: nobody is
-                early, and those who were told the same moment do not all take it.
+        It is *not_before*, the seconds that the platform asked for, and the jitter on top: nobody
+        is early, and calls that were asked for the same time do not return together.
         """
         return (not_before or 0.0) + self.random() * self.ceiling(attempt)
-
-
-class PauseLimit:
-    """How much is granted of the time that the platform asks to wait.
-
-    One answer must not silence a cluster for a day: a minute at first, and ten times as long each
-    time that the platform asks again after it. Answers that were under way when a pause began ask
-    for the same one.
-
-    Args:
-        clock: Returns seconds of a clock that never jumps.
-    """
-
-    FIRST = 60.0
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._granted = 0
-        self._until = 0.0
-
-    def grant(self, asked: float) -> float:
-        """Return the seconds to wait, at most what was *asked*; the rest of a pause that lasts."""
-        now = self._clock()
-        if now < self._until:
-            return self._until - now
-        seconds = min(asked, limited_wait(self._granted + 1))
-        self._granted += 1
-        self._until = now + seconds
-        return seconds
-
-    def reset(self) -> None:
-        """Note that a call was answered: what is asked for next is a first time again."""
-        if self._granted and self._clock() >= self._until:
-            self._granted = 0
-
-
-def limited_wait(times: int) -> float:
-    """Return the longest wait, in seconds, that is granted when it is asked for so many times."""
-    return PauseLimit.FIRST * 10.0 ** min(max(times, 1) - 1, 6)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Operation: TypeAlias = Literal["product", "search"]
 Value: TypeAlias = int | str
+OPERATIONS: frozenset[Operation] = frozenset(get_args(Operation))
 
 MAX_PRODUCT_ID = 2**63 - 1
 MAX_MESSAGE_BYTES = 4096
@@ -30,6 +31,7 @@ _SEARCH_PARAMS: dict[str, type[int | str]] = {
     "sort": str,
     "page": int,  # from 1
     "page_size": int,
+    # What the spider carries from page to page.
     "first_id": int,  # first product of page 1, to notice an API that answers page 1 for ever
     "max_pages": int,
     "search_id": str,  # which search a page belongs to; the first page begins it, and has none
@@ -43,10 +45,7 @@ class ApiCall:
     """One call: an operation and its parameters.
 
     Attributes:
-        operation: ``product`` (parameter ``product_id``) or ``search`` (``keyword``,
-            ``category_id``, ``price_start``, ``price_end``, ``sort``, ``page`` from 1,
-            ``page_size``, and what the spider carries from page to page: ``search_id``,
-            ``first_id``, ``max_pages``, ``details``).
+        operation: ``product`` (parameter ``product_id``) or ``search`` (``_SEARCH_PARAMS``).
         params: The parameters; integers and strings only, none of them empty.
     """
 
@@ -70,20 +69,12 @@ class ApiCall:
         """
         if self.operation == "product":
             return str(self.params["product_id"])
-        return json.dumps(
-            {"api": self.operation, "params": dict(self.params)},
-            ensure_ascii=False,
-            separators=(",", ":"),
-            sort_keys=True,
-        )
+        call = {"api": self.operation, "params": dict(self.params)}
+        return json.dumps(call, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
     @classmethod
     def decode(cls, message: str | bytes) -> ApiCall:
-        """Return the call that :meth:`encode` made the text of.
-
-        Raises:
-            MalformedMessageError: The text is anything else; nothing of it is used.
-        """
+        """Return the call of :meth:`encode`'s text; MalformedMessageError for any other."""
         if len(message) > MAX_MESSAGE_BYTES:
             raise MalformedMessageError(f"longer than {MAX_MESSAGE_BYTES} bytes")
         try:
@@ -95,7 +86,7 @@ class ApiCall:
         if not isinstance(data, dict) or set(data) != {"api", "params"}:
             raise MalformedMessageError("neither a number nor an object of 'api' and 'params'")
         operation, params = data["api"], data["params"]
-        if operation not in get_args(Operation) or not isinstance(params, dict):
+        if operation not in OPERATIONS or not isinstance(params, dict):
             raise MalformedMessageError("no call that this project makes")
         check = _product_params if operation == "product" else _search_params
         return cls(operation, check(params))
@@ -110,9 +101,9 @@ class ApiCall:
 
 def _product_params(params: dict[str, object]) -> dict[str, Value]:
     product_id = params.get("product_id")
-    if set(params) != {"product_id"} or not isinstance(product_id, int):
+    if set(params) != {"product_id"} or type(product_id) is not int:
         raise MalformedMessageError("a product call has one parameter, an integer product_id")
-    if isinstance(product_id, bool) or not 0 < product_id <= MAX_PRODUCT_ID:
+    if not 0 < product_id <= MAX_PRODUCT_ID:
         raise MalformedMessageError("the product_id is not a positive 64-bit integer")
     return {"product_id": product_id}
 

@@ -16,8 +16,6 @@ CHINA = timezone(timedelta(hours=8), "GMT+8")
 TOLERANCE = 3.0
 """Seconds of skew that are not corrected: ``Date`` is coarse, and the gateway allows minutes."""
 
-_PLAUSIBLE_YEARS = range(2000, 2200)
-
 
 def http_date(value: str | None) -> datetime | None:
     """Return an HTTP date as an aware time, or None for what is missing or makes no sense."""
@@ -27,7 +25,7 @@ def http_date(value: str | None) -> datetime | None:
         return None
     if moment.tzinfo is None:  # "-0000", which is read as a time without zone
         moment = moment.replace(tzinfo=UTC)
-    return moment if moment.year in _PLAUSIBLE_YEARS else None
+    return moment if 2000 <= moment.year < 2200 else None
 
 
 class GatewayClock:
@@ -35,46 +33,36 @@ class GatewayClock:
 
     Attributes:
         skew_seconds: How far the gateway is ahead of the host, in seconds; negative if behind.
+        measured_skew: The same as the latest response had it; None before the first.
     """
 
     def __init__(self, host_time: Callable[[], float] = time.time) -> None:
-        """Start in agreement with the host.
-
-        Args:
-            host_time: Returns the host's seconds since 1970.
-        """
         self._host_time = host_time
         self.skew_seconds = 0.0
+        self.measured_skew: float | None = None
 
-    def learn(self, date: str | None, *, round_trip: float = 0.0, refused: bool = False) -> bool:
-        """Compare with an answer that has just arrived, and correct the clock if it is off.
+    def learn(self, date: str | None, *, round_trip: float = 0.0, refused: bool = False) -> None:
+        """Correct the clock by a response that has just arrived.
 
         ``Date`` counts whole seconds and was written somewhere within the round trip: half a
         second is added and half of the round trip taken off. Differences that this uncertainty
         explains change nothing, so the clock does not jitter.
 
         Args:
-            date: The answer's ``Date`` header; a missing or unreadable one teaches nothing.
-            round_trip: Seconds between sending the call and receiving the answer.
-            refused: The answer refuses the timestamp, so even a small difference counts.
-
-        Returns:
-            Whether :attr:`skew_seconds` changed.
+            date: The header; a missing or unreadable one teaches nothing.
+            round_trip: Seconds between sending the call and receiving the response.
+            refused: The response refuses the timestamp, so even a small difference counts.
         """
-        answered_at = http_date(date)
-        if answered_at is None:
-            return False
-        host_time = self._host_time() - round_trip / 2
-        skew = answered_at.timestamp() + 0.5 - host_time
-        change = abs(skew - self.skew_seconds)
-        if change == 0 or (not refused and change <= TOLERANCE + round_trip / 2):
-            return False
-        self.skew_seconds = skew
-        return True
+        sent_at = http_date(date)
+        if sent_at is None:
+            return
+        self.measured_skew = skew = sent_at.timestamp() + 0.5 - self._host_time() + round_trip / 2
+        if refused or abs(skew - self.skew_seconds) > TOLERANCE + round_trip / 2:
+            self.skew_seconds = skew
 
     def now(self) -> datetime:
         """Return the gateway's time, aware, in UTC."""
-        return datetime.fromtimestamp(self._seconds(), UTC)
+        return datetime.fromtimestamp(self._host_time() + self.skew_seconds, UTC)
 
     def timestamp(self) -> str:
         """Return the gateway's time as ``yyyy-MM-dd HH:mm:ss`` in China (``timestamp``)."""
@@ -82,7 +70,4 @@ class GatewayClock:
 
     def milliseconds(self) -> int:
         """Return the gateway's time in milliseconds since 1970 (``_aop_timestamp``)."""
-        return int(self._seconds() * 1000)
-
-    def _seconds(self) -> float:
-        return self._host_time() + self.skew_seconds
+        return int((self._host_time() + self.skew_seconds) * 1000)

@@ -34,12 +34,13 @@ def parse_product_id(text: str) -> int:
         ValueError: There is no product id in *text*; the message says why.
     """
     text = text.strip(_AROUND)
-    if _DIGITS.fullmatch(text):
-        return _checked(text)
-    digits = _digits_of_url(text)
+    digits = text if _DIGITS.fullmatch(text) else _digits_of_url(text)
     if digits is None:
         raise ValueError(f"{text[:80]!r} is neither a product id nor a product's URL on {_SITE}")
-    return _checked(digits)
+    significant = digits.lstrip("0")
+    if not significant or len(significant) > 19 or int(significant) > MAX_PRODUCT_ID:
+        raise ValueError(f"{digits[:80]!r} is out of range: a product id is from 1 to 2^63 - 1")
+    return int(significant)
 
 
 def read_identifiers(
@@ -48,12 +49,8 @@ def read_identifiers(
     """Yield the line number and the product id of each line, or why it has none.
 
     Lines are read one by one as they are asked for. Blank lines and those that start with ``#``
-    are skipped, and so is an id that was there before.
-
-    Args:
-        lines: The lines.
-        seen: Ids that were there before the first line; those of the lines are added.
-        first: Number of the first line.
+    are skipped, and so is an id in *seen*, to which the ids are added. *first* is the number of
+    the first line.
     """
     seen = set() if seen is None else seen
     for number, line in enumerate(lines, start=first):
@@ -71,9 +68,8 @@ def read_identifiers(
 
 
 def _digits_of_url(text: str) -> str | None:
-    address = text if "//" in text else f"//{text}"
     try:
-        url = urlsplit(address, scheme="https")
+        url = urlsplit(text if "//" in text else f"//{text}", scheme="https")
         host = url.hostname or ""
     except ValueError:  # brackets in the host that are no IPv6 address
         return None
@@ -83,10 +79,3 @@ def _digits_of_url(text: str) -> str | None:
         return match[1]
     offer_ids = [value for name, value in parse_qsl(url.query) if name.lower() == "offerid"]
     return next(filter(_DIGITS.fullmatch, offer_ids), None)
-
-
-def _checked(digits: str) -> int:
-    significant = digits.lstrip("0")
-    if not significant or len(significant) > 19 or int(significant) > MAX_PRODUCT_ID:
-        raise ValueError(f"{digits[:80]!r} is out of range: a product id is from 1 to 2^63 - 1")
-    return int(significant)

@@ -1,57 +1,111 @@
 """How a call goes over the wire: parameters as text, the address, the signature and the body.
 
-Each protocol turns the name of an API and its parameters into a :class:`WireCall`. Everything that
-may go into the body does, so that no token or signature stands in an address.
+Everything that may go into the body does, so that no token or signature stands in an address.
+
+A signature takes the parameters as text and is upper-case hex. Sources: the signature pages of the
+1688 Open Platform (``param2``) and of the Taobao Open Platform (``top``); ``router`` is the older
+rule with the secret at the end only.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlencode
 
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.gateway.signing import sign_param2, sign_router, sign_top
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ali1688_spider.configuration import Configuration
+    from ali1688_spider.gateway.clock import GatewayClock
 
+
+ProtocolName: TypeAlias = Literal["router", "param2", "top"]
 HttpMethod: TypeAlias = Literal["GET", "POST"]
+SignMethod: TypeAlias = Literal["md5", "hmac", "hmac-sha256"]
 
-
-class Clock(Protocol):
-    """The gateway's time, see :mod:`ali1688_spider.gateway.clock`."""
-
-    def timestamp(self) -> str:
-        """Return the time in China as ``yyyy-MM-dd HH:mm:ss``."""
-
-    def milliseconds(self) -> int:
-        """Return the time since 1970-01-01 UTC in milliseconds."""
+DEFAULT_GATEWAYS: dict[ProtocolName, str] = {
+    "router": "https://gw.api.1688.com/router/json",
+    "param2": "https://gw.open.1688.com/openapi",
+    "top": "https://gw.api.taobao.com/router/rest",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class WireCall:
-    """A signed call, ready to be sent; ``body`` is a form when the method is POST, else empty."""
+    """A call ready to be sent; ``body`` is a form when the method is POST, else empty."""
 
     http_method: HttpMethod
     url: str = field(repr=False)
-    body: bytes = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+    access_token: str = field(default="", repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that belong to the body."""
+        form = "application/x-www-form-urlencoded;charset=UTF-8"
+        return {"Content-Type": form} if self.body else {}
 
 
-class WireProtocol(Protocol):
-    """One way to call the platform."""
+@dataclass(frozen=True, slots=True)
+class WireResponse:
+    """What came back: headers by lower-case names, the body decompressed, seconds on the way."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    round_trip: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CallSigner:
+    """Makes signed calls of one app by one protocol.
+
+    * ``router``: ``/router/json``, all parameters in one form, ``sign`` = MD5.
+    * ``top``: ``/router/rest`` of the Taobao Open Platform, POST, three kinds of ``sign``.
+    * ``param2``: ``/openapi/param2/…`` of the 1688 Open Platform, ``_aop_signature`` = HMAC-SHA1.
+    """
+
+    protocol: ProtocolName
+    gateway: str
+    app_key: str
+    app_secret: str = field(repr=False)
+    http_method: HttpMethod = "POST"
+    sign_method: SignMethod = "md5"
 
     def address(self, api_name: str) -> str:
         """Return the URL of an API, without anything secret."""
+        path = f"/{param2_path(api_name, self.app_key)}" if self.protocol == "param2" else ""
+        return self.gateway + path
 
     def sign(
-        self, api_name: str, params: Mapping[str, object], *, access_token: str, clock: Clock
+        self, api_name: str, params: Mapping[str, object], access_token: str, clock: GatewayClock
     ) -> WireCall:
         """Return the signed call of an API; *params* are its own, nested ones as objects."""
+        url, texts = self.address(api_name), wire_text(params)
+        if access_token:
+            texts["access_token" if self.protocol == "param2" else "session"] = access_token
+        if self.protocol == "param2":
+            texts["_aop_timestamp"] = str(clock.milliseconds())
+            path = param2_path(api_name, self.app_key)
+            texts["_aop_signature"] = sign_param2(path, texts, self.app_secret)
+        else:
+            texts |= {"method": api_name, "app_key": self.app_key, "format": "json"}
+            texts["timestamp"] = clock.timestamp()
+            if self.protocol == "top":
+                texts |= {"v": "2.0", "sign_method": self.sign_method}
+                texts["sign"] = sign_top(texts, self.app_secret, self.sign_method)
+            else:
+                texts["sign"] = sign_router(texts, self.app_secret)
+        form = urlencode(texts)
+        if self.http_method == "GET" and self.protocol != "top":
+            return WireCall("GET", f"{url}?{form}", b"", access_token)
+        return WireCall("POST", url, form.encode("ascii"), access_token)
 
 
 def wire_text(params: Mapping[str, object]) -> dict[str, str]:
@@ -59,8 +113,7 @@ def wire_text(params: Mapping[str, object]) -> dict[str, str]:
 
     A nested value becomes JSON here, once: what is signed is to the letter what is sent.
     """
-    texts = {name: _text(value) for name, value in params.items() if value is not None}
-    return {name: text for name, text in texts.items() if text}
+    return {name: _text(value) for name, value in params.items() if value not in (None, "")}
 
 
 def _text(value: object) -> str:
@@ -71,126 +124,47 @@ def _text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-@dataclass(frozen=True, slots=True)
-class RouterProtocol:
-    """``/router/json``: all parameters in one form, ``sign`` = MD5."""
-
-    gateway: str
-    app_key: str
-    app_secret: str = field(repr=False)
-    http_method: HttpMethod = "POST"
-
-    def address(self, api_name: str) -> str:  # noqa: ARG002  # one address for all APIs
-        """Return the gateway's URL."""
-        return self.gateway
-
-    def sign(
-        self, api_name: str, params: Mapping[str, object], *, access_token: str, clock: Clock
-    ) -> WireCall:
-        """Return the signed call."""
-        texts = wire_text(params) | {
-            "method": api_name,
-            "app_key": self.app_key,
-            "timestamp": clock.timestamp(),
-            "format": "json",
-        }
-        if access_token:
-            texts["session"] = access_token
-        texts["sign"] = sign_router(texts, self.app_secret)
-        return _wire_call(self.http_method, self.gateway, texts)
-
-
-@dataclass(frozen=True, slots=True)
-class TopProtocol:
-    """``/router/rest`` of the Taobao Open Platform: POST, three kinds of signature."""
-
-    gateway: str
-    app_key: str
-    app_secret: str = field(repr=False)
-    sign_method: Literal["md5", "hmac", "hmac-sha256"] = "md5"
-
-    def address(self, api_name: str) -> str:  # noqa: ARG002  # one address for all APIs
-        """Return the gateway's URL."""
-        return self.gateway
-
-    def sign(
-        self, api_name: str, params: Mapping[str, object], *, access_token: str, clock: Clock
-    ) -> WireCall:
-        """Return the signed call."""
-        texts = wire_text(params) | {
-            "method": api_name,
-            "app_key": self.app_key,
-            "timestamp": clock.timestamp(),
-            "format": "json",
-            "v": "2.0",
-            "sign_method": self.sign_method,
-        }
-        if access_token:
-            texts["session"] = access_token
-        texts["sign"] = sign_top(texts, self.app_secret, self.sign_method)
-        return _wire_call("POST", self.gateway, texts)
-
-
-@dataclass(frozen=True, slots=True)
-class Param2Protocol:
-    """``/openapi/param2/…`` of the 1688 Open Platform: ``_aop_signature`` = HMAC-SHA1."""
-
-    gateway: str
-    app_key: str
-    app_secret: str = field(repr=False)
-    http_method: HttpMethod = "POST"
-
-    def address(self, api_name: str) -> str:
-        """Return the URL of an API named as ``namespace:name-version``."""
-        return f"{self.gateway}/{self._url_path(api_name)}"
-
-    def sign(
-        self, api_name: str, params: Mapping[str, object], *, access_token: str, clock: Clock
-    ) -> WireCall:
-        """Return the signed call."""
-        texts = wire_text(params)
-        texts["_aop_timestamp"] = str(clock.milliseconds())
-        if access_token:
-            texts["access_token"] = access_token
-        url_path = self._url_path(api_name)
-        texts["_aop_signature"] = sign_param2(url_path, texts, self.app_secret)
-        return _wire_call(self.http_method, f"{self.gateway}/{url_path}", texts)
-
-    def _url_path(self, api_name: str) -> str:
-        namespace, name, version = split_api_name(api_name)
-        return f"param2/{version}/{namespace}/{name}/{self.app_key}"
-
-
-def split_api_name(api_name: str) -> tuple[str, str, str]:
-    """Return namespace, name and version of ``namespace:name-version``.
-
-    Raises:
-        ConfigurationError: The name has another form.
-    """
+def param2_path(api_name: str, app_key: str) -> str:
+    """Return what stands between ``/openapi/`` and ``?`` for an API ``namespace:name-version``."""
     namespace, colon, rest = api_name.partition(":")
     name, dash, version = rest.rpartition("-")
     if colon and dash and namespace and name and version.isdigit():
-        return namespace, name, version
+        return f"param2/{version}/{namespace}/{name}/{app_key}"
     raise ConfigurationError(
         f"{api_name!r} is no API of param2: write it as namespace:name-version, "
         "such as com.alibaba.product:alibaba.product.get-1"
     )
 
 
-def wire_protocol(configuration: Configuration) -> WireProtocol:
-    """Return the protocol that the configuration names, with its credentials."""
-    credentials = (configuration.gateway, configuration.app_key, configuration.app_secret)
-    match configuration.protocol:
-        case "router":
-            return RouterProtocol(*credentials, configuration.http_method)
-        case "param2":
-            return Param2Protocol(*credentials, configuration.http_method)
-        case "top":
-            return TopProtocol(*credentials, configuration.sign_method)
+def sign_router(params: Mapping[str, str], secret: str) -> str:
+    """Return ``MD5(k1v1k2v2… + secret)``, the names in order."""
+    return _md5(_joined_by_name(params) + secret)
 
 
-def _wire_call(http_method: HttpMethod, url: str, texts: Mapping[str, str]) -> WireCall:
-    form = urlencode(texts)
-    if http_method == "GET":
-        return WireCall("GET", f"{url}?{form}", b"")
-    return WireCall("POST", url, form.encode("ascii"))
+def sign_param2(url_path: str, params: Mapping[str, str], secret: str) -> str:
+    """Return ``HMAC-SHA1(urlPath + pairs, secret)``, without ``_aop_signature`` among *params*.
+
+    The pairs ``name + value`` are sorted as wholes, in byte order: by name alone ``keyword`` and
+    ``keywordTranslate`` could come out the other way round.
+    """
+    pairs = sorted((name + value).encode() for name, value in params.items())
+    message = url_path.encode() + b"".join(pairs)
+    return hmac.new(secret.encode(), message, hashlib.sha1).hexdigest().upper()
+
+
+def sign_top(params: Mapping[str, str], secret: str, sign_method: SignMethod) -> str:
+    """Return ``MD5(secret + pairs + secret)``, ``HMAC-MD5(pairs)`` or ``HMAC-SHA256(pairs)``."""
+    pairs = _joined_by_name(params)
+    if sign_method == "md5":
+        return _md5(secret + pairs + secret)
+    digest = hashlib.md5 if sign_method == "hmac" else hashlib.sha256
+    return hmac.new(secret.encode(), pairs.encode(), digest).hexdigest().upper()
+
+
+def _joined_by_name(params: Mapping[str, str]) -> str:
+    return "".join(name + params[name] for name in sorted(params))
+
+
+def _md5(text: str) -> str:
+    # The platform's rule, not a choice: MD5 authenticates nothing by itself.
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest().upper()

@@ -1,1 +1,1 @@
-"""Downloader middlewares, from the engine to the wire: cache, errors, quota, signing."""
+"""Downloader middlewares, from the engine (cache, errors) to the wire (throttle, signing)."""

@@ -1,4 +1,4 @@
-"""Reuses an answer within its lifetime, before quota and signature."""
+"""Reuses a response within its lifetime, before quota and signature."""
 
 from __future__ import annotations
 
@@ -9,19 +9,15 @@ from scrapy import signals
 from scrapy.exceptions import NotConfigured
 from scrapy.http import Response
 
-from ali1688_spider.addon import account_of
-from ali1688_spider.caching.answer_cache import CACHE_ERRORS, CachedAnswer, cache_key
-from ali1688_spider.requests import ApiRequest
-from ali1688_spider.responses import ApiResponse
+from ali1688_spider.addon import context_of
+from ali1688_spider.cache import CACHE_ERRORS, CachedResponse, cache_key
+from ali1688_spider.http import ApiRequest, ApiResponse
 
 if TYPE_CHECKING:
     from typing import Self
 
     from scrapy import Request
     from scrapy.crawler import Crawler
-    from scrapy.statscollectors import StatsCollector
-
-    from ali1688_spider.account import Account
 
 logger = logging.getLogger(__name__)
 
@@ -29,56 +25,54 @@ CACHED = "cached"
 
 
 class CacheMiddleware:
-    """Answers a call from the cache, and keeps the answers that are data; never an error.
+    """Takes the response of a call from the cache, and keeps those that are data, never an error.
 
-    A cache that fails is no reason to fail: the call is made.
+    A cache that fails does not fail the crawl: the call is made.
     """
 
-    def __init__(self, account: Account, stats: StatsCollector) -> None:
-        self._account = account
-        self._cache = account.open_cache(failed=self._note_failure)
-        self._stats = stats
+    def __init__(self, crawler: Crawler) -> None:
+        self._context = context_of(crawler)
+        self._cache = self._context.open_cache(self._note_failure)
+        self._stats = crawler.stats
         self._fails = False
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Build the middleware; it is off when ``ALI1688_CACHE_TTL`` is 0, and for ``watch``."""
-        account = account_of(crawler)
-        if account.configuration.cache_ttl == 0 or not getattr(crawler.spider, "uses_cache", True):
+        has_cache = context_of(crawler).config.cache_ttl > 0
+        if not has_cache or not getattr(crawler.spider, "uses_cache", True):
             raise NotConfigured
-        middleware = cls(account, crawler.stats)
+        middleware = cls(crawler)
         crawler.signals.connect(middleware.close, signals.spider_closed)
         return middleware
 
     async def process_request(self, request: Request) -> Response | None:
-        """Return the cached answer of a call, or None."""
+        """Return the cached response of a call, or None."""
         if not isinstance(request, ApiRequest):
             return None
         try:
-            answer = await self._cache.get(self._key(request))
+            cached = await self._cache.get(self._key(request))
         except CACHE_ERRORS as error:
             self._note_failure(error)
             return None
         self._fails = False
-        self._stats.inc_value(f"ali1688/cache/{'hit' if answer else 'miss'}")
-        if answer is None:
+        self._stats.inc_value(f"ali1688/cache/{'hit' if cached else 'miss'}")
+        if cached is None:
             return None
-        request.meta["fetched_at"] = answer.fetched_at
-        headers = {"Content-Type": answer.content_type}
+        request.meta["fetched_at"] = cached.fetched_at
+        headers = {"Content-Type": cached.content_type}
         return Response(
-            request.url, headers=headers, request=request, flags=[CACHED], body=answer.body
+            request.url, headers=headers, request=request, flags=[CACHED], body=cached.body
         )
 
     def process_response(self, request: Request, response: Response) -> Response:
-        """Keep an answer that is data and was not cached."""
-        if (
-            isinstance(request, ApiRequest)
-            and isinstance(response, ApiResponse)
-            and CACHED not in response.flags
-        ):
+        """Keep a response that is data and was not cached."""
+        if not isinstance(request, ApiRequest) or not isinstance(response, ApiResponse):
+            return response
+        if CACHED not in response.flags:
             content_type = (response.headers.get("Content-Type") or b"").decode("latin-1")
-            answer = CachedAnswer(response.body, response.fetched_at, content_type)
-            self._cache.put(self._key(request), answer)
+            kept = CachedResponse(response.body, response.fetched_at, content_type)
+            self._cache.put(self._key(request), kept)
         return response
 
     async def close(self) -> None:
@@ -86,11 +80,8 @@ class CacheMiddleware:
         await self._cache.close()
 
     def _key(self, request: ApiRequest) -> str:
-        return cache_key(
-            self._account.name,
-            self._account.apis.name(request.call),
-            self._account.apis.parameters(request.call),
-        )
+        client, call = self._context.client, request.call
+        return cache_key(client.identity, client.apis.name(call), client.apis.parameters(call))
 
     def _note_failure(self, error: Exception) -> None:
         self._stats.inc_value("ali1688/cache/errors")

@@ -1,4 +1,4 @@
-"""Decompresses answers; one that cannot be decompressed is an unreadable answer like any other."""
+"""Decompresses responses; one that cannot be decompressed is unreadable like any other."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ logger = logging.getLogger(__name__)
 class CompressionMiddleware(HttpCompressionMiddleware):
     """Scrapy's, which raises whatever the decompressing library does: past all middlewares.
 
-    The answer then stays as it came: either its header was wrong, and it can be read, or it cannot,
-    and the errors middleware says so.
+    The response then stays as it came: either its header was wrong, and it can be read, or the
+    errors middleware finds that it cannot.
     """
 
     def process_response(  # type: ignore[override]  # Scrapy's third argument is deprecated
         self, request: Request, response: Response
     ) -> Request | Response:
-        """Return the answer decompressed.
+        """Return the response decompressed.
 
         Raises:
             IgnoreRequest: It is longer than ``DOWNLOAD_MAXSIZE`` when decompressed.

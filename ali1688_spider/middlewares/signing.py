@@ -9,10 +9,9 @@ from urllib.parse import urlsplit
 from scrapy import signals
 from scrapy.exceptions import IgnoreRequest
 
-from ali1688_spider.addon import account_of
-from ali1688_spider.gateway.errors import ForeignHostError
-from ali1688_spider.gateway.tokens import TokenStoreError
-from ali1688_spider.requests import ApiRequest, TokenRequest
+from ali1688_spider.addon import context_of
+from ali1688_spider.gateway.errors import ForeignHostError, TokenStoreError
+from ali1688_spider.http import ApiRequest, TokenRequest
 
 if TYPE_CHECKING:
     from typing import Self
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
-    from scrapy.statscollectors import StatsCollector
-
-    from ali1688_spider.account import Account
 
 logger = logging.getLogger(__name__)
 
@@ -33,22 +29,23 @@ class SigningMiddleware:
     What comes back carries nothing of it: request and response get the address without signature.
     """
 
-    def __init__(self, account: Account, stats: StatsCollector) -> None:
-        self._account = account
-        self._stats = stats
-        self._origin = urlsplit(account.configuration.gateway)[:2]
+    def __init__(self, crawler: Crawler) -> None:
+        context = context_of(crawler)
+        self._client = context.client
+        self._stats = crawler.stats
+        self._origin = urlsplit(context.config.gateway)[:2]
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Build the middleware with the credentials of the crawl."""
-        middleware = cls(account_of(crawler), crawler.stats)
+        middleware = cls(crawler)
         crawler.signals.connect(middleware.open, signals.spider_opened)
         return middleware
 
     async def open(self) -> None:
-        """Take over the access token that an earlier run, or another worker, has kept."""
+        """Load the access token that an earlier run, or another worker, has kept."""
         try:
-            await self._account.tokens.load()
+            await self._client.tokens.load()
         except TokenStoreError as error:
             logger.warning("The tokens of the settings are used: %s. %s", error, error.advice)
 
@@ -69,17 +66,17 @@ class SigningMiddleware:
             )
         if isinstance(request, ApiRequest):
             self._stats.inc_value("ali1688/calls")
-            request.sign(*self._account.sign(request.call))
+            request.sign(self._client.prepare(request.call))
 
     def process_response(self, request: Request, response: Response) -> Response:
         """Take the signature out of request and response."""
         if not isinstance(request, ApiRequest):
             return response
-        url = self._account.address(request.call)
+        url = self._client.address(request.call)
         request.unsign(url)
         return response if response.url == url else response.replace(url=url)
 
     def process_exception(self, request: Request, exception: Exception) -> None:  # noqa: ARG002  # Scrapy's interface
         """Take the signature out of the request."""
         if isinstance(request, ApiRequest):
-            request.unsign(self._account.address(request.call))
+            request.unsign(self._client.address(request.call))

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import logging
+from decimal import Decimal
+from reprlib import Repr
 from typing import TYPE_CHECKING, Any
 
-from bson.errors import BSONError
 from pydantic import ValidationError
 from scrapy.exceptions import DropItem
-from scrapy.utils.misc import build_from_crawler, load_object
 
+from ali1688_spider.addon import context_of
 from ali1688_spider.gateway.calls import MAX_PRODUCT_ID
 from ali1688_spider.gateway.identifiers import product_url
-from ali1688_spider.items import REMOVED, Product, ProductAnswer
-from ali1688_spider.pipelines.documents import MAX_DOCUMENT_BYTES, encode_document
-from ali1688_spider.pipelines.reasons import reasons
-from ali1688_spider.pipelines.rejections import Rejection, storable
+from ali1688_spider.items import KEY_PATTERN, REMOVED, URL_PATTERN, Product, ProductAnswer
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from pydantic_core import ErrorDetails
     from scrapy.crawler import Crawler
     from scrapy.statscollectors import StatsCollector
 
-    from ali1688_spider.pipelines.rejections import RejectionStore
+    from ali1688_spider.storage.rejections import RejectionStore
 
 logger = logging.getLogger(__name__)
 
-NO_PRODUCT = "no product in the answer"
-MAX_LOGGED_REASONS = 5
-
+MAX_LOGGED_ERRORS = 5
 _SET_BY_STORE = {"first_seen_at", "changed_at"}
 _UNKNOWN = {
     name: field.default
@@ -41,62 +38,50 @@ _UNKNOWN = {
 class ValidationPipeline:
     """Turns each :class:`ProductAnswer` into a :class:`Product`; other items pass untouched.
 
-    An answer that breaks a rule is kept with every reason, logged as one WARNING line, counted as
-    ``ali1688/items/rejected`` and dropped. The setting ``ALI1688_REJECTION_STORE`` is the path of
-    the :class:`RejectionStore` that keeps it; without one there is the log only.
+    A response that breaks a rule is kept with every reason, logged as one WARNING line, counted as
+    ``ali1688/items/rejected`` and dropped. Without a database there is the log only.
     """
 
-    def __init__(self, stats: StatsCollector, rejections: RejectionStore | None = None) -> None:
+    def __init__(self, stats: StatsCollector, rejections: RejectionStore | None) -> None:
         self._stats = stats
         self._rejections = rejections
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """Build the pipeline, and the store that the settings name."""
-        path = crawler.settings.get("ALI1688_REJECTION_STORE")
-        store = build_from_crawler(load_object(path), crawler) if path else None
-        return cls(crawler.stats, store)
+        """Build the pipeline."""
+        return cls(crawler.stats, context_of(crawler).rejections)
 
     async def process_item(self, item: Any) -> Any:
-        """Return the product that *item* describes.
-
-        Raises:
-            DropItem: It describes no possible product.
-        """
+        """Return the product that *item* describes, or drop what cannot be one."""
         if not isinstance(item, ProductAnswer):
             return item
         checked = check(item)
         if isinstance(checked, Product):
             return checked
-        await self._reject(item, checked)
-        raise DropItem("rejected by validation", log_level="DEBUG")  # the reasons are logged
-
-    async def _reject(self, answer: ProductAnswer, errors: list[str]) -> None:
-        logged = "; ".join(errors[:MAX_LOGGED_REASONS])
-        more = len(errors) - MAX_LOGGED_REASONS
-        logger.warning("Rejected %s: %s%s", answer, logged, f"; {more} more" if more > 0 else "")
+        logged = "; ".join(checked[:MAX_LOGGED_ERRORS])
+        more = len(checked) - MAX_LOGGED_ERRORS
+        logger.warning("Rejected %s: %s%s", item, logged, f"; {more} more" if more > 0 else "")
         self._stats.inc_value("ali1688/items/rejected")
         if self._rejections is not None:
-            await self._rejections.keep(
-                Rejection(_product_id(answer), errors, storable(answer.payload), answer.fetched_at)
-            )
+            await self._rejections.keep(_product_id(item), checked, item.payload, item.fetched_at)
+        raise DropItem("rejected by validation", log_level="DEBUG")  # the reasons are logged
 
 
 def check(answer: ProductAnswer) -> Product | list[str]:
     """Return the product, or every reason why it cannot be one."""
     if answer.fields.keys() <= {"product_id"}:
-        return [NO_PRODUCT]
+        return ["no product in the answer"]
     record = _record(answer)
     errors = ["name: missing"] if "name" in record and record["name"] is None else []
     try:
         product = Product.model_validate(record)
     except ValidationError as error:
-        return errors + reasons(error)
-    return errors or _document_errors(product) or product
+        return errors + validation_errors(error)
+    return errors or product
 
 
 def _record(answer: ProductAnswer) -> dict[str, Any]:
-    """Return the record to check: of a complete answer every field, else those that are told."""
+    """Return the record to check: of a complete response every field, else those that it has."""
     is_whole = answer.complete and answer.fields.get("status") != REMOVED
     product_id = _product_id(answer)
     return {
@@ -116,11 +101,67 @@ def _product_id(answer: ProductAnswer) -> int | None:
     return None
 
 
-def _document_errors(product: Product) -> list[str]:
-    try:
-        size = len(encode_document(product))
-    except (BSONError, ValueError, ArithmeticError) as error:
-        return [f"document: BSON cannot hold it: {error!r}"]
-    if size >= MAX_DOCUMENT_BYTES:
-        return [f"document: {size} bytes long, must stay below {MAX_DOCUMENT_BYTES}"]
-    return []
+MAX_ERRORS = 100
+_MEANINGS = {
+    "dict_type": "not an object",
+    "finite_number": "not a finite number",
+    "decimal_max_places": "more than {decimal_places} decimal places",
+    "extra_forbidden": "no field of the record",
+    "greater_than": "not above {gt}",
+    "greater_than_equal": "below {ge}",
+    "int_type": "not a whole number",
+    "is_instance_of": "not an amount",
+    "less_than": "not below {lt}",
+    "list_type": "not a list",
+    "missing": "missing",
+    "string_too_short": "empty",
+    "string_type": "not text",
+    "string_unicode": "holds half a surrogate pair, which no encoding can store",
+}
+_PATTERNS = {
+    KEY_PATTERN: "holds a NUL character, which ends a key in BSON",
+    URL_PATTERN: "not an absolute http(s) URL",
+}
+_LONGEST = 60
+_short = Repr()
+_short.maxstring = _short.maxother = _short.maxlong = _LONGEST
+
+
+def validation_errors(error: ValidationError) -> list[str]:
+    """Return a printable line for each rule that the record breaks, at most 100 and how many more.
+
+    It says where, what is wrong, and which value came.
+    """
+    details = error.errors(include_url=False)
+    sentences = [_sentence(detail) for detail in details[:MAX_ERRORS]]
+    if len(details) > MAX_ERRORS:
+        sentences.append(f"and {len(details) - MAX_ERRORS} more")
+    return sentences
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "string_pattern_mismatch":
+        words = _PATTERNS[context["pattern"]]
+    else:
+        words = _MEANINGS[kind].format_map(context) if kind in _MEANINGS else detail["msg"]
+    came = "" if kind == "missing" else f" ({_shown(detail['input'])} came)"
+    return f"{_place(detail['loc'])}: {words}{came}"
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """Return ``skus[2].attributes['a b']`` for the parts of it."""
+    place = ""
+    for part in location:
+        if isinstance(part, str) and part.isidentifier() and len(part) <= _LONGEST:
+            place += f".{part}" if place else part
+        elif part != "[key]":  # pydantic's mark for a key that is wrong itself
+            place += f"[{_short.repr(part)}]"
+    return place
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Decimal):
+        text = str(value)
+        return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return _short.repr(value)

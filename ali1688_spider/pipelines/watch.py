@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class WatchPipeline:
-    """Tells the schedule of the spider ``watch`` what each fetch said; off for other spiders."""
+    """Passes what each fetch found to the schedule of ``watch``; off for other spiders."""
 
     def __init__(self, spider: WatchSpider, stats: StatsCollector) -> None:
         self._spider = spider
@@ -33,6 +33,8 @@ class WatchPipeline:
     async def process_item(self, item: Any) -> Any:
         """Return the product as it is, once its next fetch is decided."""
         if isinstance(item, Product):
-            outcome = await self._spider.fetched(item)
+            outcome, delay = await self._spider.watcher.fetched(item)
+            if self._spider.file_store is None:
+                self._spider.delays[item.product_id] = delay
             self._stats.inc_value(f"ali1688/watch/{outcome.value}")
         return item

@@ -1,1 +1,1 @@
-"""The report: one page that says what happened to prices and stock, and how the crawls went."""
+"""The report: one page on what happened to prices and stock, and on how the crawls went."""

@@ -1,34 +1,50 @@
-"""What a report says, as numbers; how it is counted and how it is shown are other modules' matter.
+"""The numbers of a report.
 
-Money is CNY, times are UTC. A change's price is the product's, its lowest unit price.
+Money is CNY, times are UTC. A product's price is its lowest unit price.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from datetime import date, datetime
     from decimal import Decimal
 
-    from ali1688_spider.reporting.period import Period
+    Point: TypeAlias = tuple[datetime, Decimal | int | None]
 
-Value = TypeVar("Value", bound="Decimal | int")
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The time that a report is about: from a midnight to its last moment."""
+
+    start: datetime
+    end: datetime
+
+    @classmethod
+    def last_days(cls, days: int, now: datetime) -> Period:
+        """Return the last *days* times 24 hours, extended to the midnight before them."""
+        first = (now.astimezone(UTC) - timedelta(days=days)).date()
+        return cls(datetime.combine(first, time.min, UTC), now)
+
+    @property
+    def days(self) -> list[date]:
+        """The calendar days; the last one may not be over."""
+        first = self.start.date()
+        return [first + timedelta(n) for n in range((self.end.date() - first).days + 1)]
 
 
 @dataclass(slots=True)
 class ProductFigures:
-    """What is stored at the end of the period.
+    """The stored products.
 
     Attributes:
-        total: All products.
         collected: Collected in the period.
         new: Seen for the first time in the period.
         out_of_stock: With a stock of 0.
-        removed: Gone, by the platform's word.
-        collected_on: The products by the day on which they were last collected.
+        collected_on: How many were last collected on each day of the period.
         private: The ids of those whose price is private.
     """
 
@@ -36,7 +52,6 @@ class ProductFigures:
     collected: int = 0
     new: int = 0
     out_of_stock: int = 0
-    removed: int = 0
     collected_on: Counter[date] = field(default_factory=Counter)
     private: set[int] = field(default_factory=set)
 
@@ -55,18 +70,13 @@ class PriceMove:
         """The difference as a part of the old price: -0.1 is 10 % cheaper."""
         return self.new / self.old - 1
 
-    @property
-    def size(self) -> Decimal:
-        """How big the change is, whether up or down."""
-        return abs(self.change)
-
 
 @dataclass(slots=True)
 class ChangeFigures:
-    """What changed in the period; each number but the first counts products.
+    """What changed in the period; all numbers but the first count products.
 
     Attributes:
-        changes: Changes recorded, those of SKUs included.
+        changes: Recorded changes, including those of SKUs.
         changed: Products with any change.
         cheaper, dearer: The price is lower, or higher, than at the beginning.
         sold_out, back_in_stock, removed: So at the end, and not at the beginning.
@@ -75,6 +85,7 @@ class ChangeFigures:
         most_changed: The ids of the products with most changes of price and stock.
     """
 
+    days: dict[date, Counter[str]]
     changes: int = 0
     changed: int = 0
     cheaper: int = 0
@@ -82,28 +93,32 @@ class ChangeFigures:
     sold_out: int = 0
     back_in_stock: int = 0
     removed: int = 0
-    days: dict[date, Counter[str]] = field(default_factory=dict)
     drops: list[PriceMove] = field(default_factory=list)
     rises: list[PriceMove] = field(default_factory=list)
     most_changed: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class Curve(Generic[Value]):
-    """How a value went: each holds until the next, the last one until the end of the period.
+class Curve:
+    """A price or a stock over time: each value holds until the next one.
 
     Attributes:
-        points: When (UTC), and the value from then on; None where there was none.
+        points: The time, and the value from then on; None where there was none.
         total: How many points there were before the curve was thinned out.
     """
 
-    points: list[tuple[datetime, Value | None]]
+    points: list[Point]
     total: int
+
+    @property
+    def known(self) -> list[Decimal | int]:
+        """The values without those that are None."""
+        return [value for _, value in self.points if value is not None]
 
 
 @dataclass(frozen=True, slots=True)
 class ShownProduct:
-    """What the page says of a product that it shows; the name is None when none is stored."""
+    """A product of the page's tables and curves."""
 
     product_id: int
     name: str | None
@@ -118,19 +133,17 @@ class ProductCurves:
     """The price and stock of one product in the period."""
 
     product: ShownProduct
-    price: Curve[Decimal]
-    stock: Curve[int]
+    price: Curve
+    stock: Curve
 
 
 @dataclass(slots=True)
-class Crawl:
-    """One crawl, or the sum of several.
+class CrawlRow:
+    """One crawl, or the sum of several, whose name, times and reason are empty.
 
     Attributes:
-        spider: Its name; of a sum empty, as are the next three.
-        reason: Why it ended.
-        numbers: The statistics ``ali1688/…`` that count something, without that prefix.
-        errors: How many answers there were of each class of errors.
+        numbers: The statistics ``ali1688/…`` that the page shows, without that prefix.
+        errors: Failed calls by the class of their error.
         waited: How long calls waited for the quota in all, in seconds.
     """
 
@@ -142,30 +155,29 @@ class Crawl:
     errors: Counter[str] = field(default_factory=Counter)
     waited: float = 0.0
 
+    @property
+    def seconds(self) -> float | None:
+        """How long it took."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
 
 @dataclass(slots=True)
 class CrawlFigures:
-    """The crawls that ended in the period.
-
-    Attributes:
-        count: How many.
-        total: Their sum.
-        latest: The last ones, latest first.
-    """
+    """The crawls that ended in the period: their number, their sum, the last ones first."""
 
     count: int = 0
-    total: Crawl = field(default_factory=Crawl)
-    latest: list[Crawl] = field(default_factory=list)
+    total: CrawlRow = field(default_factory=CrawlRow)
+    latest: list[CrawlRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that the page shows.
+    """What the page shows.
 
-    Attributes:
-        shown: The products of the tables and curves, by id.
-        missing: The ids of products that were asked for and are not stored.
-        daily_quota: Calls allowed a day; 0 is no limit.
+    ``shown`` has the products of the tables and curves; ``missing`` the ids that were asked for and
+    are not stored; ``daily_quota`` calls allowed a day, where 0 is no limit.
     """
 
     period: Period

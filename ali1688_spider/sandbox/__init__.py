@@ -3,16 +3,15 @@
 It serves three protocols at once: ``router`` at ``/router/json``, ``top`` at ``/router/rest`` and
 ``param2`` at ``/openapi/param2/…``, authorisation included (``/oauth/authorize``,
 ``system.oauth2/getToken``). Every signature is checked by an implementation of its own; no code is
-shared with the client. Products are made from their ids (:mod:`.products`), from 610000000001 on;
-a keyword that ends in a number finds that many of them (:mod:`.search`). What may be asked for at
-its start: :class:`.options.Options`; the names of faults: :mod:`.faults`; the names of errors:
-:mod:`.refusals`.
+shared with the client. Products are made from their ids, from 610000000001 on; a keyword that ends
+in a number finds that many of them. Its options: :mod:`.options`; the names of errors
+and faults: :mod:`.faults`; the APIs, and how to add one: :mod:`.catalogue`.
 
-While it runs it is watched and controlled through these addresses. Bodies are JSON objects;
-answers too, with status 400 and ``{"error": <sentence>}`` when a body is wrong.
+While it runs it is watched and controlled through these addresses. Bodies of requests and responses
+are JSON objects; a wrong one is answered with status 400 and ``{"error": <sentence>}``.
 
 ``GET /_sandbox/status`` (``?products=0`` leaves ``by_product`` out)
-    ``calls`` (all, refused ones too), ``by_api`` ``{API: calls}``, ``by_product``
+    ``calls`` (refused ones too), ``by_api`` ``{API: calls}``, ``by_product``
     ``{"<id>": calls that passed every check}``, ``answered`` (with data), ``errors``
     ``{name: refusals}``, ``faults`` ``{name: faults dealt out}``, ``refused_signatures``,
     ``refused_rate`` (rate and bans), ``token_refreshes``, ``max_calls_per_second`` (the most calls
@@ -21,17 +20,17 @@ answers too, with status 400 and ``{"error": <sentence>}`` when a body is wrong.
     day's quota), ``step`` (of drift).
 
 ``POST /_sandbox/reset``
-    Starts counting anew; with ``{"everything": true}`` all is as it was when the sandbox started:
-    settings, products, faults, tokens, rate and quota too.
+    Resets the counts; with ``{"everything": true}`` also settings, products, faults, tokens, rate
+    and quota, as they were when the sandbox started.
 
 ``GET``, ``POST``, ``DELETE /_sandbox/products/{id}``
-    All answer what is now true of the product, private or not: ``product_id``, ``exists``, and if
+    All return what is now true of the product, private or not: ``product_id``, ``exists``, and if
     it does ``name``, ``price`` (the lowest, as exact text, CNY), ``price_max``, ``stock``,
     ``status``, ``tiers`` ``[{min_quantity, price}]``, ``skus`` ``[{sku_id, price, stock, tiers}]``,
     ``category_id``, ``traits`` (:class:`.products.Traits`).
     POST sets any of ``name``, ``price``, ``stock``, ``status`` (any JSON value, passed on as it
     is; a price that is a number or its text moves all prices of the product with it),
-    ``removed`` (true or false) and ``answer``: the whole body of all answers about the product, a
+    ``removed`` (true or false) and ``answer``: the whole body of all responses about the product, a
     text as it is, anything else as JSON, null for the usual one. DELETE forgets what was set.
 
 ``POST /_sandbox/faults``
@@ -41,12 +40,12 @@ answers too, with status 400 and ``{"error": <sentence>}`` when a body is wrong.
     ``--faults``, ``--fault-rate`` and ``--fault-times``. An empty list or text ends them.
 
 ``GET``, ``POST /_sandbox/settings``
-    Both answer the options in force. POST changes any of them, save where it listens, its
-    protocols and the number of products, for example ``{"qps": 5, "latency": 20,
-    "clock_skew": 7200, "daily_quota": 10, "deny": ["alibaba.product.search"], "step": 1}``. The
-    gateway's days, bans and tokens follow its clock, so ``clock_skew`` also lets time pass.
-    ``{"access_token": …}``, ``refresh_token`` and ``token_lifetime`` start with fresh tokens;
-    ``{"expire_token": true}`` lets the access token expire now.
+    Both return the options in force. POST changes any but the address, the protocols and the number
+    of products, for example ``{"qps": 5, "latency": 20, "clock_skew": 7200, "daily_quota": 10,
+    "deny": ["alibaba.product.search"], "step": 1}``. The gateway's days, bans and tokens follow its
+    clock, so ``clock_skew`` also lets time pass. ``access_token``, ``refresh_token`` and
+    ``token_lifetime`` start with fresh tokens; ``{"expire_token": true}`` lets the access token
+    expire now.
 """
 
 DESCRIPTION = "Run a local gateway that behaves like the real one"

@@ -1,7 +1,5 @@
 """``python -m ali1688_spider.sandbox``: the same as ``scrapy sandbox``."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 
@@ -9,16 +7,10 @@ from ali1688_spider.sandbox import DESCRIPTION
 from ali1688_spider.sandbox.options import Options
 from ali1688_spider.sandbox.server import run
 
-
-def main() -> None:
-    """Serve until asked to stop; a wrong option is said in one sentence, with exit code 2."""
+if __name__ == "__main__":
     parser = argparse.ArgumentParser("ali1688_spider.sandbox", description=DESCRIPTION)
     Options.add_arguments(parser)
     try:
         asyncio.run(run(Options.from_arguments(parser.parse_args())))
     except (ValueError, OSError) as error:
         parser.error(str(error))
-
-
-if __name__ == "__main__":
-    main()

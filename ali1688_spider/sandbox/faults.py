@@ -1,59 +1,205 @@
-"""Faults that are asked for: which call gets which.
+"""How a call can fail: the platform's own errors, and faults that are asked for.
 
-A specification is a list of names, ``500,html,slow:3``; the number after a colon is the fault's
-own: seconds of ``slow``, of the ``Retry-After`` of an HTTP status, and of the ban that a platform
-error speaks of; MiB of ``huge``.
+Errors have a name that is the same for all protocols; the status counts by it. Codes and their
+meaning: the error pages of the Taobao Open Platform (``code``, ``sub_code``) and of the 1688 Open
+Platform (``gw.*``). Where one of the two knows no such error, its nearest stands.
 
-Transport (:mod:`ali1688_spider.sandbox.transport`): ``reset``, ``cut-connection``, ``429``,
-``500``, ``502``, ``503``, ``504``, ``html``, ``truncated``, ``empty``, ``slow``, ``bare-string``,
-``null``, ``list``, ``redirect``, ``huge``.
-
-Business errors inside HTTP 200: ``business-false`` (``result`` without success),
-``business-error`` (``errorCode``, ``errorMessage``), ``string-false`` (``"success":"false"``).
-
-Platform: every name of :data:`ali1688_spider.sandbox.refusals.REFUSALS`.
+A specification of faults is a list of names, ``500,html,slow:3``: HTTP statuses, bodies, business
+errors inside HTTP 200 and others below, and every name of :data:`REFUSALS`. The number after a
+colon is the fault's own: seconds of ``slow``, of the ``Retry-After`` of an HTTP status, and of the
+ban that a platform error speaks of; MiB of ``huge``.
 """
 
 from __future__ import annotations
 
 import math
+import re
+import socket
+import struct
 from collections import Counter, deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from ali1688_spider.sandbox.refusals import REFUSALS
+from aiohttp import web
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
     from ali1688_spider.sandbox.options import Options
 
-STATUSES = ("429", "500", "502", "503", "504")
-TRANSPORT = frozenset(STATUSES) | {
-    "reset",
-    "cut-connection",
-    "html",
-    "truncated",
-    "empty",
-    "slow",
-    "bare-string",
-    "null",
-    "list",
-    "redirect",
-    "huge",
+
+class SandboxRefusal(NamedTuple):
+    """One error of the platform."""
+
+    code: int  # of `router` and `top`, whose HTTP status is always 200
+    sub_code: str  # theirs
+    gateway_code: str  # the error_code of `param2`
+    message: str  # the sub_msg, and the message of `param2`
+    status: int = 400  # of `param2`
+    shape: Literal["snake", "camel", "result", "gone"] = "snake"  # of the body of `param2`
+
+
+class RefusedError(Exception):
+    """A call is refused: for a wrong *parameter*, which ends the ``sub_code``, or some seconds."""
+
+    def __init__(
+        self, name: str, message: str = "", *, parameter: str = "", seconds: float | None = None
+    ) -> None:
+        super().__init__(name)
+        self.name = name
+        self.refusal = REFUSALS[name]
+        self._message = message or self.refusal.message
+        if seconds is not None:
+            self._message = f"This ban will last for {math.ceil(seconds)} more seconds"
+        self._sub_code = self.refusal.sub_code
+        if parameter:
+            self._message += f": {parameter}"
+            self._sub_code += f":{parameter}"
+
+    def router_body(self, request_id: str) -> dict[str, Any]:
+        """Return the error as ``router`` and ``top`` write it."""
+        code = self.refusal.code
+        message = _MESSAGES.get(code, self.name.replace("-", " ").title())
+        body = {"code": code, "msg": message, "sub_code": self._sub_code}
+        return {"error_response": body | {"sub_msg": self._message, "request_id": request_id}}
+
+    def param2_body(self) -> dict[str, Any]:
+        """Return the error as ``param2`` writes it."""
+        code, message = self.refusal.gateway_code, self._message
+        shapes: dict[str, dict[str, Any]] = {
+            "snake": {"error_code": code, "error_message": message, "exception": message},
+            "camel": {"errorCode": code, "errorMessage": message},
+            "result": {"result": {"success": False, "code": code, "message": message}},
+            "gone": {"errMsg": message},
+        }
+        return shapes[self.refusal.shape]
+
+
+# What the codes of `router` and `top` mean, where it is not the refusal's name.
+_MESSAGES = {
+    4: "User Call Limited",
+    5: "Session Call Limited",
+    6: "Partner Call Limited",
+    7: "App Call Limited",
+    8: "App Call Exceeds Limited Frequency",
+    9: "Http Action Not Allowed",
+    10: "Service Currently Unavailable",
+    11: "Insufficient ISV Permissions",
+    12: "Insufficient User Permissions",
+    13: "Insufficient Partner Permissions",
+    15: "Remote Service Error",
+    22: "Invalid Method",
+    27: "Invalid Session",
+    40: "Missing Required Arguments",
+    41: "Invalid Arguments",
+    42: "Forbidden Request",
 }
+
+_API_COUNT = "accesscontrol.limited-by-api-access-count"
+_APP_COUNT = "accesscontrol.limited-by-app-access-count"
+_ISV_COUNT = "isv.access-limited-by-api-access-count"
+_APP_QOS, _API_QOS = "gw.QosAppFrequencyLimit", "gw.QosAPIFrequencyLimit"
+_TOO_MANY = "too many calls"
+_AWAY, _FAILED = "isp.service-unavailable", "isp.remote-service-error"
+_TIMEOUT = "isp.remote-service-timeout"
+_NO_SIGNATURE, _BAD_SIGNATURE = "gw.SignatureMissing", "gw.SignatureInvalid"
+_MISSING, _DECLINED = "gw.ParamMissing", "gw.APIACLDecline"
+_UNAUTHORIZED = "Request need user authorized"
+_NO_PERMISSION = "the app has no permission for this API"
+
+REFUSALS = {
+    # Too many calls.
+    "rate-limit": SandboxRefusal(7, _API_COUNT, _APP_QOS, "too fast"),
+    "ban": SandboxRefusal(7, _API_COUNT, _APP_QOS, "This ban will last for 1 more seconds"),
+    "frequency-limit": SandboxRefusal(8, "accesscontrol.frequency", _API_QOS, "too fast", 200),
+    "daily-limit": SandboxRefusal(7, _APP_COUNT, "gw.NoUsageLeftError", "no calls are left"),
+    "user-limit": SandboxRefusal(4, "accesscontrol.user", "gw.QosUserLimit", _TOO_MANY),
+    "session-limit": SandboxRefusal(5, "accesscontrol.session", "gw.QosSessionLimit", _TOO_MANY),
+    "partner-limit": SandboxRefusal(6, "accesscontrol.partner", "gw.QosPartnerLimit", _TOO_MANY),
+    "isv-limit": SandboxRefusal(15, _ISV_COUNT, "gw.QosRequestLimit", _TOO_MANY, 200),
+    # The platform's own trouble.
+    "unavailable": SandboxRefusal(10, _AWAY, _AWAY, "the service is not available", 503),
+    "isp": SandboxRefusal(15, _FAILED, _FAILED, "the remote service failed", 200, "camel"),
+    "isp-timeout": SandboxRefusal(15, _TIMEOUT, _TIMEOUT, "the remote service did not answer", 200),
+    # Credentials and permissions.
+    "missing-signature": SandboxRefusal(24, "isv.missing-signature", _NO_SIGNATURE, "no signature"),
+    "invalid-signature": SandboxRefusal(
+        25, "isv.invalid-signature", _BAD_SIGNATURE, "wrong signature"
+    ),
+    "missing-app-key": SandboxRefusal(28, "isv.missing-app-key", "gw.AppKeyMissing", "no app key"),
+    "invalid-app-key": SandboxRefusal(
+        29, "isv.invalid-app-key", "gw.AppKeyNotFound", "unknown app key"
+    ),
+    "missing-session": SandboxRefusal(26, "isv.missing-session", "401", _UNAUTHORIZED, 401),
+    "invalid-session": SandboxRefusal(27, "isv.invalid-session", "401", _UNAUTHORIZED, 401),
+    "expired-session": SandboxRefusal(27, "session-expired", "401", _UNAUTHORIZED, 200),
+    "permission": SandboxRefusal(11, "isv.permission-api-package-limit", _DECLINED, _NO_PERMISSION),
+    "user-permission": SandboxRefusal(12, "isv.permission-user", _DECLINED, _NO_PERMISSION),
+    "partner-permission": SandboxRefusal(13, "isv.permission-partner", _DECLINED, _NO_PERMISSION),
+    "missing-timestamp": SandboxRefusal(30, "isv.missing-timestamp", "400", "no timestamp"),
+    "invalid-timestamp": SandboxRefusal(
+        31, "isv.timestamp-limit-error", "400", "Request is expired."
+    ),
+    # The call is wrong.
+    "missing-method": SandboxRefusal(
+        21, "isv.missing-method", "gw.APIUnsupported", "no API is named"
+    ),
+    "unknown-api": SandboxRefusal(
+        22, "isv.invalid-method", "gw.APIUnsupported", "there is no such API"
+    ),
+    "http-method": SandboxRefusal(9, "isv.http-method", "gw.APIUnsupported", "call with POST"),
+    "invalid-format": SandboxRefusal(23, "isv.invalid-format", _MISSING, "the format is not json"),
+    "missing-version": SandboxRefusal(32, "isv.missing-version", _MISSING, "no version"),
+    "invalid-version": SandboxRefusal(
+        33, "isv.invalid-version", _MISSING, "the version is not 2.0"
+    ),
+    "unsupported-version": SandboxRefusal(
+        34, "isv.unsupported-version", _MISSING, "an old version"
+    ),
+    "missing-parameter": SandboxRefusal(40, "isv.missing-parameter", _MISSING, "missing parameter"),
+    "invalid-parameter": SandboxRefusal(41, "isv.invalid-parameter", _MISSING, "invalid parameter"),
+    "forbidden": SandboxRefusal(42, "isv.forbidden", _MISSING, "the request is forbidden"),
+    "parameter-error": SandboxRefusal(
+        43, "isv.parameter-error", _MISSING, "the parameters do not fit"
+    ),
+    "invalid-encoding": SandboxRefusal(
+        47, "isv.invalid-encoding", _MISSING, "the text is not UTF-8"
+    ),
+    "isv": SandboxRefusal(
+        15, "isv.invalid-parameter", "isv.invalid-parameter", "invalid parameter", 200
+    ),
+    "page-size": SandboxRefusal(
+        41, "isv.invalid-parameter", "400", "the page is too large", 200, "result"
+    ),
+    # The product is gone.
+    "not-found": SandboxRefusal(15, "isv.item-not-exist", "", "商品不存在", 200, "gone"),
+}
+
+
 BUSINESS: dict[str, dict[str, Any]] = {
     "business-false": {"result": {"success": False, "code": "500", "message": "系统异常"}},
     "business-error": {"success": False, "errorCode": "500_2", "errorMessage": "系统异常"},
     "string-false": {"success": "false"},
 }
+_REASONS = {
+    "429": "Too Many Requests",
+    "500": "Internal Server Error",
+    "502": "Bad Gateway",
+    "503": "Service Temporarily Unavailable",
+    "504": "Gateway Time-out",
+}
+_BODIES = {"empty": b"", "bare-string": b'"error"', "null": b"null", "list": b"[]"}
+_OTHERS = ("reset", "cut-connection", "html", "truncated", "slow", "redirect", "huge")
+_NAMES = {*_REASONS, *_BODIES, *_OTHERS, *BUSINESS, *REFUSALS}
 
+_HTML = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
+_RETRY_AFTER = {"429": 1.0, "503": 1.0}
+_ELSEWHERE = "http://127.0.0.1:9/elsewhere"
+_HUGE_MIB = 64.0
 _GOLDEN = 2_654_435_769
 _RANGE = 2**32
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """A fault and its number, None for the usual one."""
 
     name: str
@@ -61,33 +207,22 @@ class Fault:
 
 
 def parse_faults(names: str | Iterable[str]) -> tuple[Fault, ...]:
-    """Return the faults of a specification: names between commas, or one by one.
-
-    Raises:
-        ValueError: A name is unknown or its number is none; the text is one sentence.
-    """
-    texts = names.split(",") if isinstance(names, str) else names
-    return tuple(_parse_fault(text.strip()) for text in texts if text.strip())
-
-
-def _parse_fault(text: str) -> Fault:
-    name, colon, number = text.partition(":")
-    if name not in TRANSPORT and name not in BUSINESS and name not in REFUSALS:
-        known = ", ".join(sorted(TRANSPORT | set(BUSINESS) | set(REFUSALS)))
-        raise ValueError(f"there is no fault {name!r}: give some of {known}")
-    if not colon:
-        return Fault(name)
-    try:
-        value = float(number)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"the fault {text!r} has no number after its colon")
-    return Fault(name, value)
+    """Return the faults of a specification, names between commas or one by one; or ValueError."""
+    faults = []
+    for text in filter(None, map(str.strip, names.split(",") if isinstance(names, str) else names)):
+        name, colon, number = text.partition(":")
+        if name not in _NAMES:
+            raise ValueError(
+                f"there is no fault {name!r}: give some of {', '.join(sorted(_NAMES))}"
+            )
+        if colon and not re.fullmatch(r"[0-9]+(\.[0-9]+)?", number):
+            raise ValueError(f"the fault {text!r} has no number after its colon")
+        faults.append(Fault(name, float(number) if colon else None))
+    return tuple(faults)
 
 
 class Faults:
-    """Deals out faults: first those queued for a product or an API, then those of the options.
+    """Deals out faults: those queued for a product or an API, and those of the options.
 
     Of the options' faults a product is struck or not, always the same; a struck one fails its
     first ``fault_times`` tries, beginning with another fault than its neighbour.
@@ -95,45 +230,80 @@ class Faults:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget the tries and the queues."""
-        self._tries: Counter[Hashable] = Counter()
-        self._queues: dict[int | str, deque[Fault]] = {}
+        self._queues: dict[int | str | None, deque[Fault]] = {}
         self.load()
 
     def load(self) -> None:
-        """Take over changed options; tries are counted anew."""
+        """Take over changed options; tries are counted from 0 again."""
         self._faults = parse_faults(self._options.faults)
-        self._tries.clear()
+        self._tries: Counter[Hashable] = Counter()
 
     def queue(self, target: int | str, faults: Iterable[Fault]) -> None:
-        """Let the next calls of a product (its id) or an API (its name) fail, one for each fault.
-
-        They replace what was queued before.
-        """
+        """Let the next calls of a product (its id) or an API (its name) fail, with these alone."""
         self._queues[target] = deque(faults)
 
-    def take_queued(self, target: int | str) -> Fault | None:
-        """Return the next fault that is queued for a product or an API, None when there is none."""
-        queue = self._queues.get(target)
-        return queue.popleft() if queue else None
+    def take_queued(self, *targets: int | str | None) -> Fault | None:
+        """Return the next fault that is queued for one of a product and an API, None without."""
+        queues = filter(None, map(self._queues.get, targets))
+        return next((queue.popleft() for queue in queues), None)
 
     def take(self, subject: Hashable, index: int) -> Fault | None:
-        """Return the fault that the options have for a try, None when it succeeds.
+        """Return the fault that the options have for a try of a product or a page, or None.
 
-        Args:
-            subject: What is tried: a product or a page.
-            index: Its number, which decides whether and with which fault it is struck.
+        The *index* decides whether it is struck, and with which fault first.
         """
-        if not self._faults:
-            return None
         # Multiples of the golden ratio spread evenly: of any range the right share is struck.
-        if index * _GOLDEN % _RANGE >= self._options.fault_rate * _RANGE:
+        if not self._faults or index * _GOLDEN % _RANGE >= self._options.fault_rate * _RANGE:
             return None
         tries = self._tries[subject]
         if self._options.fault_times and tries >= self._options.fault_times:
             return None
         self._tries[subject] += 1
         return self._faults[(index + tries) % len(self._faults)]
+
+
+async def spoil(fault: Fault, request: web.BaseRequest, good: web.Response) -> web.StreamResponse:
+    """Return what arrives instead of the *good* response."""
+    body = good.body if isinstance(good.body, bytes) else b""
+    match fault.name:
+        case "reset":
+            if request.transport is not None:
+                connection = request.transport.get_extra_info("socket")
+                # Lingering for no time makes closing send a reset instead of an end.
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                request.transport.abort()
+        case "cut-connection":
+            return await _cut(request, good, body)
+        case "redirect":
+            return web.Response(status=302, headers={"Location": _ELSEWHERE})
+        case "html":
+            return web.Response(text=_HTML.format("Welcome"), content_type="text/html")
+        case "truncated":
+            good.body = body[: len(body) // 2]
+        case "huge":
+            mebibytes = _HUGE_MIB if fault.number is None else fault.number
+            good.body = body + b" " * int(mebibytes * 2**20)
+        case name if name in _BODIES:
+            good.body = _BODIES[name]
+        case name:
+            return _error_page(name, fault.number)
+    return good
+
+
+def _error_page(status: str, seconds: float | None) -> web.Response:
+    text = _HTML.format(f"{status} {_REASONS[status]}")
+    response = web.Response(text=text, content_type="text/html", status=int(status))
+    retry_after = _RETRY_AFTER.get(status) if seconds is None else seconds
+    if retry_after is not None:
+        response.headers["Retry-After"] = f"{retry_after:.0f}"
+    return response
+
+
+async def _cut(request: web.BaseRequest, good: web.Response, body: bytes) -> web.StreamResponse:
+    response = web.StreamResponse(headers=good.headers)
+    response.content_length = len(body) + 1
+    await response.prepare(request)
+    await response.write(body)
+    if request.transport is not None:
+        request.transport.close()
+    return response

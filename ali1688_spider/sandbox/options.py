@@ -1,11 +1,15 @@
-"""What the sandbox is told when it starts, and what of it may be changed while it runs."""
+"""The options of the sandbox, and which of them may change while it runs."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from ali1688_spider.sandbox.api_catalogue import API_NAMES, bare_name
+from ali1688_spider.sandbox.faults import parse_faults
 
 if TYPE_CHECKING:
     import argparse
@@ -19,15 +23,12 @@ def _option(default: Any, help_text: str, metavar: str | None = None) -> Any:
     return field(default=default, metadata={"help": help_text, "metavar": metavar})
 
 
-@dataclass(slots=True)
+@dataclass
 class Options:
     """The options of ``scrapy sandbox``; field ``clock_skew`` is option ``--clock-skew``.
 
-    All but ``host``, ``port``, ``protocol`` and ``products`` may be changed while the sandbox
-    runs.
-
     Raises:
-        ValueError: A value is out of range; the text is one sentence that names the option.
+        ValueError: A value is wrong; the text is one sentence that names the option.
     """
 
     host: str = _option("127.0.0.1", "address to listen on", "ADDRESS")
@@ -57,76 +58,59 @@ class Options:
     error_status: int = _option(0, "HTTP status of all platform errors, 0 for their own", "STATUS")
 
     def __post_init__(self) -> None:
-        for option in dataclasses.fields(self):
-            value = getattr(self, option.name)
-            signed = option.name == "clock_skew"
-            if isinstance(value, (int, float)) and not (
-                math.isfinite(value) and (signed or value >= 0)
-            ):
-                raise ValueError(f"{_flag(option.name)} is {value}: give a number from 0")
-        unknown = set(self.protocol) - set(PROTOCOLS)
-        if unknown or not self.protocol:
+        for name, value in vars(self).items():
+            if not isinstance(value, (int, float)):
+                continue
+            if not math.isfinite(value) or (value < 0 and name != "clock_skew"):
+                raise ValueError(f"{_flag(name)} is {value}: give a number from 0")
+        if not self.protocol or set(self.protocol) - set(PROTOCOLS):
             raise ValueError(f"--protocol is unknown: give one of {', '.join(PROTOCOLS)}")
         if self.fault_rate > 1:
             raise ValueError(f"--fault-rate is {self.fault_rate}: give a share from 0 to 1")
         if self.error_status and not 200 <= self.error_status <= 599:
             raise ValueError(f"--error-status is {self.error_status}: give one from 200 to 599")
+        parse_faults(self.faults)
+        for name in set(self.deny) - API_NAMES - set(map(bare_name, API_NAMES)):
+            raise ValueError(f"--deny {name}: there is no such API")
+
+    def now(self) -> float:
+        """Return the gateway's time, in seconds since 1970 (UTC)."""
+        return time.time() + self.clock_skew
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        """Add an argument for each option to *parser*."""
+        """Add an argument for each option to *parser*; one that is not given is None."""
         for option in dataclasses.fields(cls):
-            kind: type[object] = type(option.default)
-            keywords: dict[str, Any] = {"help": option.metadata["help"]}
-            if kind is bool:
-                keywords |= {"action": "store_true"}
-            elif kind is tuple:
-                keywords |= {"action": "append", "metavar": option.metadata["metavar"]}
+            keywords: dict[str, Any] = {"help": option.metadata["help"], "default": None}
+            if isinstance(option.default, bool):
+                keywords["action"] = "store_true"
             else:
-                keywords |= {"type": kind, "metavar": option.metadata["metavar"]}
-                keywords |= {"default": option.default}
+                keywords["metavar"] = option.metadata["metavar"]
+                listed = isinstance(option.default, tuple)
+                keywords |= {"action": "append"} if listed else {"type": type(option.default)}
             parser.add_argument(_flag(option.name), **keywords)
 
     @classmethod
     def from_arguments(cls, arguments: argparse.Namespace) -> Options:
         """Return the options that *arguments*, parsed with :meth:`add_arguments`, hold."""
-        values: dict[str, Any] = {}
-        for option in dataclasses.fields(cls):
-            value = getattr(arguments, option.name)
-            if isinstance(option.default, tuple):
-                value = tuple(value or option.default)
-            values[option.name] = value
-        return cls(**values)
+        values = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(cls)}
+        values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**{name: value for name, value in values.items() if value is not None})
 
-    def checked(self, changes: Mapping[str, Any]) -> Options:
-        """Return these options with *changes*, values as in JSON.
-
-        Raises:
-            ValueError: A name is unknown or fixed, or a value is of the wrong type or range.
-        """
-        options = {option.name: option for option in dataclasses.fields(self)}
-        values: dict[str, Any] = {}
+    def changed(self, changes: Mapping[str, Any]) -> Options:
+        """Return these options with *changes*, values as in JSON; raises ValueError."""
+        kinds = {option.name: type(option.default) for option in dataclasses.fields(self)}
+        values = dict(changes)
         for name, value in changes.items():
-            if name not in options or name in _FIXED:
+            kind = kinds.get(name)
+            if kind is None or name in _FIXED:
                 raise ValueError(f"{name} is no setting that can be changed")
-            values[name] = _converted(name, value, type(options[name].default))
+            if kind is tuple and type(value) is list and all(type(text) is str for text in value):
+                values[name] = tuple(value)
+            elif type(value) is not kind and (kind is not float or type(value) is not int):
+                wanted = "a list of texts" if kind is tuple else kind.__name__
+                raise ValueError(f"{name} has a value of the wrong type: give {wanted}")
         return dataclasses.replace(self, **values)
-
-    def take_over(self, other: Options) -> None:
-        """Take all values of *other*."""
-        for option in dataclasses.fields(self):
-            setattr(self, option.name, getattr(other, option.name))
-
-
-def _converted(name: str, value: object, kind: type) -> Any:
-    if kind is tuple and isinstance(value, list) and all(isinstance(text, str) for text in value):
-        return tuple(value)
-    if kind is float and type(value) in (int, float):
-        return value
-    if type(value) is not kind:
-        wanted = "a list of texts" if kind is tuple else kind.__name__
-        raise ValueError(f"{name} has a value of the wrong type: give {wanted}")
-    return value
 
 
 def _flag(name: str) -> str:

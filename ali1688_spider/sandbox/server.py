@@ -1,101 +1,147 @@
-"""The process: listens, hands each request to the protocol of its path, ends on a signal."""
+"""The process: the sandbox's parts, its control address ``/_sandbox/``, and listening."""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import itertools
+import json
+import re
 import signal
+import time
+from collections import Counter, deque
+from email.utils import formatdate
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from ali1688_spider.sandbox import control, param2
-from ali1688_spider.sandbox.answers import encode
-from ali1688_spider.sandbox.oauth import OAuthError
-from ali1688_spider.sandbox.protocol import json_response
-from ali1688_spider.sandbox.router import Router, Top
-from ali1688_spider.sandbox.state import State
+from ali1688_spider.sandbox.admission import Admission, OAuthError, Tokens
+from ali1688_spider.sandbox.api_catalogue import API_NAMES
+from ali1688_spider.sandbox.faults import Faults, parse_faults
+from ali1688_spider.sandbox.products import Inventory
+from ali1688_spider.sandbox.shapes import encode
+from ali1688_spider.sandbox.wire import PARAM2_PREFIX, Param2, Router, Top, json_response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Iterable
 
+    from ali1688_spider.sandbox.api_catalogue import Query
     from ali1688_spider.sandbox.options import Options
+    from ali1688_spider.sandbox.products import SandboxProduct, Tier
+    from ali1688_spider.sandbox.shapes import Json
 
-    Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-
+_PROTOCOLS = {
+    "router": ("/router/json", Router),
+    "top": ("/router/rest", Top),
+    "param2": (PARAM2_PREFIX, Param2),
+}
+_CONTROL_PREFIX = "/_sandbox/"
+_PRODUCT = re.compile(r"products/([1-9][0-9]{0,18})")
 _MAX_BODY_BYTES = 64 * 2**20
 _SHUTDOWN_SECONDS = 1.0
 _OUT_OF_BAND = "urn:ietf:wg:oauth:2.0:oob"
+_TOKENS = frozenset({"access_token", "refresh_token", "token_lifetime"})
+
+
+class Counters:
+    """The counts of ``/_sandbox/status``, under its names."""
+
+    def __init__(self) -> None:
+        self.calls = self.answered = self.token_refreshes = self.connections = 0
+        self.max_calls_per_second = 0
+        self.first_call_at: float | None = None
+        self.last_call_at: float | None = None
+        self.by_api: Counter[str] = Counter()
+        self.by_product: Counter[int] = Counter()
+        self.errors: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
+        self._last_second: deque[float] = deque()
+
+    def called(self) -> None:
+        """Count a call, whether it is answered or refused."""
+        self.calls += 1
+        self.last_call_at = time.time()
+        self.first_call_at = self.first_call_at or self.last_call_at
+        now, recent = time.monotonic(), self._last_second
+        recent.append(now)
+        while recent[0] <= now - 1:
+            recent.popleft()
+        self.max_calls_per_second = max(self.max_calls_per_second, len(recent))
 
 
 class Sandbox:
-    """A running sandbox.
-
-    Attributes:
-        state: What it consists of.
-        url: Its address, known when it runs.
-
-    Raises:
-        ValueError: An option is wrong; the text is one sentence.
-    """
+    """A sandbox: its parts and the options that they share; ``url`` is known when it runs."""
 
     def __init__(self, options: Options) -> None:
-        self.state = State(options)
+        self._initial = options
+        self.reset(everything=True)
         self.url = ""
-        self._control = control.Control(self.state)
-        served = options.protocol
-        self._exact: dict[str, Handler] = {"/oauth/authorize": self._authorize}
-        if "router" in served:
-            self._exact["/router/json"] = Router(self.state).serve
-        if "top" in served:
-            self._exact["/router/rest"] = Top(self.state).serve
-        self._param2 = param2.Param2(self.state).serve if "param2" in served else None
-        self._runner: web.ServerRunner | None = None
+        self.request_ids = itertools.count(1)
+        self._protocols = dict(_PROTOCOLS[name] for name in options.protocol)
+        self._runner = web.ServerRunner(_Server(self), shutdown_timeout=_SHUTDOWN_SECONDS)
+
+    def reset(self, *, everything: bool) -> None:
+        """Reset the counts, or go back to how the sandbox started in *everything*."""
+        self.counters = Counters()
+        if everything:
+            self.options = dataclasses.replace(self._initial)
+            self.inventory = Inventory(self.options)
+            self.admission = Admission(self.options)
+            self.tokens = Tokens(self.options)
+            self.faults = Faults(self.options)
+
+        @lru_cache(maxsize=20_000)
+        def body(query: Query, step: int) -> bytes:
+            return encode(query.data(self.inventory, step))
+
+        self.body = body  # the JSON text of what a query asks for; raises RefusedError
+
+    def change(self, changes: Json) -> None:
+        """Change settings while running; raises ValueError, and then nothing is changed."""
+        expire_token = changes.pop("expire_token", False)
+        vars(self.options).update(vars(self.options.changed(changes)))
+        if any(name.startswith("fault") for name in changes):
+            self.faults.load()
+        if not _TOKENS.isdisjoint(changes):
+            self.tokens = Tokens(self.options)
+        if expire_token:
+            self.tokens.expire()
 
     async def start(self) -> None:
-        """Listen.
-
-        Raises:
-            OSError: The address is not to be had.
-        """
-        server = _Server(self)
-        self._runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
+        """Listen; raises OSError when the address cannot be listened on."""
         await self._runner.setup()
-        options = self.state.options
-        await web.TCPSite(self._runner, options.host, options.port).start()
+        await web.TCPSite(self._runner, self.options.host, self.options.port).start()
         host, port = self._runner.addresses[0][:2]
-        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def stop(self) -> None:
         """Stop listening and close all connections."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._runner.cleanup()
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request."""
         path = request.path
-        if path.startswith(control.PREFIX):
-            return await self._control.serve(request)
-        handler = self._exact.get(path)
-        if handler is None and path.startswith(param2.PREFIX):
-            handler = self._param2
-        if handler is None:
+        if path.startswith(_CONTROL_PREFIX):
+            return await _serve_control(self, request)
+        protocol = self._protocols.get(PARAM2_PREFIX if path.startswith(PARAM2_PREFIX) else path)
+        if protocol is None and path != "/oauth/authorize":
             raise web.HTTPNotFound
         if request.method not in ("GET", "POST"):
             raise web.HTTPMethodNotAllowed(request.method, ["GET", "POST"])
-        options = self.state.options
         # What counts is when a call arrives, not when it is answered.
-        response = await handler(request)
-        if options.latency and not response.prepared:
-            await asyncio.sleep(options.latency / 1000)
-        if options.clock_skew and not response.prepared:
-            response.headers["Date"] = self.state.clock.http_date()
+        response = await protocol(self, request).serve() if protocol else self._authorize(request)
+        if self.options.latency and not response.prepared:
+            await asyncio.sleep(self.options.latency / 1000)
+        if self.options.clock_skew and not response.prepared:
+            response.headers["Date"] = formatdate(self.options.now(), usegmt=True)
         return response
 
-    async def _authorize(self, request: web.BaseRequest) -> web.StreamResponse:
+    def _authorize(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            address = self.state.tokens.authorize(request.query)
+            address = self.tokens.authorize(request.query)
         except OAuthError as error:
-            return json_response(encode(error.body), 400)
+            return json_response(error.body, 400)
         if address.startswith(_OUT_OF_BAND):
             return web.Response(text=address)
         return web.Response(status=302, headers={"Location": address})
@@ -105,36 +151,136 @@ class _Server(web.Server):
     """Counts the connections, and takes bodies as large as tests need."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        super().__init__(sandbox.serve, request_factory=self._large_request, access_log=None)
-        self._counters = sandbox.state.counters
+        loop = asyncio.get_running_loop()
+        request = partial(web.BaseRequest, loop=loop, client_max_size=_MAX_BODY_BYTES)
+        super().__init__(sandbox.serve, request_factory=request, access_log=None)
+        self._sandbox = sandbox
 
     def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
-        """Count a connection."""
-        self._counters.connections += 1
+        self._sandbox.counters.connections += 1
         super().connection_made(handler, transport)
-
-    def _large_request(
-        self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any
-    ) -> web.BaseRequest:
-        loop = asyncio.get_running_loop()
-        return web.BaseRequest(
-            message, payload, protocol, writer, task, loop, client_max_size=_MAX_BODY_BYTES
-        )
 
 
 async def run(options: Options) -> None:
-    """Serve until SIGTERM or SIGINT; the first line of standard output says where.
-
-    Raises:
-        ValueError: An option is wrong; the text is one sentence.
-        OSError: The address is not to be had.
-    """
-    sandbox = Sandbox(options)
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    """Serve until SIGTERM or SIGINT; the first line of standard output says where."""
+    sandbox, ended = Sandbox(options), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
     await sandbox.start()
     print(f"Sandbox ready on {sandbox.url}", flush=True)  # noqa: T201  # what starters wait for
     await ended.wait()
     await sandbox.stop()
+
+
+async def _serve_control(sandbox: Sandbox, request: web.BaseRequest) -> web.Response:
+    """Answer at the control address: 200 and JSON, 400 and a sentence, 404 or 405."""
+    text = await request.read()
+    if request.method != "GET":
+        sandbox.body.cache_clear()
+        sandbox.inventory.find.cache_clear()
+    try:
+        body = json.loads(text) if text else {}
+        if not isinstance(body, dict):
+            raise ValueError("the body is no JSON object")  # noqa: TRY004, TRY301  # answered below
+        return json_response(_control(sandbox, request, body))
+    except ValueError as error:
+        return json_response({"error": str(error)}, 400)
+
+
+def _control(sandbox: Sandbox, request: web.BaseRequest, body: Json) -> Json:
+    name = request.path.removeprefix(_CONTROL_PREFIX)
+    match request.method, name:
+        case "GET", "status":
+            return _status(sandbox, products=request.query.get("products") != "0")
+        case ("GET" | "POST") as method, "settings":
+            if method == "POST":
+                sandbox.change(body)
+            return dataclasses.asdict(sandbox.options)
+        case "POST", "faults":
+            return _change_faults(sandbox, body)
+        case "POST", "reset":
+            _refuse_others(body, {"everything"})
+            sandbox.reset(everything=bool(body.get("everything")))
+            return {}
+    product = _PRODUCT.fullmatch(name)
+    if not product:
+        raise web.HTTPNotFound
+    return _serve_product(sandbox.inventory, request.method, int(product[1]), body)
+
+
+def _serve_product(inventory: Inventory, method: str, product_id: int, body: Json) -> Json:
+    if method == "POST":
+        inventory.change(product_id, body)
+    elif method == "DELETE":
+        inventory.restore(product_id)
+    elif method != "GET":
+        raise web.HTTPMethodNotAllowed(method, ["GET", "POST", "DELETE"])
+    if not inventory.exists(product_id):
+        return {"product_id": product_id, "exists": False}
+    return _describe(inventory.product(product_id, inventory.step()))
+
+
+def _status(sandbox: Sandbox, *, products: bool) -> Json:
+    counts = {name: n for name, n in vars(sandbox.counters).items() if name[0] != "_"}
+    if not products:
+        del counts["by_product"]
+    errors = sandbox.counters.errors
+    return counts | {
+        "refused_signatures": errors["missing-signature"] + errors["invalid-signature"],
+        "refused_rate": errors["rate-limit"] + errors["ban"],
+        "used_today": sandbox.admission.used_today,
+        "step": sandbox.inventory.step(),
+    }
+
+
+def _change_faults(sandbox: Sandbox, body: Json) -> Json:
+    _refuse_others(body, {"faults", "product_id", "api", "rate", "times"})
+    names = body.get("faults")
+    if not isinstance(names, (str, list)):
+        raise ValueError("faults is a list of names")  # noqa: TRY004  # answered with 400
+    faults = parse_faults(map(str, names) if isinstance(names, list) else names)
+    if "product_id" in body:
+        if type(body["product_id"]) is not int:
+            raise ValueError("product_id is an integer")
+        sandbox.faults.queue(body["product_id"], faults)
+    elif "api" in body:
+        if body["api"] not in API_NAMES:
+            raise ValueError(f"there is no API {body['api']}")
+        sandbox.faults.queue(body["api"], faults)
+    else:
+        settings = {"rate": "fault_rate", "times": "fault_times"}
+        changes = {settings[name]: body[name] for name in settings if name in body}
+        text = names if isinstance(names, str) else ",".join(names)
+        sandbox.change(changes | {"faults": text})
+    return {}
+
+
+def _refuse_others(body: Json, known: set[str]) -> None:
+    others = set(body) - known
+    if others:
+        raise ValueError(f"unknown: {', '.join(sorted(others))}")
+
+
+def _describe(product: SandboxProduct) -> Json:
+    """Return what is true of a product, whatever an API says of it; amounts as exact texts."""
+    return {
+        "product_id": product.product_id,
+        "exists": True,
+        "name": product.name,
+        "price": str(product.price),
+        "price_max": str(product.price_max),
+        "stock": product.stock,
+        "status": product.status,
+        "tiers": _describe_tiers(product.tiers),
+        "skus": [
+            {"sku_id": sku.sku_id, "price": str(sku.price), "stock": sku.stock}
+            | {"tiers": _describe_tiers(sku.tiers)}
+            for sku in product.skus
+        ],
+        "category_id": product.category.category_id,
+        "traits": vars(product.traits),
+    }
+
+
+def _describe_tiers(tiers: Iterable[Tier]) -> list[Json]:
+    return [{"min_quantity": tier.min_quantity, "price": str(tier.price)} for tier in tiers]

@@ -1,32 +1,92 @@
-"""The duplicates filter that scrapy-redis's scheduler asks for."""
+"""Which products a search has shown already, and on which of its pages.
+
+Requests are not filtered: a queue holds each call once, and a later crawl makes it again.
+"""
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from redis.exceptions import RedisError
+from scrapy.dupefilters import BaseDupeFilter
+from scrapy.utils.asyncio import run_in_thread
+from scrapy_redis.defaults import SCHEDULER_DUPEFILTER_KEY
 from scrapy_redis.dupefilter import RFPDupeFilter
 
+from ali1688_spider.addon import context_of
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Self
 
-    from scrapy import Request, Spider
+    from scrapy import Spider
+
+EXPIRY_SECONDS = 2 * 86_400
+"""How long Redis remembers a search after its last page, which may wait a day for its quota."""
+
+MOST_SHOWN = 200_000
+"""How many products are remembered without Redis, the last ones of all searches."""
 
 
-class QueueDupeFilter(RFPDupeFilter):  # type: ignore[misc]  # scrapy-redis has no types
-    """Lets every request pass: the queue itself holds each call once.
+class RedisDupeFilter(RFPDupeFilter):  # type: ignore[misc]  # scrapy-redis has no types
+    """scrapy-redis's filter, over products instead of requests, for all workers of a search.
 
-    A set of fingerprints beside the queue would cost memory for every call ever made, and a later
-    crawl would find its calls filtered until somebody deletes the set.
+    What Redis forgets, or cannot be asked for, is shown a second time: that costs work, and no
+    product. ``ali1688/search/unfiltered_pages`` counts the pages that it could not be asked for.
+    The key of a search is ``<SCHEDULER_DUPEFILTER_KEY>:<search>``, a HASH product id → page.
     """
 
     @classmethod
     def from_spider(cls, spider: Spider) -> Self:
-        """Build the filter; it needs no connection."""
-        return cls(server=None, key=spider.name)
+        """Build the filter on the crawl's client."""
+        key = spider.settings.get("SCHEDULER_DUPEFILTER_KEY") or SCHEDULER_DUPEFILTER_KEY
+        new = cls(context_of(spider.crawler).redis, key % {"spider": spider.name})
+        new.stats = spider.crawler.stats
+        return new
 
-    def request_seen(self, request: Request) -> bool:  # noqa: ARG002  # scrapy-redis's interface
-        """Return False."""
-        return False
+    async def first_pages(
+        self, search: str, page: str, product_ids: Sequence[int], *, begins: bool = False
+    ) -> dict[int, str]:
+        """Return which page of the search showed each product first; it may be this *page*.
 
-    def clear(self) -> None:
-        """Do nothing: there are no fingerprints."""
+        With *begins*, what an earlier search of the same name has shown is forgotten before.
+        """
+        if not product_ids:
+            return {}
+        key = f"{self.key}:{search}"
+        try:
+            return await run_in_thread(self._ask, key, page, product_ids, begins=begins)
+        except RedisError:
+            self.stats.inc_value("ali1688/search/unfiltered_pages")
+            return dict.fromkeys(product_ids, page)
+
+    def _ask(self, key: str, page: str, numbers: Sequence[int], *, begins: bool) -> dict[int, str]:
+        with self.server.pipeline() as pipe:
+            if begins:
+                pipe.delete(key)
+            for number in numbers:
+                pipe.hsetnx(key, number, page)
+            pipe.expire(key, EXPIRY_SECONDS)
+            pipe.hmget(key, numbers)
+            *_, pages = pipe.execute()
+        return {number: first.decode() for number, first in zip(numbers, pages, strict=True)}
+
+
+class MemoryDupeFilter(BaseDupeFilter):
+    """The same for one process without Redis."""
+
+    def __init__(self, most: int = MOST_SHOWN) -> None:
+        self._most = most
+        self._pages: dict[tuple[str, int], str] = {}
+
+    async def first_pages(
+        self, search: str, page: str, product_ids: Sequence[int], *, begins: bool = False
+    ) -> dict[int, str]:
+        """See :meth:`RedisDupeFilter.first_pages`."""
+        if begins:
+            self._pages = {key: first for key, first in self._pages.items() if key[0] != search}
+        pages = {number: self._pages.setdefault((search, number), page) for number in product_ids}
+        for oldest in list(islice(self._pages, max(0, len(self._pages) - self._most))):
+            del self._pages[oldest]
+        return pages

@@ -4,7 +4,7 @@ All carry the name of the producers' list as their hash tag, so that Redis Clust
 node, where a script may change several at once. For the spider ``product``:
 
 ``product:start_urls`` LIST (or SET, or ZSET with the highest score first)
-    Messages of producers; see :mod:`ali1688_spider.scheduling.messages`.
+    Messages of producers; see :mod:`ali1688_spider.scheduling.start_list`.
 ``{product:start_urls}:requests`` ZSET call → score
     Calls that are ready, the next one first. A call is written as :meth:`ApiCall.encode` does.
     The score is ``-priority * 2^42 + sequence * 2^8 + slot``: by priority, then first in, first
@@ -38,6 +38,9 @@ node, where a script may change several at once. For the spider ``product``:
 ``{product:start_urls}:losses`` HASH call → how many workers fell silent while they had leased it
     Only of calls to which that happened, until they are done.
 
+Of a search, beside the queue: ``search:dupefilter:<search>`` HASH product id → the page that showed
+it first, with expiry; ``search:dupefilter`` is scrapy-redis's ``SCHEDULER_DUPEFILTER_KEY``.
+
 A key that holds another type is renamed to ``<key>:broken:<microseconds since 1970>`` by the next
 script that runs (``lua/keys.lua``), and what its counterparts know goes on without it.
 """
@@ -59,23 +62,23 @@ _QUEUE_KEY = re.compile(r"\{(?P<start>[^{}]+)\}:requests")
 
 
 class QueueKeys(NamedTuple):
-    """The keys of one queue, in the order in which the scripts take them."""
+    """The keys of one queue, as the scripts take them in order; by default, their types."""
 
-    start: str
-    ready: str
-    delayed: str
-    scores: str
-    attempts: str
-    leased: str
-    leases: str
-    workers: str
-    sequence: str
-    crawls: str
-    slots: str
-    crawl_expiry: str
-    intake: str
-    reader: str
-    losses: str
+    start: str = "list set zset"
+    ready: str = "zset"
+    delayed: str = "zset"
+    scores: str = "hash"
+    attempts: str = "hash"
+    leased: str = "zset"
+    leases: str = "hash"
+    workers: str = "zset"
+    sequence: str = "string"
+    crawls: str = "hash"
+    slots: str = "hash"
+    crawl_expiry: str = "zset"
+    intake: str = "list"
+    reader: str = "string"
+    losses: str = "hash"
 
     @classmethod
     def of(cls, queue_key: str) -> QueueKeys:
@@ -94,21 +97,5 @@ class QueueKeys(NamedTuple):
         return cls(start, queue_key, *(f"{{{start}}}:{name}" for name in cls._fields[2:]))
 
 
-TYPES = QueueKeys(
-    start="list set zset",
-    ready="zset",
-    delayed="zset",
-    scores="hash",
-    attempts="hash",
-    leased="zset",
-    leases="hash",
-    workers="zset",
-    sequence="string",
-    crawls="hash",
-    slots="hash",
-    crawl_expiry="zset",
-    intake="list",
-    reader="string",
-    losses="hash",
-)
+TYPES = QueueKeys()
 """The type of each key."""

@@ -1,1 +1,1 @@
-"""The spiders: what is collected. One per file; ``api_spider.py`` is what they share."""
+"""The spiders: what is collected. One per file; ``base.py`` has what they share."""

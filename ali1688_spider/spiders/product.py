@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import model_validator
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.spiders.api_spider import ApiSpider
-from ali1688_spider.spiders.identifier_source import IdentifierSource
+from ali1688_spider.spiders.base import ApiSpider, Arguments
+from ali1688_spider.spiders.ids import IdentifierSource
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Collection
     from collections.abc import Set as AbstractSet
+    from typing import Self
 
-    from ali1688_spider.configuration import Configuration
+    from ali1688_spider.config import Config
     from ali1688_spider.gateway.calls import Operation
+
+
+class IdArguments(Arguments):
+    """What ``-a`` may say to a spider that is given products; see :class:`IdentifierSource`."""
+
+    ids: str = ""
+    ids_file: str = ""
+
+    @property
+    def source(self) -> IdentifierSource:
+        """The products' ids."""
+        return IdentifierSource(self.ids, self.ids_file)
+
+    @model_validator(mode="after")
+    def _check_file(self) -> Self:
+        self.source.check()
+        return self
+
+
+class ProductArguments(IdArguments):
+    """What ``-a`` may say to the spider ``product``."""
+
+    def check_config(self, config: Config, given: Collection[str]) -> None:  # noqa: ARG002
+        """Refuse a crawl that would have nothing to do."""
+        if not (self.source or config.redis_url or self.calls is not None):
+            raise ConfigurationError(
+                "there is nothing to collect: say which products with -a ids=610000000001,… or "
+                "-a ids_file=FILE, or set REDIS_URL to work on those that are queued there"
+            )
 
 
 class ProductSpider(ApiSpider):
@@ -22,25 +54,14 @@ class ProductSpider(ApiSpider):
 
     name = "product"
     operations: ClassVar[AbstractSet[Operation]] = frozenset({"product"})
-    arguments: ClassVar[frozenset[str]] = ApiSpider.arguments | {"ids", "ids_file"}
+    arguments_class = ProductArguments
+    arguments: ProductArguments
 
-    def __init__(self, ids: str = "", ids_file: str = "", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.source = IdentifierSource(ids, ids_file)
-        self.has_source = bool(self.source or self.calls_file)
+    def __init__(self, **arguments: str) -> None:
+        super().__init__(**arguments)
+        self.source = self.arguments.source
+        self.has_source = bool(self.source) or self.arguments.calls is not None
         self.source_digest = self.source.digest if self.source else None
-
-    @classmethod
-    def check_arguments(cls, configuration: Configuration, arguments: Mapping[str, str]) -> None:
-        """Check what ``-a`` says, before the crawl starts."""
-        super().check_arguments(configuration, arguments)
-        source = IdentifierSource(arguments.get("ids", ""), arguments.get("ids_file", ""))
-        source.check()
-        if not (source or configuration.redis_url or arguments.get("calls_file")):
-            raise ConfigurationError(
-                "there is nothing to collect: say which products with -a ids=610000000001,… or "
-                "-a ids_file=FILE, or set REDIS_URL to work on those that are queued there"
-            )
 
     async def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
         """Yield a call for each product."""

@@ -4,135 +4,170 @@ from __future__ import annotations
 
 import hashlib
 import json
-from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, ClassVar
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
-from ali1688_spider.addon import account_of
-from ali1688_spider.exceptions import ConfigurationError, UnexpectedAnswerError
+from pydantic import Field, model_validator
+
+from ali1688_spider.addon import context_of
+from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.catalogue import choose_apis
+from ali1688_spider.gateway.errors import UnreadableResponseError
+from ali1688_spider.http import ApiResponse
 from ali1688_spider.items import ProductAnswer
-from ali1688_spider.responses import ApiResponse
-from ali1688_spider.spiders.api_spider import ApiSpider
-from ali1688_spider.spiders.search_paging import next_calls
-from ali1688_spider.spiders.shown_products import ShownProducts
+from ali1688_spider.spiders.base import ApiSpider, Arguments
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+    from typing import Self
 
     from scrapy.http import Response
 
-    from ali1688_spider.configuration import Configuration
+    from ali1688_spider.config import Config
     from ali1688_spider.gateway.calls import Value
-    from ali1688_spider.gateway.parsing.search_page import SearchPage
+    from ali1688_spider.gateway.catalogue import SearchApi
+    from ali1688_spider.gateway.parsing import SearchPage
+
 
 SEARCH_ARGUMENTS = frozenset(
     {"keyword", "category_id", "price_start", "price_end", "sort", "max_pages", "details"}
 )
 PAGE_PARAMETERS = frozenset({"page", "first_id"})
 
+_FROM_1 = "a whole number from 1 on"
+Amount: TypeAlias = Annotated[Decimal, Field(ge=0, lt=10**12, decimal_places=4)]
+
+
+class SearchArguments(Arguments):
+    """What ``-a`` may say to a spider that searches; amounts are in CNY, both included."""
+
+    only_searches: ClassVar[bool] = True
+    keyword: str | None = None
+    category_id: int | None = Field(None, ge=1, lt=2**63, description=_FROM_1)
+    price_start: Amount | None = Field(None, description="an amount in CNY, such as 12.50")
+    price_end: Amount | None = Field(None, description="an amount in CNY, such as 12.50")
+    sort: str | None = None
+    max_pages: int | None = Field(None, ge=1, lt=2**63, description=_FROM_1)
+    details: int | None = Field(None, ge=0, lt=2**63, description="a whole number from 0 on")
+
+    @property
+    def query(self) -> dict[str, Value]:
+        """The parameters of the search's calls; empty when there is no search."""
+        given = self.model_dump(include=set(SEARCH_ARGUMENTS), exclude_none=True)
+        return {name: f"{v:f}" if isinstance(v, Decimal) else v for name, v in given.items()}
+
+    @model_validator(mode="after")
+    def _check_prices(self) -> Self:
+        start, end = self.price_start, self.price_end
+        if start is not None and end is not None and start > end:
+            raise ConfigurationError("price_start is above price_end: swap them")
+        return self
+
+    def check_config(self, config: Config, given: Collection[str]) -> None:
+        """Refuse what the API cannot search by, and a crawl that would have nothing to do."""
+        has_other_work = not self.only_searches or config.redis_url or self.calls is not None
+        if has_other_work and not SEARCH_ARGUMENTS & {*given}:
+            return
+        query = self.query
+        api = choose_apis(config.protocol, config.product_api, config.search_api).search
+        for name in ("keyword", "category_id", "sort"):
+            if name in query and name not in api.filters:
+                raise ConfigurationError(
+                    f"{api.name} cannot search by {name}: leave it out, or choose another API "
+                    "with ALI1688_SEARCH_API"
+                )
+        if api.filters and not query.keys() & {"keyword", "category_id"}:
+            raise ConfigurationError("there is nothing to search for: say -a keyword=…")
+
 
 class SearchSpider(ApiSpider):
-    """Pages through a search; its rows are products, told in part.
+    """Pages through a search; its rows are products, with some of their fields.
 
     With ``details=1`` each product found is collected by a call of its own instead. A search that
     finds more than the API shows of one query is split by price.
     """
 
     name = "search"
-    arguments: ClassVar[frozenset[str]] = ApiSpider.arguments | SEARCH_ARGUMENTS
+    arguments_class = SearchArguments
+    arguments: SearchArguments
     # An answer holds a page of products, and each waits until it is stored.
     custom_settings = {"CONCURRENT_ITEMS": 50}  # noqa: RUF012  # Scrapy declares it
 
-    def __init__(self, **arguments: Any) -> None:
-        own = {name: arguments.pop(name) for name in SEARCH_ARGUMENTS & arguments.keys()}
+    def __init__(self, **arguments: str) -> None:
         super().__init__(**arguments)
-        self.query = read_arguments(own)
-        self.has_source = bool(own or self.calls_file)
-        if own:
+        self.query = self.arguments.query
+        self.has_source = bool(self.query) or self.arguments.calls is not None
+        if self.query:
             self.source_digest = _digest(self.query)
-        self._shown = ShownProducts()
-
-    @classmethod
-    def check_arguments(cls, configuration: Configuration, arguments: Mapping[str, str]) -> None:
-        """Check what ``-a`` says, before the crawl starts."""
-        super().check_arguments(configuration, arguments)
-        own = {name: arguments[name] for name in SEARCH_ARGUMENTS & arguments.keys()}
-        if own or not (configuration.redis_url or arguments.get("calls_file")):
-            check_search(configuration, own)
 
     async def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
         """Yield the call for the first page."""
         if self.has_source:
-            api = account_of(self.crawler).apis.search
+            api = context_of(self.crawler).client.apis.search
             yield ApiCall.search(**self.query, page=1, page_size=api.max_page_size), 0
 
-    def parse(self, response: Response, **_: Any) -> Iterator[Any]:
+    async def parse(self, response: Response, **_: Any) -> AsyncIterator[Any]:
         """Make products, and further calls, of an answer."""
         assert isinstance(response, ApiResponse)
         assert response.request is not None
         if response.request.call.operation == "product":
-            yield from super().parse(response)
-        else:
-            yield from self.parse_page(response, response.request.call)
+            yield self.parse_product(response)
+            return
+        async for output in self.parse_page(response, response.request.call):
+            yield output
 
-    def parse_page(self, response: ApiResponse, call: ApiCall) -> Iterator[Any]:
-        """Make products of the rows of a page, and calls for what comes after it."""
-        call = self._within_search(call)
-        api = account_of(self.crawler).apis.search
+    async def parse_page(self, response: ApiResponse, call: ApiCall) -> AsyncIterator[Any]:
+        """Make products of the rows of a page, and calls for what comes after it.
+
+        A product that another page of the search has shown is left out. A call that is made again
+        shows all of its products again: not all of them could be stored.
+        """
+        api = context_of(self.crawler).client.apis.search
         try:
             page = api.parse(response.payload)
-        except UnexpectedAnswerError:
+        except UnreadableResponseError:
             # Validation says so, and keeps the answer.
             yield ProductAnswer({}, response.payload, api.name, response.fetched_at, complete=False)
             return
         self.crawler.stats.inc_value("ali1688/search/pages")
-        rows = list(zip(page.rows, page.payloads, strict=True))
-        new_rows = [row for row in rows if self._is_first_of(call, row[0].get("product_id"))]
-        if self._repeats(call, page):
+        begins = "search_id" not in call.params
+        if begins:
+            call = ApiCall("search", {**call.params, "search_id": _digest(_query(call))})
+        query = _digest(_query(call))
+        this_page = f"{query}:{call.params['page']}"
+        ids = [row.get("product_id") for row in page.rows]
+        scheduler: Any = self.crawler.engine.scheduler
+        first_pages: dict[int, str] = await scheduler.df.first_pages(
+            str(call.params["search_id"]),
+            this_page,
+            [product_id for product_id in ids if isinstance(product_id, int)],
+            begins=begins and call.params["page"] == 1,
+        )
+        shown_on = [first_pages[i] if isinstance(i, int) else this_page for i in ids]
+        # What another query has shown says nothing: the queries that one was split into begin with
+        # what that one began with.
+        if ids and all(first != this_page and first.startswith(f"{query}:") for first in shown_on):
             self.crawler.stats.inc_value("ali1688/search/repeated_pages")
         else:
             for follow_up in next_calls(call, page, api):
                 yield self.request(follow_up)
-        for fields, payload in new_rows:
-            product_id = fields.get("product_id")
-            if not price_fits(fields.get("price"), call.params):
+        for fields, payload, first in zip(page.rows, page.payloads, shown_on, strict=True):
+            if first != this_page or not price_fits(fields.get("price"), call.params):
                 continue
+            product_id = fields.get("product_id")
             if call.params.get("details") and isinstance(product_id, int):
                 yield self.request(ApiCall.product(product_id))
             else:
                 yield ProductAnswer(fields, payload, api.name, response.fetched_at, complete=False)
 
-    def _within_search(self, call: ApiCall) -> ApiCall:
-        """Return the call with the name of its search, which its first page begins anew."""
-        if "search_id" in call.params:
-            return call
-        search_id = _digest(_query(call))
-        if call.params.get("page") == 1:
-            self._shown.begin(search_id)
-        return ApiCall("search", {**call.params, "search_id": search_id})
 
-    def _is_first_of(self, call: ApiCall, product_id: Any) -> bool:
-        """Return whether no other call of the search showed the product before this one.
-
-        A call made again shows all of its products again: it is made again when not all of them
-        could be stored.
-        """
-        if not isinstance(product_id, int):
-            return True
-        return self._shown.first_call(str(call.params["search_id"]), product_id, call) == call
-
-    def _repeats(self, call: ApiCall, page: SearchPage) -> bool:
-        """Tell whether all of a page was on other pages of the same query.
-
-        What another query has shown says nothing: the queries that one was split into begin with
-        what that one began with.
-        """
-        search_id = str(call.params["search_id"])
-        shown_by = [self._shown.find(search_id, row.get("product_id")) or call for row in page.rows]
-        return bool(shown_by) and all(
-            first != call and _query(first) == _query(call) for first in shown_by
-        )
+def price_fits(price: Any, params: Mapping[str, Value]) -> bool:
+    """Return whether a row's price is in the range asked for; some APIs do not filter by price."""
+    if not isinstance(price, Decimal):
+        return True
+    start, end = params.get("price_start"), params.get("price_end")
+    return (start is None or price >= Decimal(start)) and (end is None or price <= Decimal(end))
 
 
 def _query(call: ApiCall) -> dict[str, Value]:
@@ -144,68 +179,66 @@ def _digest(query: Mapping[str, Value]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def check_search(configuration: Configuration, arguments: Mapping[str, str]) -> None:
-    """Check a search's arguments, also against what the API can search by.
+SMALLEST_STEP = Decimal("0.01")
+FIRST_PIVOT = Decimal(10)
+GROWTH = 4
 
-    Raises:
-        ConfigurationError: One sentence that names the argument and the way out.
+
+def next_calls(call: ApiCall, page: SearchPage, api: SearchApi) -> Iterator[ApiCall]:
+    """Yield what is to be called after *page*, the answer to *call*; nothing when all is seen."""
+    number = int(call.params["page"])
+    page_size = page.page_size or int(call.params["page_size"])
+    if not page.rows or (page.page is not None and page.page != number):
+        return
+    first_id = page.rows[0].get("product_id")
+    if number > 1 and first_id == call.params.get("first_id"):
+        return
+    rows_wanted = page_size * int(call.params.get("max_pages", 0))
+    if number == 1 and _is_too_wide(page, api, rows_wanted):
+        halves = list(_halves(call))
+        if halves:
+            yield from halves
+            return
+    if _has_next(call, page, number * page_size, api):
+        following: dict[str, Value] = {**call.params, "page": number + 1}
+        if number == 1 and isinstance(first_id, int):
+            following["first_id"] = first_id
+        yield ApiCall("search", following)
+
+
+def _is_too_wide(page: SearchPage, api: SearchApi, rows_wanted: int) -> bool:
+    if not api.max_rows or page.total is None or "price_start" not in api.filters:
+        return False
+    wanted = min(page.total, rows_wanted) if rows_wanted else page.total
+    return wanted > api.max_rows
+
+
+def _halves(call: ApiCall) -> Iterator[ApiCall]:
+    """Yield the query for the lower and for the upper prices; nothing when there is no between.
+
+    Both include the price in the middle, since the platform does not say which bound counts.
     """
-    query = read_arguments(arguments)
-    api = choose_apis(
-        configuration.protocol, configuration.product_api, configuration.search_api
-    ).search
-    for name in ("keyword", "category_id", "sort"):
-        if name in query and name not in api.filters:
-            raise ConfigurationError(
-                f"{api.name} cannot search by {name}: leave it out, or choose another API "
-                "with ALI1688_SEARCH_API"
-            )
-    if api.filters and not query.keys() & {"keyword", "category_id"}:
-        raise ConfigurationError("there is nothing to search for: say -a keyword=…")
+    start = Decimal(call.params.get("price_start", 0))
+    end = Decimal(call.params["price_end"]) if "price_end" in call.params else None
+    if end is None:
+        middle = max(FIRST_PIVOT, start * GROWTH)
+        if middle >= 10**9:
+            return
+    else:
+        middle = ((start + end) / 2).quantize(SMALLEST_STEP)
+        if not start < middle < end:
+            return
+    yield ApiCall("search", {**call.params, "price_end": f"{middle:f}"})
+    yield ApiCall("search", {**call.params, "price_start": f"{middle:f}"})
 
 
-def read_arguments(arguments: Mapping[str, str]) -> dict[str, Value]:
-    """Return a search's parameters from what ``-a`` says.
-
-    Raises:
-        ConfigurationError: One sentence that names the argument and the way out.
-    """
-    query: dict[str, Value] = {}
-    for name, text in arguments.items():
-        if not text.strip():
-            continue
-        if name in {"price_start", "price_end"}:
-            query[name] = _amount(name, text)
-        elif name in {"category_id", "max_pages", "details"}:
-            query[name] = _whole(name, text)
-        else:
-            query[name] = text.strip()
-    start, end = query.get("price_start"), query.get("price_end")
-    if start is not None and end is not None and Decimal(start) > Decimal(end):
-        raise ConfigurationError("price_start is above price_end: swap them")
-    return query
-
-
-def price_fits(price: Any, params: Mapping[str, Value]) -> bool:
-    """Tell whether a row's price lies in the range asked for; some APIs do not filter by price."""
-    if not isinstance(price, Decimal):
-        return True
-    start, end = params.get("price_start"), params.get("price_end")
-    return (start is None or price >= Decimal(start)) and (end is None or price <= Decimal(end))
-
-
-def _amount(name: str, text: str) -> str:
-    try:
-        amount = Decimal(text.strip())
-    except InvalidOperation:
-        amount = Decimal(-1)
-    if amount.is_finite() and 0 <= amount < 10**12 and amount == round(amount, 4):
-        return f"{amount:f}"
-    raise ConfigurationError(f"{name} is {text!r}: set it to an amount in CNY, such as 12.50")
-
-
-def _whole(name: str, text: str) -> int:
-    least = 0 if name == "details" else 1
-    if text.strip().isdecimal() and least <= int(text) < 2**63:
-        return int(text)
-    raise ConfigurationError(f"{name} is {text!r}: set it to a whole number from {least} on")
+def _has_next(call: ApiCall, page: SearchPage, rows_seen: int, api: SearchApi) -> bool:
+    max_pages = int(call.params.get("max_pages", 0))
+    if max_pages and int(call.params["page"]) >= max_pages:
+        return False
+    if api.max_rows and rows_seen >= api.max_rows:
+        return False
+    if page.total is not None:
+        return rows_seen < page.total
+    # Without a total, a page that is not full is the last.
+    return page.page_size is None or len(page.rows) >= page.page_size

@@ -5,42 +5,69 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import aclosing
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from redis.exceptions import RedisError
+from pydantic import Field, model_validator
 from scrapy.utils.asyncio import run_in_thread
 
-from ali1688_spider.account import data_folder
-from ali1688_spider.addon import account_of
+from ali1688_spider.addon import context_of
+from ali1688_spider.context import data_folder
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.requests import ApiRequest
-from ali1688_spider.scheduling.outage import Outage
-from ali1688_spider.spiders.identifier_source import IdentifierSource
-from ali1688_spider.spiders.search import SEARCH_ARGUMENTS, SearchSpider, check_search
+from ali1688_spider.http import ApiRequest
+from ali1688_spider.scheduling.keys import QUEUE_KEY, TYPES, QueueKeys
+from ali1688_spider.spiders.product import IdArguments
+from ali1688_spider.spiders.search import SearchArguments, SearchSpider
 from ali1688_spider.watching.redis_store import RedisWatchStore
-from ali1688_spider.watching.sqlite_store import FILE_NAME, SqliteWatchStore
-from ali1688_spider.watching.strategies import (
+from ali1688_spider.watching.schedule import (
+    DAY,
     MAX_INTERVAL,
     MIN_INTERVAL,
     OVERBOOKING,
     STRATEGIES,
     Budget,
 )
+from ali1688_spider.watching.sqlite_store import FILE_NAME, SqliteWatchStore
 from ali1688_spider.watching.watcher import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator
+    from typing import Self
 
-    from ali1688_spider.configuration import Configuration
-    from ali1688_spider.items import Product
-    from ali1688_spider.responses import ApiResponse
-    from ali1688_spider.watching.schedule import Outcome
+    from ali1688_spider.gateway.calls import Value
+    from ali1688_spider.http import ApiResponse
 
-DAY = 86_400.0
 AT_ONCE = 500
-LONGEST_SLEEP = 1.0  # seconds; another process may add products meanwhile
+POLL_SECONDS = 0.2  # between looks at what is due; another process may add products
+
+_QUEUE_PARTS = ("ready", "delayed", "leased", "scores", "attempts", "leases", "losses")
+_SECONDS = "a number of seconds above 0"
+_STRATEGY = f"one of {', '.join(STRATEGIES)}"
+
+
+class WatchArguments(IdArguments, SearchArguments):
+    """What ``-a`` may say to the spider ``watch``."""
+
+    only_searches: ClassVar[bool] = False
+    min_interval: float = Field(MIN_INTERVAL, gt=0, allow_inf_nan=False, description=_SECONDS)
+    max_interval: float = Field(MAX_INTERVAL, gt=0, allow_inf_nan=False, description=_SECONDS)
+    strategy: str = Field("adaptive", pattern=f"^({'|'.join(STRATEGIES)})$", description=_STRATEGY)
+
+    @property
+    def query(self) -> dict[str, Value]:
+        """The search whose products are watched; empty for none."""
+        query = super().query
+        return query | {"details": 1} if query else {}
+
+    @model_validator(mode="after")
+    def _check_intervals(self) -> Self:
+        if self.min_interval > self.max_interval:
+            raise ConfigurationError(
+                f"min_interval ({self.min_interval:g} s) is above max_interval "
+                f"({self.max_interval:g} s): set both"
+            )
+        return self
 
 
 class WatchSpider(SearchSpider):
@@ -49,94 +76,55 @@ class WatchSpider(SearchSpider):
     ``ids``, ``ids_file`` and a search add to them; what was added once stays watched. With Redis
     the queue itself is the schedule, so that any number of workers share it; without, a file is.
 
+    Attributes:
+        delays: With Redis, seconds until the next fetch of products that were just fetched.
     """
 
     name = "watch"
-    arguments: ClassVar[frozenset[str]] = SearchSpider.arguments | {
-        "ids",
-        "ids_file",
-        "min_interval",
-        "max_interval",
-        "strategy",
-    }
+    arguments_class = WatchArguments
+    arguments: WatchArguments
     uses_cache = False  # a cached answer is no observation
     joins_crawl = False  # it never ends, so there is nothing to join or to resume
     outlasts_quota = True
 
-    def __init__(
-        self,
-        ids: str = "",
-        ids_file: str = "",
-        min_interval: str = "",
-        max_interval: str = "",
-        strategy: str = "adaptive",
-        **arguments: Any,
-    ) -> None:
-        searches = bool(SEARCH_ARGUMENTS & arguments.keys())
-        if searches:
-            arguments["details"] = "1"
+    def __init__(self, **arguments: str) -> None:
         super().__init__(**arguments)
-        self.source = IdentifierSource(ids, ids_file)
-        self.searches = searches
+        self.source = self.arguments.source
         self.has_source = True
-        self._appointments: dict[int, float] = {}
-        self._strategy = strategy
-        self._intervals = (
-            _seconds("min_interval", min_interval, MIN_INTERVAL),
-            _seconds("max_interval", max_interval, MAX_INTERVAL),
-        )
+        self.delays: dict[int, float] = {}
 
-    @classmethod
-    def check_arguments(cls, configuration: Configuration, arguments: Mapping[str, str]) -> None:
-        """Check what ``-a`` says, before the crawl starts."""
-        super(SearchSpider, cls).check_arguments(configuration, arguments)
-        own = {name: arguments[name] for name in SEARCH_ARGUMENTS & arguments.keys()}
-        if own:
-            check_search(configuration, own)
-        IdentifierSource(arguments.get("ids", ""), arguments.get("ids_file", "")).check()
-        if arguments.get("strategy", "adaptive") not in STRATEGIES:
-            raise ConfigurationError(
-                f"strategy is {arguments['strategy']!r}: set it to one of {', '.join(STRATEGIES)}"
-            )
-        shortest = _seconds("min_interval", arguments.get("min_interval", ""), MIN_INTERVAL)
-        longest = _seconds("max_interval", arguments.get("max_interval", ""), MAX_INTERVAL)
-        if shortest > longest:
-            raise ConfigurationError(
-                f"min_interval ({shortest:g} s) is above max_interval ({longest:g} s): set both"
-            )
+    @cached_property
+    def budget(self) -> Budget:
+        """What watching may spend."""
+        config, arguments = context_of(self.crawler).config, self.arguments
+        # Nothing else keeps watching from using up the day's quota before its end.
+        daily = config.daily_quota / DAY / OVERBOOKING or math.inf
+        rate = min(config.qps or math.inf, daily)
+        return Budget(rate, arguments.min_interval, arguments.max_interval)
 
     @cached_property
     def watcher(self) -> Watcher:
         """Decides when a product is fetched again."""
-        configuration = account_of(self.crawler).configuration
-        # Nothing but this holds calls back that the day's quota would run out of.
-        daily = configuration.daily_quota / DAY / OVERBOOKING or math.inf
-        budget = Budget(min(configuration.qps or math.inf, daily), *self._intervals)
-        return Watcher(self._store, STRATEGIES[self._strategy](budget), self._run)
+        context = context_of(self.crawler)
+        store = self.file_store or open_redis_store(context.redis)
+        return Watcher(store, self.arguments.strategy, self.budget, context.redis_retry)
 
     @cached_property
-    def _store(self) -> RedisWatchStore | SqliteWatchStore:
-        account = account_of(self.crawler)
-        if account.configuration.redis_url:
-            return RedisWatchStore(account.redis, self.name)
+    def file_store(self) -> SqliteWatchStore | None:
+        """The schedule in a file; None with Redis."""
+        if context_of(self.crawler).config.redis_url:
+            return None
         return SqliteWatchStore(data_folder() / FILE_NAME)
-
-    @cached_property
-    def _outage(self) -> Outage:
-        return Outage(self.crawler.stats)
 
     async def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
         """Yield the calls that add products; without Redis, then those that are due, for ever."""
-        await self._run(self._store.resume, self._intervals[1])
-        if self.searches:
+        await self.watcher.resume()
+        if self.query:
             async for call in super().calls():
                 yield call
-        if isinstance(self._store, RedisWatchStore):
-            async for product_id in self.source.read(self):
-                yield ApiCall.product(product_id), 0
-            return
-        async with aclosing(self._due(self._store)) as due:
-            async for product_id in due:
+        store = self.file_store
+        async with aclosing(self.source.read(self) if store is None else self._due(store)) as ids:
+            async for product_id in ids:
                 yield ApiCall.product(product_id), 0
 
     async def _due(self, store: SqliteWatchStore) -> AsyncGenerator[int]:
@@ -144,74 +132,48 @@ class WatchSpider(SearchSpider):
         adding = asyncio.create_task(self._add_all(store))
         try:
             while True:
-                due = await run_in_thread(store.take_due, AT_ONCE, self.fallback_interval)
+                due = await run_in_thread(store.take_due, AT_ONCE, self.budget.bounded(DAY))
                 for product_id in due:
                     yield product_id
                 if adding.done():
                     adding.result()
                 if not due:
-                    wait = await run_in_thread(store.next_due)
-                    await asyncio.sleep(LONGEST_SLEEP if wait is None else min(LONGEST_SLEEP, wait))
+                    await asyncio.sleep(POLL_SECONDS)
         finally:
             adding.cancel()
 
     async def _add_all(self, store: SqliteWatchStore) -> None:
         async for product_id in self.source.read(self):
             await run_in_thread(store.add, [product_id])
-        if not self.searches and await run_in_thread(store.next_due) is None:
+        watched, _ = await run_in_thread(store.sample, 1)
+        if not watched and not self.query:
             self.logger.warning(
                 "No product is watched: add some with -a ids=610000000001,…, -a ids_file=FILE or "
                 "-a keyword=…"
             )
 
-    def parse_page(self, response: ApiResponse, call: ApiCall) -> Iterator[Any]:
+    async def parse_page(self, response: ApiResponse, call: ApiCall) -> AsyncIterator[Any]:
         """Watch the products that a search found."""
         found = []
-        for output in super().parse_page(response, call):
+        async for output in super().parse_page(response, call):
             is_product = isinstance(output, ApiRequest) and output.call.operation == "product"
-            if is_product and isinstance(self._store, SqliteWatchStore):
+            if is_product and self.file_store:
                 found.append(output.call.params["product_id"])
             else:
                 yield output
-        if isinstance(self._store, SqliteWatchStore):
-            self._store.add(found)
-
-    @property
-    def fallback_interval(self) -> float:
-        """Seconds until the next fetch of a product whose fetch failed."""
-        shortest, longest = self._intervals
-        return min(longest, max(shortest, DAY))
-
-    async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Run what blocks in a thread; while Redis is away, wait, unless the crawl ends."""
-        try:
-            return await run_in_thread(function, *arguments)
-        except RedisError:
-            operation = partial(function, *arguments)
-            closing = account_of(self.crawler).closing
-            return await closing.unless_closing(self._outage.patiently(operation))
-
-    async def fetched(self, product: Product) -> Outcome:
-        """Decide when a product that was just stored is fetched again; return what was found."""
-        outcome, delay = await self.watcher.fetched(product)
-        if isinstance(self._store, RedisWatchStore):
-            self._appointments[product.product_id] = delay
-        return outcome
+        if self.file_store:
+            self.file_store.add(found)
 
     def repeat_in(self, call: ApiCall) -> float | None:
-        """Return the seconds after which a settled call is made anew; None for a search's page."""
+        """Return the seconds until an acknowledged call is made again; None for a search's page."""
         if call.operation != "product":
             return None
-        return self._appointments.pop(int(call.params["product_id"]), self.fallback_interval)
+        # A product whose fetch failed has no delay of its own.
+        return self.delays.pop(int(call.params["product_id"]), self.budget.bounded(DAY))
 
 
-def _seconds(name: str, text: str, default: float) -> float:
-    if not text:
-        return default
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if 0 < seconds < math.inf:
-        return seconds
-    raise ConfigurationError(f"{name} is {text!r}: set it to a number of seconds above 0")
+def open_redis_store(client: Any) -> RedisWatchStore:
+    """Return the schedule in Redis, beside the spider's queue."""
+    keys = QueueKeys.of(QUEUE_KEY % {"spider": WatchSpider.name})
+    queue = {getattr(keys, part): getattr(TYPES, part) for part in _QUEUE_PARTS}
+    return RedisWatchStore(client, queue)

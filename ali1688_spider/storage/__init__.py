@@ -1,1 +1,1 @@
-"""What is kept in MongoDB, and how; imports nothing of Scrapy."""
+"""What MongoDB keeps, and how; imports nothing of Scrapy."""

@@ -1,21 +1,26 @@
-"""What changed between the stored product and a newer answer about it.
+"""Changes between the stored product and a newer response about it.
 
-Both sides are read as MongoDB holds them, prices as ``Decimal128``. A change needs a value on both
-sides: learning a value for the first time is none, and an answer that does not tell a field says
-nothing about it. Of a private product it is known that its price is None. A SKU that appears among
-others, or goes, changes its stock from or to None.
+A change needs a value on both sides: learning a value for the first time is none, and a response
+without a field says nothing about it. Of a private product it is known that its price is None. A
+SKU that appears among others, or goes, changes its stock from or to None.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ali1688_spider.storage.change import Change, Field, from_bson
+from bson.decimal128 import Decimal128
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from ali1688_spider.items import ChangeField
+
+SkuId: TypeAlias = int | str | None
+Tiers: TypeAlias = list[dict[str, Any]]
 
 COMPARED = (
     *("name", "price", "price_private", "price_tiers", "stock", "status"),
@@ -23,14 +28,61 @@ COMPARED = (
 )
 """The stored fields that :func:`differences` looks at, as a projection names them."""
 
+_OPTIONAL = ("min_quantity", "old_tiers", "new_tiers")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class _Difference(NamedTuple):
-    field: Field
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A change of a product, or of one of its SKUs.
+
+    Attributes:
+        id: The same for the same change, whichever worker finds it and however often.
+        product_id: The product.
+        sku_id: The SKU, or None for the product itself.
+        field: What changed. A change of the price tiers is one of the price.
+        old: The value before: ``Decimal`` (CNY) for a price, int for a stock, else text; None for
+            a private price and for the stock of a SKU that was not there.
+        new: The value after, likewise.
+        percent: How much a price or stock changed, in per cent of the old value: -20.0 for a
+            fifth less. None when a side is None or the old value is 0.
+        at: When the response that shows it arrived (UTC).
+        min_quantity: Where only price tiers changed: the first tier that did, whose prices ``old``
+            and ``new`` then are.
+        old_tiers: The price tiers before, ``[{min_quantity, price}]``, where they differ.
+        new_tiers: The price tiers after, likewise.
+    """
+
+    id: str
+    product_id: int
+    sku_id: SkuId
+    field: ChangeField
     old: Any
     new: Any
-    more: dict[str, Any] = {}  # noqa: RUF012  # never changed
+    percent: float | None
+    at: datetime
+    min_quantity: int | None = None
+    old_tiers: Tiers | None = None
+    new_tiers: Tiers | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return the document of ``product_changes``; its ``_id`` is :attr:`id`."""
+        values = self._values()
+        return {"_id": values.pop("id"), **values}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Change:
+        """Return the change of a document as :meth:`document` makes it, or as MongoDB holds it."""
+        values = {each.name: document.get(each.name) for each in fields(cls)}
+        return cls(**_decimals({**values, "id": document["_id"]}))
+
+    def message(self) -> dict[str, Any]:
+        """Return the change ready for JSON: amounts as exact decimal text, times in ISO 8601."""
+        return {name: _converted(value, _to_json) for name, value in self._values().items()}
+
+    def _values(self) -> dict[str, Any]:
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {n: value for n, value in values.items() if value is not None or n not in _OPTIONAL}
 
 
 def differences(
@@ -40,31 +92,22 @@ def differences(
 
     Args:
         product_id: The product.
-        old: The stored document, at least :data:`COMPARED` of it.
-        new: The fields that the newer answer tells.
-        at: When the newer answer arrived (UTC).
+        old: The stored document, at least :data:`COMPARED` of it; prices as ``Decimal128``.
+        new: The fields that the newer response has, likewise.
+        at: When the newer response arrived (UTC).
     """
-    return [
-        _change(product_id, sku_id, difference, at) for sku_id, difference in _differences(old, new)
-    ]
-
-
-def _change(
-    product_id: int, sku_id: int | str | None, difference: _Difference, at: datetime
-) -> Change:
     milliseconds = (at - _EPOCH) // timedelta(milliseconds=1)
-    old, new = from_bson(difference.old), from_bson(difference.new)
-    return Change(
-        id=f"{product_id}:{'' if sku_id is None else sku_id}:{difference.field}:{milliseconds}",
-        product_id=product_id,
-        sku_id=sku_id,
-        field=difference.field,
-        old=old,
-        new=new,
-        percent=_percent(old, new),
-        at=at,
-        **from_bson(difference.more),
-    )
+    return [
+        Change(
+            id=f"{product_id}:{'' if sku_id is None else sku_id}:{each['field']}:{milliseconds}",
+            product_id=product_id,
+            sku_id=sku_id,
+            percent=_percent(each["old"], each["new"]),
+            at=at,
+            **each,
+        )
+        for sku_id, each in _decimals(list(_differences(old, new)))
+    ]
 
 
 def _percent(old: Any, new: Any) -> float | None:
@@ -75,62 +118,55 @@ def _percent(old: Any, new: Any) -> float | None:
 
 def _differences(
     old: Mapping[str, Any], new: Mapping[str, Any]
-) -> Iterator[tuple[int | str | None, _Difference]]:
+) -> Iterator[tuple[SkuId, dict[str, Any]]]:
+    """Yield the SKU, and the field, both values and perhaps the price tiers, of each difference."""
     was_private = bool(old.get("price_private"))
-    is_private = bool(new.get("price_private", was_private))
-    for difference in _of_offer(old, new, was_private=was_private, is_private=is_private):
-        yield None, difference
+    private = {
+        "was_private": was_private,
+        "is_private": bool(new.get("price_private", was_private)),
+    }
+    yield from ((None, difference) for difference in _of_offer(old, new, **private))
     for field in ("status", "name"):
         if _both_known(old.get(field), new.get(field)) and old[field] != new[field]:
-            yield None, _Difference(field, old[field], new[field])
+            yield None, {"field": field, "old": old[field], "new": new[field]}
     old_skus, new_skus = _by_id(old), _by_id(new)
     if not old_skus or not new_skus:
         return
     for sku_id in old_skus | new_skus:
         before, after = old_skus.get(sku_id), new_skus.get(sku_id)
         if before and after:
-            pair = _of_offer(before, after, was_private=was_private, is_private=is_private)
-            yield from ((sku_id, difference) for difference in pair)
+            yield from ((sku_id, each) for each in _of_offer(before, after, **private))
         else:
-            stocks = (before or {}).get("stock"), (after or {}).get("stock")
-            if stocks != (None, None):
-                yield sku_id, _Difference("stock", *stocks)
+            stocks = {"old": (before or {}).get("stock"), "new": (after or {}).get("stock")}
+            if any(stock is not None for stock in stocks.values()):
+                yield sku_id, {"field": "stock", **stocks}
 
 
 def _of_offer(
     old: Mapping[str, Any], new: Mapping[str, Any], *, was_private: bool, is_private: bool
-) -> Iterator[_Difference]:
+) -> Iterator[dict[str, Any]]:
     """Compare price, price tiers and stock of a product or of a SKU."""
     tiers = _tiers_difference(old, new)
     before, after = old.get("price"), new.get("price")
     known = (before is not None or was_private) and (after is not None or is_private)
     if "price" in new and known and not _equal(before, after):
         more = {name: value for name, value in tiers.items() if name != "min_quantity"}
-        yield _Difference("price", before, after, more)
+        yield {"field": "price", "old": before, "new": after, **more}
     elif tiers:
         quantity = tiers["min_quantity"]
         before, after = (_ladder(side.get("price_tiers")).get(quantity) for side in (old, new))
-        yield _Difference("price", before, after, tiers)
+        yield {"field": "price", "old": before, "new": after, **tiers}
     if _both_known(old.get("stock"), new.get("stock")) and old["stock"] != new["stock"]:
-        yield _Difference("stock", old["stock"], new["stock"])
+        yield {"field": "stock", "old": old["stock"], "new": new["stock"]}
 
 
 def _tiers_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     before, after = _ladder(old.get("price_tiers")), _ladder(new.get("price_tiers"))
-    if not before or not after:
+    differing = [each for each in before | after if not _equal(before.get(each), after.get(each))]
+    if not before or not after or not differing:
         return {}
-    differing = [
-        quantity
-        for quantity in before | after
-        if not _equal(before.get(quantity), after.get(quantity))
-    ]
-    if not differing:
-        return {}
-    return {
-        "min_quantity": min(differing),
-        "old_tiers": old["price_tiers"],
-        "new_tiers": new["price_tiers"],
-    }
+    tiers = {"old_tiers": old["price_tiers"], "new_tiers": new["price_tiers"]}
+    return {"min_quantity": min(differing), **tiers}
 
 
 def _ladder(tiers: list[Mapping[str, Any]] | None) -> dict[int, Any]:
@@ -147,6 +183,27 @@ def _both_known(old: Any, new: Any) -> bool:
 
 
 def _equal(old: Any, new: Any) -> bool:
-    """Tell whether two amounts are the same; 10.0 and 10.00 are."""
+    """Whether two amounts are the same; 10.0 and 10.00 are."""
     # Comparing the encoded form first is 20 times faster, and amounts seldom change.
-    return old == new or (_both_known(old, new) and from_bson(old) == from_bson(new))
+    return old == new or (_both_known(old, new) and _decimals(old) == _decimals(new))
+
+
+def _decimals(value: Any) -> Any:
+    """Return *value* with every ``Decimal128`` in it as ``Decimal``."""
+    return _converted(value, lambda each: each.to_decimal() if type(each) is Decimal128 else each)
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return value
+
+
+def _converted(value: Any, convert: Callable[[Any], Any]) -> Any:
+    if isinstance(value, list | tuple):
+        return [_converted(each, convert) for each in value]
+    if isinstance(value, dict):
+        return {key: _converted(each, convert) for key, each in value.items()}
+    return convert(value)

@@ -1,46 +1,318 @@
-"""Where failed calls are kept: in the most lasting place that the settings offer."""
+"""Calls that were given up, kept in MongoDB, without it in Redis, without both in a file."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import asyncio
+import fcntl
+import hashlib
+import json
+import logging
+import os
+from abc import ABC, abstractmethod
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ali1688_spider.storage.connection import connect
-from ali1688_spider.storage.file_failed_calls import FileFailedCallStore
-from ali1688_spider.storage.mongo_failed_calls import MongoFailedCallStore
-from ali1688_spider.storage.patience import Patience
-from ali1688_spider.storage.redis_failed_calls import RedisFailedCallStore
+from redis.client import NEVER_DECODE
+from redis.exceptions import RedisError
+from typing_extensions import override  # in typing from Python 3.12
+
+from ali1688_spider.private_files import make_private, open_private
+from ali1688_spider.storage.database import FAILED_CALLS, insert_new
+from ali1688_spider.storage.database_errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from pathlib import Path
 
-    from ali1688_spider.configuration import Configuration
-    from ali1688_spider.storage.failed_call import FailedCallStore
+    from ali1688_spider.retrying import ServerRetry
+    from ali1688_spider.storage.database import Database
 
-FOLDER = Path(".scrapy/ali1688")
+
+logger = logging.getLogger(__name__)
+
+KEY = "ali1688:failed_calls"
+MOST_IN_REDIS = 100_000
+FILE_NAME = "failed_calls.jsonl"
+REMEMBERED = 10_000
+"""Lines within which the same call is recognised: it comes again when keeping it was repeated."""
+
+_PAGE = 1000
+_BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedCall:
+    """A call that was given up.
+
+    Attributes:
+        spider: Name of the spider whose call it was.
+        call: The call as the queue holds it; of a malformed message the message itself.
+        api: Name of the platform's API; empty for a malformed message.
+        params: The call's parameters.
+        error: Why it was given up, in plain words.
+        attempts: How often it was tried.
+        at: When it was given up (UTC, in milliseconds).
+        id: Equal for the same failure of the same call.
+    """
+
+    spider: str
+    call: str
+    api: str
+    params: Mapping[str, Any]
+    error: str
+    attempts: int
+    at: datetime
+    id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        # As every store keeps it: times in milliseconds, text that can be encoded.
+        milliseconds = self.at.replace(microsecond=self.at.microsecond // 1000 * 1000)
+        object.__setattr__(self, "at", milliseconds)
+        for name in ("call", "error"):
+            text = getattr(self, name).encode(errors="backslashreplace").decode()
+            object.__setattr__(self, name, text)
+        digest = hashlib.blake2b(self.to_json().encode(), digest_size=8).hexdigest()
+        object.__setattr__(self, "id", digest)
+
+    def values(self) -> dict[str, Any]:
+        """Return everything but the id, by name."""
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.init}
+        return {**values, "params": dict(self.params)}
+
+    def to_json(self) -> str:
+        """Return the failed call as one line of JSON, always the same for the same."""
+        values = {**self.values(), "at": self.at.isoformat()}
+        return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> FailedCall | None:
+        """Return the failed call of a line of :meth:`to_json`; None for any other."""
+        try:
+            values = json.loads(text)
+            return cls.from_values({**values, "at": datetime.fromisoformat(values["at"])})
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return None
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> FailedCall | None:
+        """Return the failed call of :meth:`values`; None for any others."""
+        try:
+            return cls(**values)
+        except (TypeError, AttributeError):
+            return None
+
+
+class FailedCallStore(ABC):
+    """Keeps failed calls until they are tried again.
+
+    Attributes:
+        unreadable: How many entries the last :meth:`list` left out, because they are no failed
+            calls: a line that a crash has torn, or what another program wrote. They stay.
+    """
+
+    unreadable = 0
+
+    async def keep(self, failed: FailedCall) -> None:
+        """Keep one; as :meth:`keep_all`."""
+        await self.keep_all([failed])
+
+    @abstractmethod
+    async def keep_all(self, failed: Sequence[FailedCall]) -> None:
+        """Return when all of *failed* are kept, in one round trip.
+
+        The same call kept twice is there once, so keeping again what may be kept does no harm.
+
+        Raises:
+            StoreUnavailableError: They cannot be kept; some may be.
+        """
+
+    async def list(self) -> AsyncIterator[FailedCall]:
+        """Iterate over what is kept, the oldest first, with some thousand at once in memory.
+
+        What the iteration has passed may be removed meanwhile.
+        """
+        self.unreadable = 0
+        async for failed in self._entries():
+            if failed is None:
+                self.unreadable += 1
+            else:
+                yield failed
+
+    @abstractmethod
+    async def remove(self, failed: Sequence[FailedCall]) -> None:
+        """Forget these; raises as :meth:`keep_all`."""
+
+    @abstractmethod
+    def _entries(self) -> AsyncIterator[FailedCall | None]:
+        """Iterate as :meth:`list` does; None stands for an entry that is no failed call."""
+
+
+class MongoFailedCallStore(FailedCallStore):
+    """Keeps failed calls in ``failed_calls``; waits for the database while it is away."""
+
+    def __init__(self, database: Database, retry: ServerRetry) -> None:
+        self._collection = database[FAILED_CALLS]
+        self._retry = retry
+
+    @override
+    async def keep_all(self, failed: Sequence[FailedCall]) -> None:
+        documents = {call.id: {"_id": call.id, **call.values()} for call in failed}
+        if documents:
+            await self._retry.run(lambda: insert_new(self._collection, documents.values()))
+
+    @override
+    async def _entries(self) -> AsyncIterator[FailedCall | None]:
+        # A page is a query of its own, so that what is done with the calls may take hours: a cursor
+        # of the server's would have ended.
+        last_at, passed = _BEGINNING, list[Any]()
+        while page := await self._page(last_at, passed):
+            for document in page:
+                if document["at"] != last_at:
+                    last_at, passed = document["at"], []
+                passed.append(document.pop("_id"))
+                yield FailedCall.from_values(document)
+
+    @override
+    async def remove(self, failed: Sequence[FailedCall]) -> None:
+        await self._collection.delete_many({"_id": {"$in": [call.id for call in failed]}})
+
+    async def _page(self, last_at: datetime, passed: Sequence[Any]) -> Sequence[dict[str, Any]]:
+        """Return the next ones after those that have *passed*, the last of them at *last_at*."""
+        query = {"at": {"$gte": last_at}, "_id": {"$nin": passed}}
+        return await self._collection.find(query, sort={"at": 1}, limit=_PAGE).to_list()
+
+
+class RedisFailedCallStore(FailedCallStore):
+    """Keeps failed calls in the sorted set ``ali1688:failed_calls``, by their time.
+
+    Redis holds everything in memory, so that beyond *most* the oldest are forgotten.
+    """
+
+    def __init__(self, redis: Any, *, most: int = MOST_IN_REDIS) -> None:
+        self._redis = redis
+        self._most = most
+        self._removed = 0
+
+    @override
+    async def keep_all(self, failed: Sequence[FailedCall]) -> None:
+        if not failed:
+            return
+        try:
+            forgotten = await asyncio.to_thread(self._add, failed)
+        except RedisError as error:
+            raise StoreUnavailableError(f"Redis does not answer ({error})") from error
+        if forgotten:
+            logger.warning("More than %d calls have failed; the oldest is forgotten", self._most)
+
+    @override
+    async def _entries(self) -> AsyncIterator[FailedCall | None]:
+        passed, removed = 0, self._removed
+        while texts := await asyncio.to_thread(self._page, passed - (self._removed - removed)):
+            passed += len(texts)
+            for text in texts:
+                yield FailedCall.from_json(text)
+
+    @override
+    async def remove(self, failed: Sequence[FailedCall]) -> None:
+        texts = [call.to_json() for call in failed]
+        self._removed += await asyncio.to_thread(self._redis.zrem, KEY, *texts)
+
+    def _add(self, failed: Sequence[FailedCall]) -> int:
+        """Return how many had to be forgotten for them."""
+        with self._redis.pipeline() as pipeline:
+            pipeline.zadd(KEY, {call.to_json(): call.at.timestamp() * 1000 for call in failed})
+            pipeline.zremrangebyrank(KEY, 0, -self._most - 1)
+            _, forgotten = pipeline.execute()
+        return int(forgotten)
+
+    def _page(self, start: int) -> Sequence[bytes]:
+        # What others wrote into Redis may be no text at all: it must not fail while it is read.
+        command = ("ZRANGE", KEY, start, start + _PAGE - 1)
+        return list(self._redis.execute_command(*command, **{NEVER_DECODE: True}))
+
+
+class FileFailedCallStore(FailedCallStore):
+    """Keeps failed calls in ``failed_calls.jsonl``; several processes may at the same time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE_NAME
+
+    @override
+    async def keep_all(self, failed: Sequence[FailedCall]) -> None:
+        lines = "".join(f"{call.to_json()}\n" for call in failed).encode()
+        with self._locked(), open_private(self._path) as descriptor:
+            _append(descriptor, lines)
+
+    @override
+    async def _entries(self) -> AsyncIterator[FailedCall | None]:
+        if not self._path.exists():
+            return
+        recent: dict[str, None] = {}
+        with self._path.open("rb") as lines:
+            for line in lines:
+                failed = FailedCall.from_json(line)
+                if failed is None:
+                    yield None
+                elif failed.id not in recent:
+                    recent[failed.id] = None
+                    if len(recent) > REMEMBERED:
+                        del recent[next(iter(recent))]
+                    yield failed
+
+    @override
+    async def remove(self, failed: Sequence[FailedCall]) -> None:
+        forgotten = {call.id for call in failed}
+        new = self._path.with_suffix(".new")
+        with self._locked():
+            new.unlink(missing_ok=True)  # a crash may have left it
+            try:
+                with self._path.open("rb") as lines, open_private(new) as descriptor:
+                    with os.fdopen(descriptor, "wb", closefd=False) as file:
+                        for line in lines:
+                            call = FailedCall.from_json(line)
+                            if call is None or call.id not in forgotten:
+                                file.write(line)
+                    os.fsync(descriptor)
+                new.replace(self._path)
+            finally:
+                new.unlink(missing_ok=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other processes from writing meanwhile; what goes wrong is an outage."""
+        try:
+            make_private(self._path.parent)
+            with open_private(self._path.with_suffix(".lock")) as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise StoreUnavailableError(f"{self._path} cannot be written: {error}") from error
+
+
+def _append(descriptor: int, lines: bytes) -> None:
+    """Write all of *lines* at the end of the file, or nothing."""
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        lines = b"\n" + lines  # a crash has torn the last line: it stays one of its own
+    try:
+        while lines:
+            lines = lines[os.pwrite(descriptor, lines, os.fstat(descriptor).st_size) :]
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
 
 
 def failed_call_store(
-    configuration: Configuration,
-    redis: Any = None,
-    *,
-    closing: Callable[[], bool] = lambda: False,
-    folder: Path = FOLDER,
+    database: Database | None, retry: ServerRetry, redis: Any, folder: Path
 ) -> FailedCallStore:
-    """Return the store in MongoDB, without it in Redis, without both in a file.
+    """Return the most lasting store there is; it closes neither *database* nor *redis*.
 
-    Args:
-        configuration: Its ``mongo_uri`` decides.
-        redis: The blocking client of ``REDIS_URL``, which stays open; None without Redis.
-        closing: Tells whether the crawl wants to end, and no longer wait for the database.
-        folder: Where the file lies.
-
-    Raises:
-        ConfigurationError: An address cannot be read.
+    *retry* repeats writes while the database is away; *redis* is a blocking client.
     """
-    if configuration.mongo_uri:
-        database = connect(configuration.mongo_uri, configuration.mongo_database)
-        return MongoFailedCallStore(database, Patience(closing=closing))
+    if database is not None:
+        return MongoFailedCallStore(database, retry)
     if redis is not None:
         return RedisFailedCallStore(redis)
     return FileFailedCallStore(folder)

@@ -1,4 +1,4 @@
-"""What one answer tells about a product, ready to be stored."""
+"""What one response says about a product, encoded once."""
 
 from __future__ import annotations
 
@@ -6,44 +6,75 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import bson
 from bson.raw_bson import RawBSONDocument
+
+from ali1688_spider.storage.database import CODEC_OPTIONS
+from ali1688_spider.storage.database_errors import DocumentRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from typing import Self
 
-_HEADER = 4
-"""Bytes of a BSON document's length, before its elements; a NUL byte follows them."""
+    from ali1688_spider.items import Product
+
+MAX_DOCUMENT_BYTES = 1024 * 1024
+"""The record has to stay below this; MongoDB itself takes 16 MiB."""
+
+_SET_BY_STORE = frozenset({"fetched_at", "first_seen_at", "changed_at"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Observation:
-    """One answer about one product.
+    """One response about one product.
 
     The record is encoded once and stays so: comparing digests shows most products to be unchanged
     without reading a field of them.
 
     Attributes:
         product_id: The product.
-        fetched_at: When the answer arrived (UTC, in milliseconds).
-        told: A BSON document of the record's fields that the answer tells, save ``fetched_at``.
-        untold: The record's other fields with their defaults, for a product that is new.
-        digest: Equal for answers that tell the same.
+        fetched_at: When the response arrived (UTC, in milliseconds).
+        set_fields: A BSON document of the record's fields that the response has; without
+            ``fetched_at``.
+        unset_fields: The record's other fields with their defaults, for a product that is new.
     """
 
     product_id: int
     fetched_at: datetime
-    told: bytes
-    untold: Mapping[str, Any] = field(default_factory=dict)
-    digest: bytes = field(init=False)
+    set_fields: bytes
+    unset_fields: Mapping[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        digest = hashlib.blake2b(self.told, digest_size=16).digest()
-        object.__setattr__(self, "digest", digest)
+    @property
+    def digest(self) -> bytes:
+        """Equal for responses that say the same."""
+        return hashlib.blake2b(self.set_fields, digest_size=16).digest()
+
+    @classmethod
+    def of(cls, product: Product) -> Self:
+        """Return what is to be stored of *product*.
+
+        Raises:
+            DocumentRefusedError: BSON cannot hold it, or it is too large.
+        """
+        names = product.model_fields_set
+        fields = [each for each in product.__dict__.items() if each[0] not in _SET_BY_STORE]
+        unset_fields = {name: value for name, value in fields if name not in names}
+        set_fields = {name: value for name, value in fields if name in names}
+        try:
+            encoded = bson.encode(set_fields, codec_options=CODEC_OPTIONS)
+        # The values decide what goes wrong here, and it has to stay with them.
+        except Exception as error:
+            raise DocumentRefusedError(f"document: BSON cannot hold it: {error!r}") from error
+        if (size := len(encoded)) >= MAX_DOCUMENT_BYTES:
+            raise DocumentRefusedError(
+                f"document: {size} bytes long, must stay below {MAX_DOCUMENT_BYTES}"
+            )
+        return cls(product.product_id, product.fetched_at, encoded, unset_fields)
 
 
-def joined(*parts: bytes) -> RawBSONDocument:
+def join_documents(*parts: bytes) -> RawBSONDocument:
     """Return the BSON document of the elements of all *parts*, in order."""
-    elements = b"".join(part[_HEADER:-1] for part in parts)
-    length = _HEADER + len(elements) + 1
-    return RawBSONDocument(length.to_bytes(_HEADER, "little") + elements + b"\0")
+    # A document is its length in four bytes, its elements, and a NUL byte.
+    elements = b"".join(part[4:-1] for part in parts)
+    return RawBSONDocument((4 + len(elements) + 1).to_bytes(4, "little") + elements + b"\0")

@@ -1,12 +1,12 @@
-"""Changes on their way out of the product documents that they were found on.
+"""Publishes changes from the product documents that they were found on.
 
 A change is first written within its product, in ``pending_changes``, by the same atomic update
-that writes the new values. From there it goes into ``product_changes``, then out by the channels,
-and is taken off the product last. Whoever finds changes pending brings them out; each step may be
-done any number of times, so a crash between two of them neither loses a change nor doubles one.
+that writes the new values. From there it goes into ``product_changes``, then to the publishers,
+and is taken off the product last. Any worker that finds changes pending publishes them; each step
+may be repeated, so a crash between two of them neither loses a change nor doubles one.
 
-The pending changes of a product are all that have not gone out, in order. Each channel gets them
-together, so that no change of a product overtakes an older one.
+Each publisher gets the pending changes of a product together, in order, so that no change of a
+product overtakes an older one.
 """
 
 from __future__ import annotations
@@ -24,50 +24,50 @@ from pymongo import UpdateOne, WriteConcern
 from pymongo.errors import BulkWriteError
 
 from ali1688_spider.gateway.backoff import Backoff
-from ali1688_spider.storage.change import Change
-from ali1688_spider.storage.errors import StoreUnavailableError, is_outage, is_there_already
-from ali1688_spider.storage.patience import Patience
+from ali1688_spider.items import CHANGE_FIELDS
+from ali1688_spider.storage.changes import Change
+from ali1688_spider.storage.database import PENDING, PRODUCT_CHANGES, PRODUCTS
+from ali1688_spider.storage.database_errors import (
+    StoreUnavailableError,
+    classify,
+    explain,
+    is_there_already,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from datetime import datetime
 
-    from ali1688_spider.storage.connection import Database
+    from ali1688_spider.items import ChangeField
+    from ali1688_spider.retrying import ServerRetry
+    from ali1688_spider.storage.database import Database
 
 logger = logging.getLogger(__name__)
 
-PRODUCTS = "products"
-PRODUCT_CHANGES = "product_changes"
-PENDING = "pending_changes"
-
-RECOVER_SECONDS = 60.0
-"""How often pending changes are looked for that another worker has left."""
-CLOSE_SECONDS = 10.0
-"""How long the end of a crawl goes on bringing changes out."""
+RECOVER_SECONDS = 60.0  # how often to look for pending changes that another worker has left
+CLOSE_SECONDS = 10.0  # how long the end of a crawl goes on publishing
 AT_ONCE = 200
-MOST_WAITING = 5000
-"""Products whose changes wait in memory; of more they are read again."""
+MOST_BUFFERED = 5000  # products whose changes are in memory; those of others are read again
 MOST_REFUSED = 1000
 
 
-class Channel(Protocol):
-    """A way that changes go out by."""
+class ChangePublisher(Protocol):
+    """Passes changes on to other programs; its name begins sentences of the log."""
 
-    async def deliver(self, changes: Sequence[Change]) -> bool:
-        """Pass changes on; return whether that is done. If not, they come again later.
+    name: str
 
-        The same change may come again after it was passed on, and is then no news.
+    async def publish(self, changes: Sequence[Change]) -> None:
+        """Pass changes on, or raise an error: then they come again later.
+
+        They may also come again after they were passed on, and are then to be ignored.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The pending changes of one product.
+    """The pending changes of one product, as it was stored at *fetched_at*.
 
-    Attributes:
-        product_id: The product.
-        fetched_at: The product's ``fetched_at`` along with which they are pending.
-        documents: The changes, as ``product_changes`` holds them.
+    *documents* are the changes, as ``product_changes`` holds them.
     """
 
     product_id: int
@@ -76,72 +76,73 @@ class Pending:
 
 
 class Outbox:
-    """Records changes in ``product_changes`` and brings them out, by a task of its own.
+    """Records changes in ``product_changes`` and publishes them, by a task of its own.
 
-    What a channel does not take stays pending on its product, and is tried again with a growing
-    wait; other channels get their changes meanwhile, and storing goes on.
+    What a publisher does not take stays pending on its product, and is tried again with a growing
+    wait; other publishers get their changes meanwhile, and storing goes on. One log line says that
+    a publisher takes no changes, and why; one that it takes them again.
 
     Args:
         database: Holds the products and their changes.
-        channels: Get each change at least once.
-        patience: Waits for the database when it is away.
-        backoff: How long to wait for a channel that takes nothing.
-        kept: Called with how many changes stay pending because ``product_changes`` refuses them.
+        retry: Repeats operations while the database is away.
+        publishers: Get each change at least once.
+        fields: Publish only changes of these fields.
+        min_percent: Publish only changes that are as large, up or down, or have no percentage: a
+            status, a name, a price that became private.
+        backoff: How long to wait for a publisher that takes nothing.
+        on_kept: Called with how many changes a publisher, or ``product_changes``, does not take.
     """
 
     def __init__(
         self,
         database: Database,
-        channels: Sequence[Channel] = (),
+        retry: ServerRetry,
+        publishers: Sequence[ChangePublisher] = (),
         *,
-        patience: Patience | None = None,
+        fields: Collection[ChangeField] = CHANGE_FIELDS,
+        min_percent: float = 0.0,
         backoff: Backoff | None = None,
-        kept: Callable[[int], object] = lambda _number: None,
+        on_kept: Callable[[int], object] = lambda _number: None,
     ) -> None:
         self._products = database[PRODUCTS]
-        # Losing this write costs only another attempt to bring the same changes out.
+        # Losing this write costs only another attempt to publish the same changes.
         self._cleared = database.get_collection(PRODUCTS, write_concern=WriteConcern(1))
         self._changes = database[PRODUCT_CHANGES]
-        self._channels = channels
-        self._patience = patience or Patience()
+        self._retry = retry
+        self._publishers = publishers
+        self._fields = frozenset(fields)
+        self._min_percent = min_percent
         self._backoff = backoff or Backoff(base=1.0, cap=60.0)
-        self._kept = kept
-        self._waiting: deque[Pending] = deque()
-        self._shut: set[Channel] = set()
+        self._on_kept = on_kept
+        self._buffer: deque[Pending] = deque()
+        self._shut: set[str] = set()
+        self._logged: dict[str, int] = {}
         self._failures = 0
         self._recover_at = 0.0
-        self._has_refused = False
         self._closing = False
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to bring changes out, those that earlier crawls left first."""
+        """Begin to publish changes, those that earlier crawls left first."""
         self._task = asyncio.create_task(self._run())
 
     async def close(self, seconds: float = CLOSE_SECONDS) -> None:
-        """Bring out what is pending, for some *seconds* at most; the rest stays on its products."""
+        """Publish what is pending, for some *seconds* at most; the rest stays on its products."""
         if self._task is None:
             return
         self._closing = True
         self._recover_at = 0.0
         self._wake.set()
-        await asyncio.wait({self._task}, timeout=seconds)
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await end(self._task, seconds)
 
-    async def publish(self, pending: Sequence[Pending]) -> None:
-        """Record the pending changes of these products, and let them go out.
-
-        Raises:
-            PyMongoError: The database is away.
-        """
-        recorded = await self._record(pending)
-        if not self._channels:
+    async def record(self, pending: Sequence[Pending]) -> None:
+        """Record the pending changes of these products, and let the task publish them."""
+        recorded = await self._record([each for each in pending if each.documents])
+        if not self._publishers:
             await self._clear(recorded)
-        elif len(self._waiting) + len(recorded) <= MOST_WAITING:
-            self._waiting.extend(recorded)
+        elif len(self._buffer) + len(recorded) <= MOST_BUFFERED:
+            self._buffer.extend(recorded)
         elif not self._shut:
             self._recover_at = 0.0  # they are on their products
         self._wake.set()
@@ -150,9 +151,9 @@ class Outbox:
         while True:
             self._wake.clear()
             try:
-                if self._waiting:
-                    count = min(AT_ONCE, len(self._waiting))
-                    await self._bring_out([self._waiting.popleft() for _ in range(count)])
+                if self._buffer:
+                    count = min(AT_ONCE, len(self._buffer))
+                    await self._publish([self._buffer.popleft() for _ in range(count)])
                 elif (left := self._recover_at - time.monotonic()) <= 0:
                     last = self._closing
                     await self._recover()
@@ -161,8 +162,7 @@ class Outbox:
                 elif self._closing:
                     return
                 else:
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), left)
+                    await wait(self._wake, left)
             except StoreUnavailableError:
                 return  # the crawl ends, and the database stayed away, as was logged
             except Exception:
@@ -170,16 +170,16 @@ class Outbox:
                 self._postpone()
 
     async def _recover(self) -> None:
-        """Bring out what is pending on the products, as long as the channels take it."""
+        """Publish what is pending on the products, until a publisher takes no more."""
         self._shut.clear()
         self._recover_at = time.monotonic() + RECOVER_SECONDS
         refused: list[int] = []
         while len(refused) < MOST_REFUSED:
-            page = await self._patience.repeat(partial(self._find_pending, refused))
+            page = await self._retry.run(partial(self._find_pending, refused))
             if not page:
                 break
-            recorded = await self._patience.repeat(partial(self._record, page))
-            if not await self._bring_out(recorded):
+            recorded = await self._retry.run(partial(self._record, page))
+            if not await self._publish(recorded):
                 return
             refused += {each.product_id for each in page} - {each.product_id for each in recorded}
         self._failures = 0
@@ -192,64 +192,81 @@ class Outbox:
         products = await found.to_list()
         return [Pending(each["_id"], each["fetched_at"], each[PENDING]) for each in products]
 
-    async def _bring_out(self, pending: Sequence[Pending]) -> bool:
-        """Pass changes on by the channels that take any; return whether all channels have them."""
-        changes = [Change.from_document(each) for product in pending for each in product.documents]
-        channels = [channel for channel in self._channels if channel not in self._shut]
-        if changes:
-            taken = await asyncio.gather(*(channel.deliver(changes) for channel in channels))
-            shut = {
-                channel for channel, is_taken in zip(channels, taken, strict=True) if not is_taken
-            }
-            if shut:
-                self._shut |= shut
+    async def _publish(self, pending: Sequence[Pending]) -> bool:
+        """Give changes to the publishers that take any; return whether all publishers have them."""
+        found = [Change.from_document(each) for product in pending for each in product.documents]
+        if changes := list(filter(self._is_wanted, found)):
+            publishers = [each for each in self._publishers if each.name not in self._shut]
+            taken = await asyncio.gather(*(self._publish_by(each, changes) for each in publishers))
+            if not all(taken):
                 self._postpone()
         if self._shut:
             return False
-        await self._patience.repeat(lambda: self._clear(pending))
+        await self._retry.run(lambda: self._clear(pending))
+        return True
+
+    def _is_wanted(self, change: Change) -> bool:
+        is_large = change.percent is None or abs(change.percent) >= self._min_percent
+        return change.field in self._fields and is_large
+
+    async def _publish_by(self, publisher: ChangePublisher, changes: Sequence[Change]) -> bool:
+        try:
+            await publisher.publish(changes)
+        # Whatever it is, it must hold up neither the products nor the other publishers.
+        except Exception as error:  # noqa: BLE001
+            level = outage.level if (outage := classify(error)) else logging.ERROR
+            self._shut.add(publisher.name)
+            self._note_kept(publisher.name, len(changes), explain(error), level)
+            return False
+        if self._logged.pop(publisher.name, None):
+            logger.info("%s takes changes again", publisher.name)
         return True
 
     def _postpone(self) -> None:
         self._failures += 1
         self._recover_at = time.monotonic() + self._backoff.delay(self._failures)
 
+    def _note_kept(self, name: str, number: int, reason: str, level: int = logging.ERROR) -> None:
+        self._on_kept(number)
+        if level > self._logged.get(name, logging.NOTSET):
+            self._logged[name] = level
+            text = "%s takes no changes: %s; products go on, changes are kept"
+            logger.log(level, text, name, reason)
+
     async def _record(self, pending: Sequence[Pending]) -> Sequence[Pending]:
         """Insert changes into ``product_changes``; return the products whose changes are there."""
         documents = [document for product in pending for document in product.documents]
-        if not documents:
-            return pending
+        refused: set[int] = set()
         try:
-            await self._changes.insert_many(documents, ordered=False)
+            if documents:
+                await self._changes.insert_many(documents, ordered=False)
         except BulkWriteError as error:
-            if is_outage(error):
+            if classify(error):
                 raise
             failures = error.details["writeErrors"]
-            refusals = [failure for failure in failures if not is_there_already(failure)]
-            self._note_refused(refusals)
-            refused = {documents[failure["index"]]["product_id"] for failure in refusals}
-            return [product for product in pending if product.product_id not in refused]
-        return pending
-
-    def _note_refused(self, refusals: Sequence[Mapping[str, Any]]) -> None:
-        if not refusals:
-            return
-        self._kept(len(refusals))
-        if not self._has_refused:
-            self._has_refused = True
-            logger.error(
-                "%s takes no changes: %s; products go on, changes are kept",
-                PRODUCT_CHANGES,
-                refusals[0].get("errmsg"),
-            )
+            if refusals := [each for each in failures if not is_there_already(each)]:
+                self._note_kept(PRODUCT_CHANGES, len(refusals), str(refusals[0].get("errmsg")))
+            refused = {documents[each["index"]]["product_id"] for each in refusals}
+        return [each for each in pending if each.product_id not in refused]
 
     async def _clear(self, pending: Iterable[Pending]) -> None:
         # A product that was written again meanwhile has taken its pending changes along.
-        updates = [
-            UpdateOne(
-                {"_id": product.product_id, "fetched_at": product.fetched_at},
-                {"$unset": {PENDING: ""}},
-            )
-            for product in pending
-        ]
-        if updates:
+        as_published = [{"_id": each.product_id, "fetched_at": each.fetched_at} for each in pending]
+        if updates := [UpdateOne(each, {"$unset": {PENDING: ""}}) for each in as_published]:
             await self._cleared.bulk_write(updates, ordered=False)
+
+
+async def wait(event: asyncio.Event, seconds: float) -> None:
+    """Return once *event* is set, or after some *seconds*."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+
+
+async def end(task: asyncio.Task[None], seconds: float) -> None:
+    """Let *task* end by itself, within some *seconds*; cancel it then."""
+    await asyncio.wait({task}, timeout=seconds)
+    while not task.done():  # a driver may swallow a cancellation
+        task.cancel()
+        await asyncio.wait({task}, timeout=1)
+    if not task.cancelled():
+        task.result()

@@ -1,11 +1,8 @@
 """When a watched product is collected again.
 
-Every fetch of a product says whether it changed since the fetch before. From these observations
-comes the product's change rate (``change_rate``), from the rate what another fetch is worth
-(``crawl_value``), and from that the time until the next one (``strategies``, ``schedule``). The
-schedule needs one product's own state (``product``) and a few sums over all of them (``totals``):
-no list of products is ever sorted, so that any number of workers keeps it together.
-
-These are pure arithmetic. ``watcher`` puts them to work over a ``store``: in Redis for many workers
-(``redis_store``), else in a file (``sqlite_store``).
+Every fetch of a product shows whether it changed since the fetch before. Its change rate comes from
+these observations, and its interval from that rate and from a sample of all products
+(``schedule``): no list of products is ever sorted, so any number of workers keeps the schedule
+together. ``watcher`` applies it to a store: in Redis for many workers (``redis_store``), else in a
+file (``sqlite_store``).
 """

@@ -8,15 +8,10 @@ import time
 from typing import TYPE_CHECKING
 
 from ali1688_spider.private_files import make_private_database
-from ali1688_spider.watching.store import Entry
-from ali1688_spider.watching.totals import Totals, differences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
-
-    from ali1688_spider.watching.product import WatchedProduct
-    from ali1688_spider.watching.store import Change
 
 FILE_NAME = "watch.sqlite"
 
@@ -28,12 +23,7 @@ CREATE TABLE IF NOT EXISTS watched (
     was_due REAL -- while it is being fetched, and when the fetch failed
 );
 CREATE INDEX IF NOT EXISTS watched_due ON watched (due);
-CREATE TABLE IF NOT EXISTS sums (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
 """
-_ADD_TO_SUM = """
-INSERT INTO sums VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value
-"""
-_SAMPLE = "SELECT entry FROM watched ORDER BY random() LIMIT ?"
 
 
 class SqliteWatchStore:
@@ -76,12 +66,6 @@ class SqliteWatchStore:
             )
         return [product_id for (product_id,) in rows]
 
-    def next_due(self) -> float | None:
-        """Return the seconds until a product is due; None when none is watched."""
-        with self._lock:
-            (due,) = self._connection.execute("SELECT min(due) FROM watched").fetchone()
-        return None if due is None else max(0.0, due - time.time())
-
     def resume(self, longest: float) -> None:
         """Take the watch up again, with no product due in more than *longest* seconds.
 
@@ -95,58 +79,36 @@ class SqliteWatchStore:
             connection.execute("UPDATE watched SET due = ? WHERE due > ?", (latest, latest))
 
     def load(self, product_ids: Sequence[int]) -> list[str]:
-        """Return the text of each entry."""
+        """Return the text of each product's state, empty for a product that has none."""
+        query = "SELECT entry FROM watched WHERE product_id = ?"
         with self._lock:
-            return [self._entry(product_id) or "" for product_id in product_ids]
+            rows = [self._connection.execute(query, (each,)).fetchone() for each in product_ids]
+        return [row[0] if row else "" for row in rows]
 
-    def save(self, changes: Sequence[Change]) -> None:
-        """Keep the changes and when the products are due, in one transaction."""
+    def save(self, states: Sequence[tuple[int, str, float]]) -> None:
+        """Keep id and state of products that are still watched, and when they are due (seconds)."""
         now = time.time()
         with self._lock, self._connection as connection:
-            for change in changes:
-                kept = connection.execute(
-                    "UPDATE watched SET entry = ?, due = ?, was_due = NULL "
-                    "WHERE product_id = ? AND entry = ?",
-                    (change.new, now + change.delay, change.product_id, change.old),
-                )
-                if kept.rowcount:
-                    self._add_to_sums(change.differences)
+            connection.executemany(
+                "UPDATE watched SET entry = ?, due = ?, was_due = NULL WHERE product_id = ?",
+                [(text, now + delay, product_id) for product_id, text, delay in states],
+            )
 
     def remove(self, product_ids: Sequence[int]) -> int:
-        """Watch these products no longer, in one transaction."""
-        removed = 0
+        """Watch these products no longer; return how many were watched."""
         with self._lock, self._connection as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            for product_id in product_ids:
-                entry = self._entry(product_id)
-                if entry is not None:
-                    connection.execute("DELETE FROM watched WHERE product_id = ?", (product_id,))
-                    self._add_to_sums(differences(Entry.decode(entry).product, None))
-                    removed += 1
-        return removed
+            return connection.executemany(
+                "DELETE FROM watched WHERE product_id = ?", [(each,) for each in product_ids]
+            ).rowcount
 
-    def totals(self) -> Totals:
-        """Return the sums."""
+    def sample(self, size: int) -> tuple[int, list[str]]:
+        """Return the number of products, and the states of some, drawn without preference."""
+        query = "SELECT entry FROM watched ORDER BY random() LIMIT ?"
         with self._lock:
             (watched,) = self._connection.execute("SELECT count(*) FROM watched").fetchone()
-            sums = dict(self._connection.execute("SELECT name, value FROM sums"))
-        return Totals(watched, sums)
-
-    def sample(self, size: int) -> list[WatchedProduct]:
-        """Return the states of some products."""
-        with self._lock:
-            rows = self._connection.execute(_SAMPLE, (size,)).fetchall()
-        return [Entry.decode(entry).product for (entry,) in rows]
+            return watched, [text for (text,) in self._connection.execute(query, (size,))]
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._connection.close()
-
-    def _entry(self, product_id: int) -> str | None:
-        query = "SELECT entry FROM watched WHERE product_id = ?"
-        row: tuple[str] | None = self._connection.execute(query, (product_id,)).fetchone()
-        return row and row[0]
-
-    def _add_to_sums(self, amounts: Mapping[str, float]) -> None:
-        self._connection.executemany(_ADD_TO_SUM, amounts.items())

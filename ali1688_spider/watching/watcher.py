@@ -2,102 +2,120 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ali1688_spider.batching import BatchWriter
 from ali1688_spider.items import REMOVED
-from ali1688_spider.watching.fingerprint import fingerprint
-from ali1688_spider.watching.freshness import fraction_fresh
-from ali1688_spider.watching.schedule import Outcome, Schedule
-from ali1688_spider.watching.store import Change, Entry
+from ali1688_spider.watching.schedule import Outcome, Schedule, WatchedProduct
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from ali1688_spider.items import Product
-    from ali1688_spider.watching.store import WatchStore
-    from ali1688_spider.watching.strategies import Strategy
-    from ali1688_spider.watching.totals import Totals
+    from ali1688_spider.retrying import ServerRetry
+    from ali1688_spider.watching.redis_store import RedisWatchStore
+    from ali1688_spider.watching.schedule import Budget
+    from ali1688_spider.watching.sqlite_store import SqliteWatchStore
 
-    RunInThread = Callable[..., Awaitable[Any]]
+_Result = TypeVar("_Result")
 
-TOTALS_SECONDS = 2.0
-"""So old the sums may be: each fetch changes them by little."""
 SAMPLE = 500
+"""Products from which the schedule of all is derived."""
+
+SAMPLE_SECONDS = 10.0
+"""Age at which the sample is drawn again: meanwhile each fetch changes the schedule by little."""
+
+_FINGERPRINT_BYTES = 6  # a change goes unseen once in 10^14
 
 
 class Watcher:
     """The schedule of all watched products, over their store.
 
-    Args:
-        store: Where they are kept.
-        strategy: Decides about the intervals.
-        run: Runs a blocking function in a thread.
+    The store's methods block and run in threads; *retry* waits while its server is away.
     """
 
-    def __init__(self, store: WatchStore, strategy: Strategy, run: RunInThread) -> None:
+    def __init__(
+        self,
+        store: RedisWatchStore | SqliteWatchStore,
+        strategy: str,
+        budget: Budget,
+        retry: ServerRetry,
+    ) -> None:
         self._store = store
-        self._schedule = Schedule(strategy)
-        self._run = run
+        self._strategy = strategy
+        self._budget = budget
+        self._retry = retry
         self._batches: BatchWriter[Product, tuple[Outcome, float]] = BatchWriter(self._write)
-        self._totals: Totals | None = None
-        self._totals_at = 0.0
+        self._schedule: Schedule | None = None
+        self._drawn_at = 0.0
+
+    async def resume(self) -> None:
+        """Take the watch up again, with no product due later than the longest interval."""
+        await self._run(self._store.resume, self._budget.max_interval)
 
     async def fetched(self, product: Product) -> tuple[Outcome, float]:
-        """Keep what this fetch says; return it, and the seconds until the next fetch."""
+        """Keep what this fetch found; return it, and the seconds until the next fetch."""
         return await self._batches.put(product)
 
     async def fraction_fresh(self) -> float | None:
         """Return the expected part of the watched products whose stored copy is right now."""
-        return await self._run(self._fraction_fresh)  # type: ignore[no-any-return]
+        return await self._run(self._fraction_fresh)
 
     async def close(self) -> None:
         """Keep what is to be kept, and release the store."""
         await self._batches.close()
         await self._run(self._store.close)
 
-    async def _write(self, products: Sequence[Product]) -> list[tuple[Outcome, float] | Exception]:
-        return await self._run(self._keep, products)  # type: ignore[no-any-return]
+    async def _run(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
+        return await self._retry.run(lambda: asyncio.to_thread(function, *arguments))
+
+    async def _write(self, products: Sequence[Product]) -> Sequence[tuple[Outcome, float]]:
+        return await self._run(self._keep, products)
 
     def _keep(self, products: Sequence[Product]) -> list[tuple[Outcome, float]]:
-        totals = self._read_totals()
+        if self._schedule is None or time.monotonic() - self._drawn_at > SAMPLE_SECONDS:
+            self._draw_sample()
+        assert self._schedule is not None
+        results, states = [], []
         texts = self._store.load([product.product_id for product in products])
-        results, changes = [], []
         for product, text in zip(products, texts, strict=True):
-            outcome, change = self._change(product, text, totals)
-            totals.add(change.differences)
-            changes.append(change)
-            results.append((outcome, change.delay))
-        self._store.save(changes)
+            seen = None if product.status == REMOVED else fingerprint(product)
+            now = round(product.fetched_at.timestamp(), 3)
+            outcome, state = WatchedProduct.decode(text).fetched(seen, now)
+            delay = self._schedule.interval(state)
+            results.append((outcome, delay))
+            states.append((product.product_id, state.encode(), delay))
+        self._store.save(states)
         return results
 
-    def _change(self, product: Product, text: str, totals: Totals) -> tuple[Outcome, Change]:
-        entry = Entry.decode(text)
-        print_now = fingerprint(product)
-        if product.status == REMOVED:
-            outcome, print_now = Outcome.REMOVED, entry.fingerprint
-        elif entry.fingerprint in {"", print_now}:
-            outcome = Outcome.UNCHANGED
-        else:
-            outcome = Outcome.CHANGED
-        appointment = self._schedule.fetched(
-            entry.product,
-            outcome,
-            totals,
-            now=product.fetched_at.timestamp(),
-            category=product.category_id or 0,
-        )
-        new = Entry(appointment.product, print_now).encode()
-        change = Change(product.product_id, text, new, appointment.differences, appointment.delay)
-        return outcome, change
-
-    def _read_totals(self) -> Totals:
-        now = time.monotonic()
-        if self._totals is None or now - self._totals_at > TOTALS_SECONDS:
-            self._totals, self._totals_at = self._store.totals(), now
-        return self._totals
+    def _draw_sample(self) -> tuple[Schedule, list[WatchedProduct]]:
+        watched, texts = self._store.sample(SAMPLE)
+        sample = [WatchedProduct.decode(text) for text in texts]
+        self._schedule = Schedule(self._strategy, self._budget, sample, watched)
+        self._drawn_at = time.monotonic()
+        return self._schedule, sample
 
     def _fraction_fresh(self) -> float | None:
-        products = self._store.sample(SAMPLE)
-        return fraction_fresh(products, self._store.totals(), time.time())
+        schedule, sample = self._draw_sample()
+        return schedule.fraction_fresh(sample, time.time())
+
+
+def fingerprint(product: Product) -> str:
+    """Return 12 characters that differ when price, stock, status or name differ, SKUs included."""
+    skus = sorted(product.skus, key=lambda sku: str(sku["sku_id"]))
+    watched: list[Any] = [
+        product.name,
+        product.status,
+        product.price,
+        product.price_max,
+        product.price_tiers,
+        product.stock,
+        [[sku["sku_id"], sku["price"], sku["price_tiers"], sku["stock"]] for sku in skus],
+    ]
+    # 2.5 and 2.50 are the same price.
+    text = json.dumps(watched, default=lambda price: str(price.normalize()), ensure_ascii=False)
+    return hashlib.blake2b(text.encode(), digest_size=_FINGERPRINT_BYTES).hexdigest()

@@ -8,9 +8,8 @@ from pymongo import UpdateOne
 
 from ali1688_spider.batching import BatchWriter
 from ali1688_spider.items import Product
-from ali1688_spider.pipelines.documents import CODEC_OPTIONS
 from ali1688_spider.pipelines.mongo import GATHER_SECONDS
-from ali1688_spider.storage.connection import connect
+from ali1688_spider.storage.database import connect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 class PlainStorePipeline:
     def __init__(self, uri: str, database: str) -> None:
         self.database = connect(uri, database)
-        self.products = self.database.get_collection("products", codec_options=CODEC_OPTIONS)
+        self.products = self.database["products"]
         self.batches = BatchWriter[Product, None](self.write, gather_seconds=GATHER_SECONDS)
 
     @classmethod

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from scrapy.cmdline import execute
-from scrapy.settings import Settings
 
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.scheduling.keys import QUEUE_KEY
-from ali1688_spider.scheduling.producers import QueueName, open_queue
-from ali1688_spider.scheduling.queue import LeaseQueue
-from ali1688_spider.storage.failed_call import FailedCall
-from ali1688_spider.storage.redis_failed_calls import RedisFailedCallStore
+from ali1688_spider.scheduling.queue import LeaseQueue, QueueName, open_queue
+from ali1688_spider.storage.failed_calls import FailedCall, RedisFailedCallStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from scrapy.settings import BaseSettings
 
@@ -36,22 +32,13 @@ def redis(redis_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def failed(redis_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
-    """Runs the command in a folder of its own, five calls at once, and returns its exit code."""
-    monkeypatch.setenv("SCRAPY_SETTINGS_MODULE", "ali1688_spider.settings")
-    monkeypatch.chdir(tmp_path)
+def failed(
+    run_command: Callable[..., int], redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., int]:
+    """Runs the command, five calls at once."""
     monkeypatch.setattr("ali1688_spider.commands.failed.AT_ONCE", 5)
-
-    def run(*arguments: str) -> int:
-        settings = Settings({"COMMANDS_MODULE": "ali1688_spider.commands.failed"})
-        given = {"REDIS_URL": redis_url, "ALI1688_APP_KEY": "1", "ALI1688_APP_SECRET": "x"}
-        options = [part for name in given for part in ("-s", f"{name}={given[name]}")]
-        with pytest.raises(SystemExit) as stopped:
-            execute(["scrapy", "failed", *options, *arguments], settings)
-        assert isinstance(stopped.value.code, int)
-        return stopped.value.code
-
-    return run
+    settings = {"REDIS_URL": redis_url, "ALI1688_APP_KEY": "1", "ALI1688_APP_SECRET": "x"}
+    return partial(run_command, "failed", **settings)
 
 
 def fail(redis: Redis, spider: str, numbers: range, **values: str) -> None:
@@ -107,7 +94,7 @@ def test_all_are_queued_in_portions(
     assert (queued(redis, "product"), queued(redis, "search")) == (23, 7)
     assert redis.zcard("ali1688:failed_calls") == 3
     assert failed("retry") == 0
-    assert capsys.readouterr().out.startswith("There is no call to try again.\n")
+    assert capsys.readouterr().out.startswith("There is no call to retry.\n")
 
 
 def test_what_is_queued_before_an_interruption_is_listed_no_longer(

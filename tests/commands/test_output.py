@@ -30,6 +30,7 @@ def environment(mongo_server_uri: str) -> Iterator[dict[str, str]]:
         client[name]["products"].insert_many([document(number) for number in range(1, 1000)])
         yield {
             "PATH": os.environ["PATH"],
+            "PYTHONDONTWRITEBYTECODE": "1",  # truncated bytecode would outlast the test
             "PYTHONPATH": str(Path(__file__).parents[2]),
             "SCRAPY_SETTINGS_MODULE": "ali1688_spider.settings",
             "ALI1688_APP_KEY": "1000000",
@@ -65,7 +66,7 @@ def fill_disk() -> None:
 @pytest.mark.parametrize(
     "arguments", [*(["export", f"products.{each}"] for each in FORMATS), ["report", "report.html"]]
 )
-def test_a_full_disk_is_said_and_leaves_the_old_file(
+def test_a_full_disk_is_one_sentence_and_leaves_the_old_file(
     arguments: list[str], tmp_path: Path, environment: dict[str, str]
 ) -> None:
     path = tmp_path / arguments[1]
@@ -84,7 +85,7 @@ STANDARD_OUTPUT = [
 
 
 @pytest.mark.parametrize("arguments", STANDARD_OUTPUT)
-def test_a_full_disk_behind_standard_output_is_said(
+def test_a_full_disk_behind_standard_output_is_one_sentence(
     arguments: list[str], tmp_path: Path, environment: dict[str, str]
 ) -> None:
     with Path("/dev/full").open("wb") as full:
@@ -94,7 +95,7 @@ def test_a_full_disk_behind_standard_output_is_said(
 
 
 @pytest.mark.parametrize("arguments", STANDARD_OUTPUT)
-def test_a_reader_that_has_enough_ends_it_quietly(
+def test_a_closed_pipe_ends_it_quietly(
     arguments: list[str], tmp_path: Path, environment: dict[str, str]
 ) -> None:
     reading, writing = os.pipe()

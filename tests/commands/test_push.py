@@ -13,10 +13,9 @@ import redis
 
 import ali1688_spider
 from ali1688_spider.scheduling.keys import QUEUE_KEY
-from ali1688_spider.scheduling.leased_calls import done
-from ali1688_spider.scheduling.producers import QueueName
-from ali1688_spider.scheduling.queue import LeaseQueue
-from tests.integration.cluster import eventually
+from ali1688_spider.scheduling.queue import LeaseQueue, QueueName
+from tests.harness import eventually
+from tests.scheduling.leases import done
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,7 +83,7 @@ def test_ids_are_queued_in_order(push: Push, queue: LeaseQueue) -> None:
 
 def test_what_is_queued_or_in_flight_is_not_queued_twice(push: Push, queue: LeaseQueue) -> None:
     push("product", 1, 2, 3)
-    (leased,) = queue.lease(1).calls
+    (leased,) = queue.lease(1).leases
     result = push("product", 1, 2, 4)
     assert result.stdout == "1 products queued, 2 were queued already; 3 calls wait now.\n"
     assert queued(queue) == [2, 3, 4]
@@ -135,12 +134,12 @@ def test_a_large_file_whose_push_was_killed_goes_on_where_it_was(
     before = queue.counts().ready
     assert before < count
     # Workers go on meanwhile; what they have done is not queued again.
-    queue.settle(map(done, queue.lease(500).calls))
+    queue.settle(map(done, queue.lease(500).leases))
 
     result = push("product", "--file", file)
 
     assert result.returncode == 0, result.stderr
-    assert f"Going on after the first {before:,}, which an earlier push" in result.stdout
+    assert f"Resuming after the first {before:,}, which an earlier push" in result.stdout
     assert f"{count - before:,} products queued, 0 were queued already" in result.stdout
     assert queued(queue) == list(range(501, count + 1))
 
@@ -158,11 +157,11 @@ def test_a_large_file_whose_push_was_killed_goes_on_where_it_was(
         ([], {}, "say for which spider: product or watch."),
         (["product", "--file", "none.txt"], {}, "ids_file 'none.txt' cannot be read"),
         (["product", 1], {"REDIS_URL": ""}, "REDIS_URL is empty: set it to the Redis of your"),
-        (["product", 1], {"REDIS_URL": "http://localhost"}, "REDIS_URL is no such address"),
+        (["product", 1], {"REDIS_URL": "http://localhost"}, "REDIS_URL is not a valid URL"),
         (["product", 1], {"REDIS_URL": "redis://127.0.0.1:1"}, "Redis does not answer"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_sentence(
+def test_errors_are_one_sentence(
     push: Push, arguments: list[str], settings: dict[str, str], sentence: str
 ) -> None:
     result = push(*arguments, **settings)
@@ -183,4 +182,4 @@ def test_a_push_says_when_redis_lost_what_it_queued(
     queue.server.flushall()
     _, stderr = process.communicate(timeout=SECONDS)
     assert process.returncode == 1
-    assert "Error: Redis lost some of what was queued" in stderr
+    assert "Error: Redis lost part of the queue" in stderr

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 import pytest
 from bson import Decimal128
-from scrapy.cmdline import execute
-from scrapy.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,19 +47,10 @@ def database(mongo_server_uri: str) -> Iterator[str]:
 
 @pytest.fixture
 def report(
-    mongo_server_uri: str, database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    run_command: Callable[..., int], mongo_server_uri: str, database: str
 ) -> Callable[..., int]:
-    """Runs the command in a folder of its own and returns its exit code."""
-    monkeypatch.setenv("SCRAPY_SETTINGS_MODULE", "ali1688_spider.settings")
-    monkeypatch.chdir(tmp_path)
-
     def run(*arguments: str, uri: str = mongo_server_uri) -> int:
-        settings = Settings({"COMMANDS_MODULE": "ali1688_spider.commands.report"})
-        options = ["-s", f"MONGO_URI={uri}", "-s", f"MONGO_DATABASE={database}"]
-        with pytest.raises(SystemExit) as stopped:
-            execute(["scrapy", "report", *options, *arguments], settings)
-        assert isinstance(stopped.value.code, int)
-        return stopped.value.code
+        return run_command("report", *arguments, MONGO_URI=uri, MONGO_DATABASE=database)
 
     return run
 
@@ -112,7 +101,7 @@ def test_standard_output(
         (["none/a.html"], "none/a.html cannot be written: No such file or directory"),
     ],
 )
-def test_wrong_arguments_are_said_in_a_sentence(
+def test_wrong_arguments_are_one_sentence(
     report: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -127,7 +116,7 @@ def test_wrong_arguments_are_said_in_a_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_missing_database_is_said(
+def test_error_says_that_no_database_is_there(
     report: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert report("a.html", uri="") == 1
@@ -140,4 +129,4 @@ def test_one_file_is_asked_for(
 ) -> None:
     assert report() == 2
     assert report("a.html", "b.html") == 2
-    assert capsys.readouterr().err.count("say one FILE.html; options are listed by") == 2
+    assert capsys.readouterr().err.count("say one FILE; scrapy report -h lists the options") == 2

@@ -8,12 +8,12 @@ import pytest
 import pytest_asyncio
 from redis import Redis
 
-from ali1688_spider.storage.connection import connect
+from ali1688_spider.storage.database import connect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from ali1688_spider.storage.connection import Database
+    from ali1688_spider.storage.database import Database
 
 
 @pytest_asyncio.fixture

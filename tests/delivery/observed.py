@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from ali1688_spider.storage.change import Change
+from ali1688_spider.storage.changes import Change
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

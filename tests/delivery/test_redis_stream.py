@@ -8,12 +8,12 @@ import pytest
 from redis import Redis
 
 from ali1688_spider.delivery.redis_stream import REMEMBERED, STREAM, RedisStream
-from ali1688_spider.servers import free_port
-from ali1688_spider.storage.errors import StoreUnavailableError
+from ali1688_spider.local_servers import free_port
+from ali1688_spider.storage.database_errors import StoreUnavailableError
 from tests.delivery.observed import price_change
 
 if TYPE_CHECKING:
-    from ali1688_spider.storage.change import Change
+    from ali1688_spider.storage.changes import Change
 
 
 def entries(redis: Redis) -> list[Any]:
@@ -22,7 +22,7 @@ def entries(redis: Redis) -> list[Any]:
 
 
 async def test_a_change_is_an_entry(redis: Redis) -> None:
-    await RedisStream(redis).deliver([price_change(7)])
+    await RedisStream(redis).publish([price_change(7)])
     assert entries(redis) == [
         {
             "id": "7::price:0",
@@ -41,16 +41,16 @@ async def test_each_change_is_there_once_however_often_it_comes(redis: Redis) ->
     stream = RedisStream(redis)
     changes: list[Change] = [price_change(number) for number in range(450)]
     await asyncio.gather(
-        stream.deliver(changes), stream.deliver(changes[100:]), stream.deliver(changes)
+        stream.publish(changes), stream.publish(changes[100:]), stream.publish(changes)
     )
-    await stream.deliver(changes[:5])
+    await stream.publish(changes[:5])
     assert sorted(entry["product_id"] for entry in entries(redis)) == list(range(450))
 
 
 async def test_the_stream_and_its_memory_are_trimmed(redis: Redis) -> None:
     stream = RedisStream(redis, length=100)
     for number in range(0, 1000, 50):
-        await stream.deliver([price_change(number + i) for i in range(50)])
+        await stream.publish([price_change(number + i) for i in range(50)])
     assert 100 <= redis.xlen(STREAM) <= 250
     assert redis.zcard(REMEMBERED) == 100
     assert [entry["product_id"] for entry in entries(redis)][-1] == 999
@@ -62,9 +62,9 @@ async def test_a_key_of_another_type_loses_nothing(redis: Redis, key: str) -> No
     stream = RedisStream(redis)
     redis.set(key, "of another program's")
     with pytest.raises(StoreUnavailableError, match=r"^Redis refuses the key .* see to them$"):
-        await stream.deliver([price_change(1), price_change(2)])
+        await stream.publish([price_change(1), price_change(2)])
     redis.delete(key)
-    await stream.deliver([price_change(1), price_change(2)])
+    await stream.publish([price_change(1), price_change(2)])
     assert [entry["product_id"] for entry in entries(redis)] == [1, 2]
 
 
@@ -73,4 +73,4 @@ async def test_redis_away() -> None:
         Redis.from_url(f"redis://127.0.0.1:{free_port()}") as redis,
         pytest.raises(StoreUnavailableError, match=r"^Redis does not answer .*start it, or "),
     ):
-        await RedisStream(redis).deliver([price_change(1)])
+        await RedisStream(redis).publish([price_change(1)])

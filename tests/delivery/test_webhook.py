@@ -14,8 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pymongo.errors import PyMongoError
 
-from ali1688_spider.delivery.signature import signature
-from ali1688_spider.delivery.webhook import Webhook
+from ali1688_spider.delivery.webhook import Webhook, signature
 from ali1688_spider.delivery.webhook_outbox import WEBHOOK_OUTBOX, WebhookOutbox
 from ali1688_spider.gateway.backoff import Backoff
 from tests.delivery.observed import NOON, price_change
@@ -23,7 +22,7 @@ from tests.delivery.observed import NOON, price_change
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from ali1688_spider.storage.connection import Database
+    from ali1688_spider.storage.database import Database
 
 SECRET = "s3cret"
 
@@ -89,9 +88,8 @@ def webhook(database: Database, url: str, counts: Counts, **options: Any) -> Web
     return Webhook(
         url,
         SECRET,
-        WebhookOutbox(database),
-        count=counts.add,
-        **{"backoff": Backoff(base=1e-3, cap=1e-3)} | options,
+        database,
+        **{"count": counts.add, "backoff": Backoff(base=1e-3, cap=1e-3)} | options,
     )
 
 
@@ -102,15 +100,21 @@ async def states(database: Database) -> dict[str, int]:
     return counts
 
 
+def test_a_signature_that_openssl_made() -> None:
+    # printf '1795435200.{"changes":[]}' | openssl dgst -sha256 -hmac s3cret
+    expected = "sha256=94b550de3569f9af97387a34a5917ce7a5f6add865c54a235f5415c47e5fe415"
+    assert signature("s3cret", "1795435200", b'{"changes":[]}') == expected
+
+
 async def test_changes_arrive_signed_and_once(database: Database, receiver: Receiver) -> None:
     counts = Counts()
     hook = webhook(database, receiver.url, counts)
     hook.start()
     changes = [price_change(number) for number in range(250)]
-    await hook.deliver(changes)
-    await hook.deliver(changes[:30])
+    await hook.publish(changes)
+    await hook.publish(changes[:30])
     await receiver.has(250)
-    await hook.deliver(changes[100:])
+    await hook.publish(changes[100:])
     await hook.close()
     assert [change["product_id"] for change in receiver.accepted] == list(range(250))
     assert receiver.accepted[7] == changes[7].message()
@@ -127,7 +131,7 @@ async def test_a_receiver_that_fails_first(
     counts = Counts()
     hook = webhook(database, receiver.url, counts)
     hook.start()
-    await hook.deliver([price_change(1), price_change(2)])
+    await hook.publish([price_change(1), price_change(2)])
     await receiver.has(2)
     await hook.close()
     assert [change["product_id"] for change in receiver.accepted] == [1, 2]
@@ -144,7 +148,7 @@ async def test_what_is_undelivered_waits_for_the_next_crawl(
     counts = Counts()
     hook = webhook(database, f"http://127.0.0.1:{unused_tcp_port}/?token=s3cret", counts)
     hook.start()
-    await hook.deliver([price_change(1)])
+    await hook.publish([price_change(1)])
     await hook.close()
     assert counts["failed"] >= 1
     assert await states(database) == {"waiting": 1}
@@ -159,7 +163,7 @@ async def test_what_is_undelivered_waits_for_the_next_crawl(
 async def test_closing_sends_what_waits(database: Database, receiver: Receiver) -> None:
     hook = webhook(database, receiver.url, Counts())
     hook.start()
-    await hook.deliver([price_change(number) for number in range(300)])
+    await hook.publish([price_change(number) for number in range(300)])
     await hook.close()
     assert len(receiver.accepted) == 300
 
@@ -177,11 +181,11 @@ async def test_closing_does_not_wait_for_a_receiver_that_hangs(
     app = web.Application()
     app.router.add_post("/", hang)
     async with TestServer(app) as server:
-        hook = webhook(database, str(server.make_url("/")), Counts(), close_seconds=0.01)
+        hook = webhook(database, str(server.make_url("/")), Counts())
         hook.start()
-        await hook.deliver([price_change(1)])
+        await hook.publish([price_change(1)])
         await entered.wait()
-        await hook.close()
+        await hook.close(0.01)
     assert await states(database) == {"waiting": 1}
 
 
@@ -223,16 +227,12 @@ async def test_claims_at_once_share_the_changes(database: Database) -> None:
 async def test_an_address_that_cannot_be_one_is_a_failure_as_any(
     database: Database, caplog: pytest.LogCaptureFixture, url: str
 ) -> None:
-    failed = asyncio.Event()
-    counts = Counts()
-    hook = webhook(database, url, counts)
-    hook._count = lambda name, number: (
-        counts.add(name, number),
-        counts["failed"] > 1 and failed.set(),
-    )
+    failures = asyncio.Semaphore(0)
+    hook = webhook(database, url, Counts(), count=lambda _name, _number: failures.release())
     hook.start()
-    await hook.deliver([price_change(1)])
-    await failed.wait()
+    await hook.publish([price_change(1)])
+    await failures.acquire()
+    await failures.acquire()
     await hook.close()
     assert await states(database) == {"waiting": 1}
     [message] = caplog.messages
@@ -248,9 +248,9 @@ async def test_an_outbox_that_cannot_be_used_does_not_end_the_sender(
     hook.start()
     while not caplog.messages:
         with pytest.raises(PyMongoError):
-            await hook.deliver([price_change(1)])
+            await hook.publish([price_change(1)])
     await database[WEBHOOK_OUTBOX].drop_indexes()
-    await hook.deliver([price_change(1)])
+    await hook.publish([price_change(1)])
     await receiver.has(1)
     await hook.close()
     assert len(caplog.messages) == 1
@@ -280,7 +280,7 @@ async def test_changes_of_a_product_never_overtake_each_other(
             for product in range(30)
         ]
         generator.shuffle(changes)
-        await hooks[number % 2].deliver(changes)
+        await hooks[number % 2].publish(changes)
         await receiver.is_asked_again()
     await receiver.has(360)
     for hook in hooks:
@@ -333,14 +333,14 @@ async def test_the_proxy_of_the_environment_is_used(
         monkeypatch.setenv("http_proxy", str(proxy.make_url("/")))
         hook = webhook(database, "http://receiver.example/hook", Counts())
         hook.start()
-        await hook.deliver([price_change(1)])
+        await hook.publish([price_change(1)])
         await receiver.has(1)
         await hook.close()
         monkeypatch.setenv("no_proxy", "receiver.example")
         failing = Counts()
         hook = webhook(database, "http://receiver.example/hook", failing)
         hook.start()
-        await hook.deliver([price_change(2)])
+        await hook.publish([price_change(2)])
         await hook.close()
     assert [change["product_id"] for change in receiver.accepted] == [1]
     assert failing["failed"] >= 1

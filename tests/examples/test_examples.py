@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
-from ali1688_spider.delivery.signature import signature
-from ali1688_spider.servers import free_port
+from ali1688_spider.delivery.webhook import signature
+from ali1688_spider.local_servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -185,7 +185,7 @@ def test_json_line_is_the_record_in_its_order() -> None:
     assert record["fetched_at"] == "2026-11-23T10:00:00Z"
 
 
-def test_json_line_has_only_what_an_answer_told() -> None:
+def test_json_line_has_only_the_fields_of_the_response() -> None:
     row = Product(
         product_id=1,
         name="裙",

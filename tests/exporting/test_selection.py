@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -7,12 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from bson import Decimal128
+from pymongo.errors import PyMongoError
 from scrapy.settings import Settings
 
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.exporting import selection as selection_module
-from ali1688_spider.exporting.database import stored
-from ali1688_spider.exporting.selection import Selection, changes, count_products, products
+from ali1688_spider.exporting import selection
+from ali1688_spider.exporting.selection import (
+    changes,
+    open_database,
+    parse_time,
+    product_query,
+    products,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+LATER = NOON + timedelta(minutes=30)
 
 
 def document(number: int, **fields: Any) -> dict[str, Any]:
@@ -46,7 +54,7 @@ def document(number: int, **fields: Any) -> dict[str, Any]:
 def database(mongo_server_uri: str) -> Iterator[Database[dict[str, Any]]]:
     name = f"test_selection_{uuid.uuid4().hex[:12]}"
     settings = Settings({"MONGO_URI": mongo_server_uri, "MONGO_DATABASE": name})
-    with stored(settings) as database:
+    with open_database(settings) as database:
         database["products"].insert_many(
             [
                 *(document(number) for number in (5, 3, 1, 4, 2)),
@@ -95,31 +103,30 @@ def database(mongo_server_uri: str) -> Iterator[Database[dict[str, Any]]]:
 def test_products_pass_every_filter(
     database: Database[dict[str, Any]], filters: dict[str, Any], ids: list[int]
 ) -> None:
-    selection = Selection(**filters)
-    assert [row["product_id"] for row in products(database, selection)] == ids
-    assert count_products(database, selection) == len(ids)
+    rows = products(database, product_query(**filters))
+    assert [row["product_id"] for row in rows] == ids
 
 
 def test_only_the_record_is_read(database: Database[dict[str, Any]]) -> None:
-    assert "internal" not in next(products(database, Selection()))
+    assert "internal" not in next(products(database, product_query()))
 
 
 def test_products_of_given_ids(
     database: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selection_module, "IDS_AT_ONCE", 2)
-    rows = products(database, Selection(), iter([5, 2, 99, 6, 1]))
+    monkeypatch.setattr(selection, "IDS_AT_ONCE", 2)
+    rows = products(database, product_query(), iter([5, 2, 99, 6, 1]))
     assert [row["product_id"] for row in rows] == [2, 5, 1]
 
 
 def test_changes_of_the_products_that_pass(
     database: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selection_module, "BATCH", 2)
-    monkeypatch.setattr(selection_module, "REMEMBERED", 2)
+    monkeypatch.setattr(selection, "BATCH", 2)
+    monkeypatch.setattr(selection, "REMEMBERED", 2)
 
     def found(since: datetime, ids: list[int] | None = None, **filters: Any) -> list[str]:
-        rows = changes(database, Selection(**filters), since, ids)
+        rows = changes(database, product_query(**filters), since, ids)
         return sorted(row["_id"] for row in rows)
 
     assert found(NOON - 2 * HOUR) == ["1-1", "1-2", "2-1", "2-2"]
@@ -130,31 +137,51 @@ def test_changes_of_the_products_that_pass(
 
 
 def test_changes_come_oldest_first(database: Database[dict[str, Any]]) -> None:
-    times = [row["at"] for row in changes(database, Selection(), NOON - 9 * HOUR)]
+    times = [row["at"] for row in changes(database, product_query(), NOON - 9 * HOUR)]
     assert times == sorted(times)
     assert len(times) == 6
 
 
-def test_empty_address_is_said() -> None:
-    with pytest.raises(ConfigurationError, match=r"^MONGO_URI is empty, so no products are stored"):
-        open_database("")
-
-
-def test_wrong_address_is_said() -> None:
-    with pytest.raises(ConfigurationError, match=r"^the database at MONGO_URI does not answer"):
-        open_database("http://localhost/")
-
-
-def test_unreachable_database_is_said_in_a_sentence() -> None:
-    address = "mongodb://user:hidden@127.0.0.1:9/?serverSelectionTimeoutMS=100"
-    with pytest.raises(ConfigurationError) as caught:
-        open_database(address)
-    assert str(caught.value) == (
-        "the database at MONGO_URI does not answer as it should "
-        "(127.0.0.1:9: [Errno 111] Connection refused): check the address, and that the server runs"
-    )
-
-
-def open_database(address: str) -> None:
-    with stored(Settings({"MONGO_URI": address})):
+@pytest.mark.parametrize(
+    ("address", "error", "message"),
+    [
+        ("", ConfigurationError, "MONGO_URI is empty, so no products are stored: set it to the"),
+        ("mongodb://user:p@ss@localhost/", ConfigurationError, "MONGO_URI cannot be read: write"),
+        ("http://localhost/", ConfigurationError, "MONGO_URI is not a valid URL: begin it with"),
+        ("mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=100", PyMongoError, "127.0.0.1:9: "),
+    ],
+)
+def test_database_that_cannot_be_reached(
+    address: str, error: type[Exception], message: str
+) -> None:
+    with (
+        pytest.raises(error, match=f"^{re.escape(message)}"),
+        open_database(Settings({"MONGO_URI": address})),
+    ):
         pytest.fail("a database that is not there was opened")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-01", datetime(2026, 11, 1, tzinfo=UTC)),
+        ("2026-11-01T10:00", datetime(2026, 11, 1, 10, tzinfo=UTC)),
+        ("2026-11-01T10:00:00Z", datetime(2026, 11, 1, 10, tzinfo=UTC)),
+        ("2026-11-01T10:00:00+08:00", datetime(2026, 11, 1, 2, tzinfo=UTC)),
+        ("7d", datetime(2026, 11, 16, 12, 30, tzinfo=UTC)),
+        ("24h", datetime(2026, 11, 22, 12, 30, tzinfo=UTC)),
+        ("0h", LATER),
+    ],
+)
+def test_parse_time(text: str, expected: datetime) -> None:
+    assert parse_time(text, now=LATER) == expected
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "7", "-7d", "2026-13-01", "999999d"])
+def test_no_parse_time(text: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_time(text, now=LATER)
+    assert str(caught.value) == (
+        f"{text!r} is not a time: write a date such as 2026-11-23, a time such as "
+        "2026-11-23T10:00:00Z, or an age such as 7d or 24h"
+    )

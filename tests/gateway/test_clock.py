@@ -42,7 +42,7 @@ def test_china_time_comes_on_a_host_in_any_zone(zone: str, monkeypatch: pytest.M
 @pytest.mark.parametrize("hours", [2, -2, 24 * 365])
 def test_a_host_that_is_off_is_corrected(hours: int) -> None:
     clock = clock_at()
-    assert clock.learn(date_at(HOST_TIME + hours * 3600))
+    clock.learn(date_at(HOST_TIME + hours * 3600))
     assert abs(clock.skew_seconds - hours * 3600) <= 0.5
     assert abs(clock.now().timestamp() - (HOST_TIME + hours * 3600)) <= 0.5
 
@@ -50,37 +50,36 @@ def test_a_host_that_is_off_is_corrected(hours: int) -> None:
 def test_half_of_the_round_trip_is_taken_off() -> None:
     clock = clock_at()
     # Written 4 s before it arrived, by a gateway that is 100 s ahead.
-    assert clock.learn(date_at(HOST_TIME + 100 - 4), round_trip=8.0)
+    clock.learn(date_at(HOST_TIME + 100 - 4), round_trip=8.0)
     assert abs(clock.skew_seconds - 100) <= 0.5
 
 
 @pytest.mark.parametrize("skew", [-3, -1, 0, 1, 2])
 def test_what_the_resolution_explains_changes_nothing(skew: int) -> None:
     clock = clock_at()
-    assert not clock.learn(date_at(HOST_TIME + skew))
+    clock.learn(date_at(HOST_TIME + skew))
     assert clock.skew_seconds == 0
 
 
 def test_a_slow_answer_is_no_skew() -> None:
     clock = clock_at()
-    assert not clock.learn(date_at(HOST_TIME - 20), round_trip=20.0)
+    clock.learn(date_at(HOST_TIME - 20), round_trip=20.0)
     assert clock.skew_seconds == 0
 
 
 def test_a_refused_timestamp_makes_small_differences_count() -> None:
     clock = clock_at()
-    assert clock.learn(date_at(HOST_TIME + 2), refused=True)
+    clock.learn(date_at(HOST_TIME + 2), refused=True)
     assert clock.skew_seconds == 2.25
-    assert not clock.learn(date_at(HOST_TIME + 2), refused=True)
 
 
 def test_a_corrected_clock_stays_until_it_is_off_again() -> None:
     clock = clock_at()
     clock.learn(date_at(HOST_TIME + 7200))
     learnt = clock.skew_seconds
-    assert not clock.learn(date_at(HOST_TIME + 7201))
+    clock.learn(date_at(HOST_TIME + 7201))
     assert clock.skew_seconds == learnt
-    assert clock.learn(date_at(HOST_TIME))
+    clock.learn(date_at(HOST_TIME))
     assert abs(clock.skew_seconds) <= 0.5
 
 
@@ -99,7 +98,7 @@ def test_a_corrected_clock_stays_until_it_is_off_again() -> None:
 @pytest.mark.parametrize("refused", [True, False])
 def test_a_date_without_sense_teaches_nothing(date: str | None, *, refused: bool) -> None:
     clock = clock_at()
-    assert not clock.learn(date, refused=refused)
+    clock.learn(date, refused=refused)
     assert clock.skew_seconds == 0
 
 

@@ -11,29 +11,30 @@ import bson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ali1688_spider.exceptions import UnexpectedAnswerError
-from ali1688_spider.gateway.parsing import cross_border, product_info, product_list, router
-from ali1688_spider.gateway.parsing.json_text import load_json
+from ali1688_spider.gateway import parsing
+from ali1688_spider.gateway.errors import UnreadableResponseError
+from ali1688_spider.gateway.response import load_json
 from ali1688_spider.items import Product, ProductAnswer
-from ali1688_spider.pipelines.documents import CODEC_OPTIONS, encode_document
-from ali1688_spider.pipelines.rejections import storable
 from ali1688_spider.pipelines.validation import check
+from ali1688_spider.storage.database import CODEC_OPTIONS
+from ali1688_spider.storage.observation import Observation
+from ali1688_spider.storage.rejections import storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SAMPLES = Path(__file__).parent / "samples"
 PARSERS: dict[str, Callable[[Any], Any]] = {
-    "router_product": router.parse_product,
-    "router_search": router.parse_search,
-    "product_info_by_quantity": product_info.parse,
-    "product_info_by_sku": product_info.parse,
-    "product_info_by_sku_and_quantity": product_info.parse,
-    "product_info_private": product_info.parse,
-    "product_info_simple": product_info.parse,
-    "product_list": product_list.parse_search,
-    "query_product_detail": cross_border.parse,
-    "keyword_query": cross_border.parse_search,
+    "router_product": parsing.parse_router_product,
+    "router_search": parsing.parse_router_search,
+    "product_info_by_quantity": parsing.parse_product_info,
+    "product_info_by_sku": parsing.parse_product_info,
+    "product_info_by_sku_and_quantity": parsing.parse_product_info,
+    "product_info_private": parsing.parse_product_info,
+    "product_info_simple": parsing.parse_product_info,
+    "product_list": parsing.parse_own_products,
+    "query_product_detail": parsing.parse_product_detail,
+    "keyword_query": parsing.parse_keyword_query,
 }
 ODDITIES = [
     *("null", "true", "false", "0", "1", "2", "3", "-5", "12.50", "-0.0", "[]", "{}"),
@@ -71,7 +72,7 @@ def answers(draw: st.DrawFn) -> tuple[str, str]:
 def rows_of(parse: Callable[[Any], Any], payload: Any) -> list[dict[str, Any]]:
     try:
         read = parse(payload)
-    except UnexpectedAnswerError:
+    except UnreadableResponseError:
         return []
     return [read] if isinstance(read, dict) else read.rows
 
@@ -80,7 +81,7 @@ def rows_of(parse: Callable[[Any], Any], payload: Any) -> list[dict[str, Any]]:
 @given(answer=answers())
 def test_any_answer(answer: tuple[str, str]) -> None:
     name, text = answer
-    payload = load_json(text)
+    payload = load_json(text.encode())
     for fields in rows_of(PARSERS[name], payload):
         for complete in (True, False):
             judge({"product_id": 1, **fields}, complete=complete)
@@ -90,7 +91,7 @@ def test_any_answer(answer: tuple[str, str]) -> None:
 def judge(fields: dict[str, Any], *, complete: bool) -> None:
     checked = check(ProductAnswer(fields, None, "api", datetime.now(UTC), complete))
     if isinstance(checked, Product):
-        bson.decode(encode_document(checked))
+        bson.decode(Observation.of(checked).set_fields)
     else:
         assert checked
         assert all(reason.isprintable() for reason in checked)

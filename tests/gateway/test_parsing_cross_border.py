@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ali1688_spider.exceptions import UnexpectedAnswerError
-from ali1688_spider.gateway.parsing.cross_border import parse, parse_search
-from ali1688_spider.gateway.parsing.json_text import load_json
+from ali1688_spider.gateway.errors import UnreadableResponseError
+from ali1688_spider.gateway.parsing import parse_keyword_query, parse_product_detail
+from ali1688_spider.gateway.response import load_json
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -18,12 +18,12 @@ def sample(name: str) -> Any:
 
 
 def product(**values: Any) -> dict[str, Any]:
-    return parse({"result": {"result": values}})
+    return parse_product_detail({"result": {"result": values}})
 
 
 def test_a_product() -> None:
     unknown: dict[str, Any] = {"price": None, "price_tiers": []}
-    assert parse(sample("query_product_detail")) == {
+    assert parse_product_detail(sample("query_product_detail")) == {
         "product_id": 610000000020,
         "name": "儿童雨衣",
         "price": Decimal("15.00"),
@@ -89,11 +89,11 @@ def test_the_translated_name_is_better_than_none() -> None:
 
 @pytest.mark.parametrize("payload", [{}, {"result": {"success": "true"}}, {"result": []}, None])
 def test_an_answer_without_a_product_tells_nothing(payload: Any) -> None:
-    assert parse(payload) == {}
+    assert parse_product_detail(payload) == {}
 
 
 def test_a_search_page() -> None:
-    page = parse_search(sample("keyword_query"))
+    page = parse_keyword_query(sample("keyword_query"))
     assert (page.total, page.page, page.page_size) == (2345, 1, 50)
     assert page.rows == [
         {"product_id": 610000000030, "name": "雨伞", "price": Decimal("9.90")},
@@ -108,11 +108,11 @@ def test_a_search_page() -> None:
 
 
 def test_a_page_past_the_end_is_empty() -> None:
-    page = parse_search(sample("past_the_end")["keyword_query"])
+    page = parse_keyword_query(sample("past_the_end")["keyword_query"])
     assert page.rows == []
     assert page.total == 0
 
 
 def test_an_answer_without_a_page_is_unexpected() -> None:
-    with pytest.raises(UnexpectedAnswerError, match=r"^no search page in the answer$"):
-        parse_search({"result": {"success": "true"}})
+    with pytest.raises(UnreadableResponseError, match=r"^no search page in the response$"):
+        parse_keyword_query({"result": {"success": "true"}})

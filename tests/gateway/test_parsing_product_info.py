@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from ali1688_spider.gateway.parsing.json_text import load_json
-from ali1688_spider.gateway.parsing.product_info import parse
-from ali1688_spider.gateway.parsing.product_list import parse_search
+from ali1688_spider.gateway.parsing import parse_own_products, parse_product_info
+from ali1688_spider.gateway.response import load_json
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -27,7 +26,7 @@ def sku(sku_id: int, attributes: dict[str, str], **values: Any) -> dict[str, Any
 
 
 def test_price_by_quantity_without_skus() -> None:
-    assert parse(sample("product_info_by_quantity")) == {
+    assert parse_product_info(sample("product_info_by_quantity")) == {
         "product_id": 610000000010,
         "name": "不锈钢保温杯 500ml",
         "price": Decimal("12.50"),
@@ -53,7 +52,7 @@ def test_price_by_quantity_without_skus() -> None:
 
 
 def test_price_by_sku() -> None:
-    fields = parse(sample("product_info_by_sku"))
+    fields = parse_product_info(sample("product_info_by_sku"))
     assert (fields["price"], fields["price_max"]) == (Decimal("19.90"), Decimal("21.50"))
     assert fields["price_tiers"] == []
     assert fields["stock"] == 150
@@ -78,7 +77,7 @@ def test_price_by_sku() -> None:
 
 
 def test_skus_with_a_price_by_quantity_for_the_whole_product() -> None:
-    fields = parse(sample("product_info_skus_by_quantity"))
+    fields = parse_product_info(sample("product_info_skus_by_quantity"))
     assert (fields["price"], fields["price_max"]) == (Decimal("2.75"), Decimal("3.20"))
     assert fields["price_tiers"] == [tier(10, "3.20"), tier(500, "2.75")]
     assert fields["skus"] == [
@@ -88,7 +87,7 @@ def test_skus_with_a_price_by_quantity_for_the_whole_product() -> None:
 
 
 def test_price_by_sku_and_quantity() -> None:
-    fields = parse(sample("product_info_by_sku_and_quantity"))
+    fields = parse_product_info(sample("product_info_by_sku_and_quantity"))
     assert (fields["price"], fields["price_max"]) == (Decimal("4.20"), Decimal("7.00"))
     assert fields["price_tiers"] == []
     assert [(sku["price"], sku["price_tiers"]) for sku in fields["skus"]] == [
@@ -112,7 +111,7 @@ def test_price_by_sku_and_quantity() -> None:
 def test_without_sale_info_the_reference_price_is_left(reference: Any, low: str, high: str) -> None:
     payload = sample("product_info_simple")
     payload["productInfo"]["referencePrice"] = reference
-    fields = parse(payload)
+    fields = parse_product_info(payload)
     assert (str(fields["price"]), str(fields["price_max"])) == (low, high)
     assert "stock" not in fields
     assert "price_tiers" not in fields
@@ -120,18 +119,20 @@ def test_without_sale_info_the_reference_price_is_left(reference: Any, low: str,
 
 
 def test_an_empty_reference_price_is_an_unknown_price() -> None:
-    fields = parse({"productInfo": {"productID": 1, "subject": "杯", "referencePrice": ""}})
+    fields = parse_product_info(
+        {"productInfo": {"productID": 1, "subject": "杯", "referencePrice": ""}}
+    )
     assert fields == {"product_id": 1, "name": "杯", "price": None, "price_max": None}
 
 
 @pytest.mark.parametrize("reference", ["面议", "1.2.3", "-", "1-2-3", " " * 100_000 + "x"])
 def test_an_unreadable_reference_price_passes_as_it_came(reference: str) -> None:
-    fields = parse({"productInfo": {"referencePrice": reference}})
+    fields = parse_product_info({"productInfo": {"referencePrice": reference}})
     assert fields["price"] == reference
 
 
 def test_a_private_price_is_nowhere_in_the_fields() -> None:
-    fields = parse(sample("product_info_private"))
+    fields = parse_product_info(sample("product_info_private"))
     assert fields["price_private"] is True
     assert fields["price"] is fields["price_max"] is None
     assert fields["price_tiers"] == []
@@ -142,7 +143,7 @@ def test_a_private_price_is_nowhere_in_the_fields() -> None:
 
 
 def test_numbers_and_booleans_as_text_and_missing_fields() -> None:
-    assert parse(sample("product_info_strings")) == {
+    assert parse_product_info(sample("product_info_strings")) == {
         "product_id": 610000000016,
         "name": "  塑料收纳箱  ",
         "price": Decimal("26.5"),
@@ -157,7 +158,7 @@ def test_numbers_and_booleans_as_text_and_missing_fields() -> None:
 
 
 def product(**values: Any) -> dict[str, Any]:
-    return parse({"productInfo": values})
+    return parse_product_info({"productInfo": values})
 
 
 def test_one_unlimited_sku_makes_the_stock_unlimited() -> None:
@@ -197,11 +198,11 @@ def test_impossible_lists_pass_as_they_came(raw: Any) -> None:
 
 @pytest.mark.parametrize("payload", [{}, {"productInfo": None}, {"productInfo": {}}, [], None])
 def test_an_answer_without_a_product_tells_nothing(payload: Any) -> None:
-    assert parse(payload) == {}
+    assert parse_product_info(payload) == {}
 
 
 def test_the_sellers_own_list() -> None:
-    page = parse_search(sample("product_list"))
+    page = parse_own_products(sample("product_list"))
     assert (page.total, page.page, page.page_size) == (2, None, None)
     assert page.rows == [
         {
@@ -215,4 +216,4 @@ def test_the_sellers_own_list() -> None:
         },
         {"product_id": 610000000041, "name": "浴巾", "status": "member expired"},
     ]
-    assert parse_search(sample("past_the_end")["product_list"]).rows == []
+    assert parse_own_products(sample("past_the_end")["product_list"]).rows == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from ali1688_spider.responses import ApiResponse
+from ali1688_spider.http import ApiResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.cluster import Cluster, eventually, products
+from tests.harness import Cluster, eventually, products
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ IDS = products(400)
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     with Cluster(tmp_path) as cluster:
-        cluster.gateway.ask("settings", latency=30)
+        cluster.gateway.set(latency=30)
         yield cluster
 
 
@@ -68,4 +68,4 @@ def test_a_key_of_a_wrong_type_is_set_aside(cluster: Cluster, tmp_path: Path, ke
     assert "Traceback" not in worker.log
     (aside,) = cluster.redis.scan_iter(f"{name}:broken:*")
     assert cluster.redis.lrange(aside, 0, -1) == [b"garbage"]
-    assert worker.statistics["ali1688/queue/keys_set_aside"] == 1
+    assert worker.stats["ali1688/queue/keys_set_aside"] == 1

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from redis import Redis
 
-from ali1688_spider.caching.answer_cache import CachedAnswer
+from ali1688_spider.cache import CachedResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tests.integration.conftest import Gateway, Scrapy
+    from tests.harness import Gateway, Scrapy
 
     Settings = Callable[[str], dict[str, str]]
     Ids = Callable[[int], Sequence[int]]
@@ -45,7 +45,7 @@ def test_the_same_crawl_makes_no_call_within_the_lifetime(
     assert first.stats["ali1688/cache/miss"] == first.stats["ali1688/calls"] == 42
     assert "ali1688/cache/hit" not in first.stats
 
-    gateway.count_anew()
+    gateway.reset_counts()
     again = scrapy.crawl(*arguments, "-O", "again.jsonl", **settings)
     assert gateway.status()["calls"] == 0
     assert again.stats["ali1688/cache/hit"] == 40
@@ -65,7 +65,7 @@ def test_what_is_cached_is_no_pickle_and_not_for_a_crawl_without_cache(
         data, lifetime = redis.get(key), redis.ttl(key)
     assert len(others) == 2
     assert isinstance(data, bytes)
-    assert CachedAnswer.decode(data) is not None
+    assert CachedResponse.decode(data) is not None
     with pytest.raises(pickle.UnpicklingError):
         pickle.loads(data)
     assert 500 < lifetime <= 600

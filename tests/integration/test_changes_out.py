@@ -15,15 +15,15 @@ import pymongo
 import pytest
 import redis
 
-from ali1688_spider.servers import free_port
-from tests.integration.cluster import eventually
+from ali1688_spider.local_servers import free_port
+from tests.harness import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pymongo.database import Database
 
-    from tests.integration.conftest import Gateway, Scrapy
+    from tests.harness import Gateway, Scrapy
 
     Ids = Callable[[int], Sequence[int]]
 
@@ -137,8 +137,7 @@ def test_a_crawl_that_is_killed_while_it_delivers(
     gateway.set(latency=100)
     crawl = scrapy.start("crawl", "product", "-a", listed(public))
     eventually(lambda: receiver.posts and len(stream(redis_url)) > 10)
-    crawl.process.kill()
-    crawl.process.communicate()
+    crawl.kill()
     receiver.answers.set()
     assert len(stream(redis_url)) < len(public)
 
@@ -173,8 +172,8 @@ def test_a_receiver_that_is_down_gets_all_later(
     crawl = scrapy.crawl("product", "-a", listed(public))
     assert crawl.stats["item_scraped_count"] == len(public)
     assert crawl.stats["ali1688/webhook/failed"] > 0
-    assert "The webhook takes no changes, they wait and are kept" in crawl.stderr
-    assert receiver.url not in crawl.stderr
+    assert "The webhook takes no changes, they wait and are kept" in crawl.log
+    assert receiver.url not in crawl.log
     recorded = {each["_id"] for each in database["product_changes"].find()}
     assert len(recorded) == len(public)
 

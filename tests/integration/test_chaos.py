@@ -15,13 +15,13 @@ import pymongo
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.integration.cluster import FIRST_PRODUCT, Cluster, eventually
+from tests.harness import FIRST_PRODUCT, Cluster, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.integration.cluster import Worker
+    from tests.harness import Process
 
 SHORT_SECONDS = 10.0
 WORKERS = 3
@@ -48,7 +48,7 @@ class Chaos:
         self._redis_back_at: float | None = None
         self._next_product = FIRST_PRODUCT
         self._files = 0
-        self._push: Worker | None = None
+        self._push: Process | None = None
         self._pushed_file: list[int] = []
         self.pushed: set[int] = set()
         self.malformed: set[str] = set()
@@ -94,9 +94,9 @@ class Chaos:
     def _start_push(self) -> None:
         """Push a file, the last one once more if its push was killed."""
         if self._push is not None:
-            if self._push.runs:
+            if self._push.is_running:
                 return
-            if self._push.process.returncode == 0:
+            if self._push.exit_code == 0:
                 self._pushed_file = []
         if not self._pushed_file:
             self._pushed_file = self._new_ids(400)
@@ -108,7 +108,7 @@ class Chaos:
         self.events["pushes"] += 1
 
     def _kill_push(self) -> None:
-        if self._push is not None and self._push.runs:
+        if self._push is not None and self._push.is_running:
             self._push.kill()
             self.events["pushes killed"] += 1
 
@@ -117,12 +117,12 @@ class Chaos:
         self.events["workers killed"] += 1
 
     def _stop_worker(self) -> None:
-        self._workers[self._choose()].process.terminate()
+        self._workers[self._choose()].terminate()
         self.events["workers stopped"] += 1
 
     def _freeze_worker(self) -> None:
         place = self._choose()
-        if place not in self._frozen and self._workers[place].runs:
+        if place not in self._frozen and self._workers[place].is_running:
             self._workers[place].freeze()
             self._frozen[place] = time.monotonic() + self._dice.uniform(0.5, 2) * LEASE_SECONDS
             self.events["workers frozen"] += 1
@@ -144,7 +144,7 @@ class Chaos:
             self._cluster.restart_redis()
             self._redis_back_at = None
         for place, worker in enumerate(self._workers):
-            if not worker.runs:
+            if not worker.is_running:
                 self._frozen.pop(place, None)
                 self._workers[place] = self._cluster.start()
 

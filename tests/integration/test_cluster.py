@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 import pytest
 
-from tests.integration.cluster import Cluster, eventually, products
+from tests.harness import Cluster, eventually, products
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.integration.cluster import Worker
+    from tests.harness import Process
 
 AT_ONCE = 24  # CONCURRENT_REQUESTS
 
@@ -26,9 +26,9 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         yield cluster
 
 
-def start_workers(cluster: Cluster, count: int, *arguments: str, **settings: str) -> list[Worker]:
+def start_workers(cluster: Cluster, count: int, *arguments: str, **settings: str) -> list[Process]:
     workers = [cluster.start(*arguments, **settings) for _ in range(count)]
-    eventually(lambda: all(worker.opened for worker in workers))
+    eventually(lambda: all(worker.has_opened for worker in workers))
     return workers
 
 
@@ -37,7 +37,7 @@ def test_eight_kills_lose_nothing_and_repeat_little(
     cluster: Cluster, mongo_uri: str, mongo_database: str
 ) -> None:
     cluster.settings |= {"MONGO_URI": mongo_uri, "MONGO_DATABASE": mongo_database}
-    cluster.gateway.ask("settings", latency=200)
+    cluster.gateway.set(latency=200)
     dice = random.Random(1688)
     ids = products(1200)
     workers = start_workers(cluster, 3)
@@ -61,7 +61,7 @@ def test_eight_kills_lose_nothing_and_repeat_little(
 
 @pytest.mark.chaotic
 def test_a_worker_that_is_frozen_beyond_its_lease_harms_nothing(cluster: Cluster) -> None:
-    cluster.gateway.ask("settings", latency=200)
+    cluster.gateway.set(latency=200)
     frozen, other = start_workers(cluster, 2)
     ids = products(400)
     cluster.produce(ids)
@@ -80,12 +80,12 @@ def test_a_worker_that_is_frozen_beyond_its_lease_harms_nothing(cluster: Cluster
     assert set(cluster.gateway.by_product) == {*ids, *later}
     assert cluster.gateway.calls <= len(ids) + len(later) + AT_ONCE
     assert [frozen.stop(), other.stop()] == [0, 0]
-    assert frozen.statistics["ali1688/leases/lost"] > 0
-    assert other.statistics["ali1688/leases/expired"] > 0
+    assert frozen.stats["ali1688/leases/lost"] > 0
+    assert other.stats["ali1688/leases/expired"] > 0
 
 
 def test_a_worker_that_is_asked_to_stop_gives_back_its_leases(cluster: Cluster) -> None:
-    cluster.gateway.ask("settings", latency=200)
+    cluster.gateway.set(latency=200)
     (stopped,) = start_workers(cluster, 1)
     ids = products(400)
     cluster.produce(ids)
@@ -94,8 +94,8 @@ def test_a_worker_that_is_asked_to_stop_gives_back_its_leases(cluster: Cluster) 
 
     counts = cluster.counts
     assert counts.leased == 0
-    assert counts.ready == len(ids) - stopped.statistics["ali1688/leases/acked"]
-    assert stopped.statistics["finish_reason"] == "shutdown"
+    assert counts.ready == len(ids) - stopped.stats["ali1688/leases/acked"]
+    assert stopped.stats["finish_reason"] == "shutdown"
     start_workers(cluster, 1)
     eventually(lambda: cluster.done)
     assert set(cluster.gateway.by_product) == set(ids)
@@ -105,13 +105,13 @@ def test_a_worker_that_is_asked_to_stop_gives_back_its_leases(cluster: Cluster) 
 def test_a_stop_does_not_wait_for_slow_answers(cluster: Cluster) -> None:
     slow = products(3)
     for product_id in slow:
-        cluster.gateway.ask("faults", product_id=product_id, faults=["slow:30"])
+        cluster.gateway.fail(product_id=product_id, faults=["slow:30"])
     stopped, other = start_workers(cluster, 2)
     cluster.produce(slow)
     cluster.gateway.wait_for(3)
     began = time.monotonic()
-    stopped.process.terminate()
-    other.process.terminate()
+    stopped.terminate()
+    other.terminate()
     eventually(lambda: cluster.counts.leased == 0, 10)
     assert cluster.counts.ready == 3
     assert time.monotonic() - began < 10
@@ -127,7 +127,7 @@ def test_a_call_that_kills_its_workers_is_given_up_and_takes_no_other_with_it(
     deaths = 0
     options = ["-s", 'SPIDER_MIDDLEWARES={"poison.Poison": 5}', "-s", f"POISON={deadly}"]
 
-    def run() -> Worker:
+    def run() -> Process:
         return cluster.run("crawl", "product", "-a", "idle=1", *options)
 
     worker = run()
@@ -135,8 +135,8 @@ def test_a_call_that_kills_its_workers_is_given_up_and_takes_no_other_with_it(
         deaths += 1
         worker = run()
 
-    assert worker.process.returncode == 1
-    assert worker.statistics["finish_reason"] == "incomplete"
+    assert worker.exit_code == 1
+    assert worker.stats["finish_reason"] == "incomplete"
     assert deaths == 3
     assert cluster.done
     assert set(cluster.gateway.by_product) == set(ids)

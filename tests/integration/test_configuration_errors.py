@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import Administration, Gateway, Scrapy
+    from tests.harness import Administration, Gateway, Scrapy
 
 ID = "-a", "ids=610000000001"
 
@@ -43,10 +43,10 @@ def test_a_wrong_setting(
 ) -> None:
     crawl = administration.run("crawl", "product", *ID, **settings)
     assert crawl.exit_code == 1
-    assert crawl.stderr.startswith(f"Error: {sentence}")
-    assert crawl.stderr.endswith(".\n")
-    assert crawl.stderr.count("\n") == 1
-    assert "pass-word" not in crawl.stderr
+    assert crawl.log.startswith(f"Error: {sentence}")
+    assert crawl.log.endswith(".\n")
+    assert crawl.log.count("\n") == 1
+    assert "pass-word" not in crawl.log
 
 
 @pytest.mark.parametrize(
@@ -69,9 +69,9 @@ def test_a_wrong_argument(
 ) -> None:
     crawl = administration.run("crawl", *arguments)
     assert crawl.exit_code == 1
-    assert crawl.stderr.startswith(f"Error: {sentence}")
-    assert crawl.stderr.endswith(".\n")
-    assert crawl.stderr.count("\n") == 1
+    assert crawl.log.startswith(f"Error: {sentence}")
+    assert crawl.log.endswith(".\n")
+    assert crawl.log.count("\n") == 1
 
 
 def test_the_command_line_wins_and_no_crawl_starts(scrapy: Scrapy, gateway: Gateway) -> None:
@@ -79,9 +79,9 @@ def test_the_command_line_wins_and_no_crawl_starts(scrapy: Scrapy, gateway: Gate
         *("crawl", "product", *ID, "-s", "ALI1688_MAX_ATTEMPTS=none"), ALI1688_MAX_ATTEMPTS="3"
     )
     assert crawl.exit_code == 1
-    assert re.findall("^Error: (.*)$", crawl.stderr, re.MULTILINE) == [
-        "ALI1688_MAX_ATTEMPTS is 'none': set it to a number of tries, 1 or more."
+    assert re.findall("^Error: (.*)$", crawl.log, re.MULTILINE) == [
+        "ALI1688_MAX_ATTEMPTS is 'none': set it to a whole number of tries, 1 or more."
     ]
-    assert "Traceback" not in crawl.stderr
-    assert "Spider opened" not in crawl.stderr
+    assert "Traceback" not in crawl.log
+    assert "Spider opened" not in crawl.log
     assert gateway.status()["calls"] == 0

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ali1688_spider.servers import free_port
+from ali1688_spider.local_servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.integration.conftest import Administration, Gateway, Scrapy
+    from tests.harness import Administration, Gateway, Scrapy
 
     SettingsFor = Callable[[str], dict[str, str]]
     Doctor = Callable[..., tuple[int, dict[str, str]]]
@@ -35,20 +35,20 @@ def doctor(
 ) -> Doctor:
     """Return what asks the doctor: exit code, and what it says by subject; no secret in it."""
     gateway.set(access_token="access-token-one", refresh_token="refresh-token-one")
-    monkeypatch.setattr("ali1688_spider.storage.connection.SELECTION_SECONDS", 0.2)
+    monkeypatch.setattr("ali1688_spider.storage.database.SELECTION_SECONDS", 0.2)
 
     def ask(protocol: str = "param2", **changes: str) -> tuple[int, dict[str, str]]:
         settings = SECRETS | settings_for(protocol) | changes
         diagnosis = administration.run("doctor", **settings)
         for secret in filter(None, (settings[name] for name in SECRETS)):
-            assert secret not in diagnosis.stdout + diagnosis.stderr
+            assert secret not in diagnosis.stdout + diagnosis.log
         said = {}
         for line in diagnosis.stdout.splitlines():
             status, _, text = line.partition("  ")
             subject, _, rest = text.strip().partition(": ")
             said[subject] = f"{status}: {rest}"
-        if diagnosis.stderr:
-            said["Error"] = diagnosis.stderr
+        if diagnosis.log:
+            said["Error"] = diagnosis.log
         return diagnosis.exit_code, said
 
     return ask
@@ -193,5 +193,5 @@ def test_a_kept_token_is_the_one_that_is_looked_at(
 
 def test_as_a_command(scrapy: Scrapy, gateway: Gateway) -> None:
     ill = scrapy.run("doctor", ALI1688_APP_SECRET="another-secret")
-    assert (ill.exit_code, ill.stderr) == (1, "")
+    assert (ill.exit_code, ill.log) == (1, "")
     assert gateway.status()["refused_signatures"] == 1

@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tests.integration.conftest import Administration, Gateway, Scrapy
+    from tests.harness import Administration, Gateway, Scrapy
 
     Ids = Callable[[int], Sequence[int]]
 
@@ -37,17 +37,20 @@ def given_up(scrapy: Scrapy, gateway: Gateway, ids: Ids) -> Callable[..., list[i
 
 
 def test_without_any_server(
-    administration: Administration, gateway: Gateway, given_up: Callable[..., list[int]]
+    scrapy: Scrapy,
+    administration: Administration,
+    gateway: Gateway,
+    given_up: Callable[..., list[int]],
 ) -> None:
     first, second = given_up()
     listed = administration.run("failed", "list")
-    assert (listed.exit_code, listed.stderr) == (0, "")
+    assert (listed.exit_code, listed.log) == (0, "")
     assert "2 calls were given up" in listed.stdout
     for words in (str(first), str(second), "product", "isv.invalid-parameter", "HTML"):
         assert words in listed.stdout
     nowhere = administration.run("failed", "retry")
     assert nowhere.exit_code == 1
-    assert nowhere.stderr == (
+    assert nowhere.log == (
         "Error: say where the products go: -o FILE, such as -o products.jsonl, or set MONGO_URI.\n"
     )
 
@@ -55,14 +58,14 @@ def test_without_any_server(
     retry = ("failed", "retry", "-o", "again.jsonl")
     retried = administration.run(*retry, ALI1688_MAX_ATTEMPTS="1")
     assert (retried.exit_code, retried.stdout) == (0, "2 calls made again.\n")
-    assert set(retried.read("again.jsonl")) == {first}
+    assert set(scrapy.read("again.jsonl")) == {first}
     listed = administration.run("failed", "list")
     assert "1 calls were given up" in listed.stdout
     assert "isp.remote-service-error" in listed.stdout
     gateway.fail(product_id=second, faults=[])
     assert administration.run(*retry).exit_code == 0
     assert administration.run("failed", "list").stdout == "No call was given up.\n"
-    assert set(retried.read("again.jsonl")) == {first, second}
+    assert set(scrapy.read("again.jsonl")) == {first, second}
 
 
 def test_with_redis(
@@ -74,7 +77,7 @@ def test_with_redis(
     redis_url: str,
 ) -> None:
     wanted = given_up(REDIS_URL=redis_url)
-    gateway.start_anew()
+    gateway.reset()
     retried = administration.run("failed", "retry", REDIS_URL=redis_url)
     assert (retried.exit_code, retried.stdout) == (0, "2 calls queued again.\n")
     listed = administration.run("failed", "list", REDIS_URL=redis_url)
@@ -93,7 +96,7 @@ def test_with_mongodb(
 ) -> None:
     settings = {"MONGO_URI": mongo_uri, "MONGO_DATABASE": mongo_database}
     wanted = given_up(**settings)
-    gateway.start_anew()
+    gateway.reset()
     retried = administration.run("failed", "retry", "--limit", "1", **settings)
     assert (retried.exit_code, retried.stdout) == (0, "1 calls made again.\n")
     client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(mongo_uri)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.cluster import Cluster, Worker, eventually, products
+from tests.harness import Cluster, Process, eventually, products
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ IDS = products(1500)
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     with Cluster(tmp_path) as cluster:
-        cluster.gateway.ask("settings", latency=40)
+        cluster.gateway.set(latency=40)
         yield cluster
 
 
@@ -32,10 +32,10 @@ def ids_file(tmp_path: Path) -> str:
     return f"ids_file={path}"
 
 
-def check_all_is_collected(cluster: Cluster, *workers: Worker) -> None:
+def check_all_is_collected(cluster: Cluster, *workers: Process) -> None:
     for worker in workers:
         assert worker.wait() == 0, worker.log[-6000:]
-        assert worker.statistics["finish_reason"] == "finished"
+        assert worker.stats["finish_reason"] == "finished"
         assert "Traceback" not in worker.log
     assert set(cluster.gateway.by_product) == set(IDS)
     assert cluster.failed_calls() == []
@@ -72,7 +72,7 @@ def test_a_worker_that_joined_reads_the_file_again(cluster: Cluster, ids_file: s
     first.kill()
     cluster.redis.flushall()
     check_all_is_collected(cluster, joined)
-    assert joined.statistics["ali1688/queue/sources_read_again"] == 1
+    assert joined.stats["ali1688/queue/sources_read_again"] == 1
     assert "from entry number 1 on; it is read and queued again" in joined.log
 
 
@@ -96,6 +96,6 @@ def test_a_pipe_that_cannot_be_read_again_ends_the_crawl_as_incomplete(
     eventually(lambda: cluster.counts.calls > 20_001)
     cluster.redis.flushall()
     assert worker.wait() == 1
-    assert worker.statistics["finish_reason"] == "incomplete"
+    assert worker.stats["finish_reason"] == "incomplete"
     assert "from entry number 1 on, and it cannot be read a second time" in worker.log
     assert "Traceback" not in worker.log

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.cluster import Cluster, eventually, products
+from tests.harness import Cluster, eventually, products
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def quota_used(cluster: Cluster) -> int:
 
 def test_a_gateway_that_refuses_connections(cluster: Cluster) -> None:
     ids = products(400)
-    cluster.gateway.ask("settings", latency=50)
+    cluster.gateway.set(latency=50)
     cluster.produce(ids)
     workers = [cluster.start("idle=1") for _ in range(WORKERS)]
     cluster.gateway.wait_for(100)
@@ -52,16 +52,14 @@ def test_a_gateway_that_refuses_connections(cluster: Cluster) -> None:
 
     assert cluster.done
     assert cluster.failed_calls() == []
-    assert sum(worker.statistics.get("item_scraped_count", 0) for worker in workers) >= len(ids)
+    assert sum(worker.stats.get("item_scraped_count", 0) for worker in workers) >= len(ids)
     assert outage(cluster) == {}
     for worker in workers:
         assert worker.log.count("The gateway takes no calls") == 1, worker.log
         assert worker.log.count("The gateway is back after") == 1
     # A call that never reached the gateway is not counted.
-    tries = sum(worker.statistics["ali1688/calls"] for worker in workers)
-    unreached = sum(
-        worker.statistics.get("ali1688/errors/connection_refused", 0) for worker in workers
-    )
+    tries = sum(worker.stats["ali1688/calls"] for worker in workers)
+    unreached = sum(worker.stats.get("ali1688/errors/connection_refused", 0) for worker in workers)
     assert unreached > 0
     assert quota_used(cluster) == tries - unreached
 
@@ -79,15 +77,15 @@ def test_a_gateway_that_is_away_from_the_start(cluster: Cluster) -> None:
 
 def test_a_gateway_that_answers_500_to_all(cluster: Cluster) -> None:
     ids = products(400)
-    cluster.gateway.ask("settings", latency=20)
+    cluster.gateway.set(latency=20)
     cluster.produce(ids)
     workers = [cluster.start("idle=1") for _ in range(WORKERS)]
     cluster.gateway.wait_for(100)
-    cluster.gateway.ask("faults", faults=["500"], rate=1, times=0)
+    cluster.gateway.fail(faults=["500"], rate=1, times=0)
     eventually(lambda: probes(cluster) >= 4)
-    during = cluster.gateway.ask("status?products=0")["faults"]["500"]
+    during = cluster.gateway.status(products=False)["faults"]["500"]
     assert during < 200
-    cluster.gateway.ask("faults", faults=[])
+    cluster.gateway.fail(faults=[])
     assert [worker.wait() for worker in workers] == [0] * WORKERS
     assert cluster.done
     assert set(cluster.gateway.by_product) == set(ids)
@@ -101,8 +99,8 @@ def test_a_crawl_without_redis_waits_too(cluster: Cluster) -> None:
     eventually(lambda: "The gateway takes no calls" in worker.log)
     cluster.restart_gateway()
     assert worker.wait() == 0
-    assert worker.statistics["item_scraped_count"] == len(ids)
-    assert worker.statistics["finish_reason"] == "finished"
+    assert worker.stats["item_scraped_count"] == len(ids)
+    assert worker.stats["finish_reason"] == "finished"
 
 
 def test_one_answer_does_not_silence_the_cluster(cluster: Cluster) -> None:
@@ -111,16 +109,16 @@ def test_one_answer_does_not_silence_the_cluster(cluster: Cluster) -> None:
     cluster.produce(products(100))
     workers = [cluster.start() for _ in range(2)]
     cluster.gateway.wait_for(20)
-    cluster.gateway.ask("faults", api="alibaba.product.get", faults=["429:1000000000"])
+    cluster.gateway.fail(api="alibaba.product.get", faults=["429:1000000000"])
     eventually(lambda: any("No call is made for 60 s" in worker.log for worker in workers))
     logs = "".join(worker.log for worker in workers)
     assert "scrapy doctor --end-pause" in logs
 
     looked = cluster.run("doctor")
     looked.wait()
-    assert "WARN  Pause: no call is made for another" in looked.log_file.read_text()
+    assert "WARN  Pause: no call is made for another" in looked.stdout
     ended = cluster.run("doctor", "--end-pause")
     ended.wait()
-    assert "ok    Pause: is over" in ended.log_file.read_text()
+    assert "ok    Pause: is over" in ended.stdout
     eventually(lambda: cluster.done, 60)
     assert cluster.failed_calls() == []

@@ -10,14 +10,14 @@ import pymongo
 import pytest
 from bson import Decimal128
 
-from tests.integration.cluster import eventually
+from tests.harness import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pymongo.database import Database
 
-    from tests.integration.conftest import Gateway, Scrapy
+    from tests.harness import Gateway, Scrapy
 
     Ids = Callable[[int], Sequence[int]]
     SettingsFor = Callable[[str], dict[str, str]]
@@ -170,14 +170,12 @@ def test_two_workers_at_once_and_one_is_killed(
         if not before["traits"]["private"]:
             expected.append((product_id, None, Decimal(before["price"]), Decimal(after["price"])))
     gateway.set(latency=100)
-    gateway.count_anew()
+    gateway.reset_counts()
     workers = [scrapy.start("crawl", "product", "-a", listed(wanted)) for _ in range(3)]
     eventually(lambda: database["product_changes"].count_documents({}) > 20)
-    workers[0].process.kill()
-    workers[0].process.communicate()
+    workers[0].kill()
     eventually(lambda: gateway.status()["calls"] > 140)
-    workers[1].process.kill()
-    workers[1].process.communicate()
+    workers[1].kill()
     workers[2].finish().ended_well()
     # Whatever the killed ones left pending was taken along, or comes out with the next crawl.
     scrapy.crawl("product", "-a", listed(wanted[:1]))

@@ -15,7 +15,7 @@ from tests.integration.hostile_gateway import Answer, HostileGateway, product
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tests.integration.conftest import Finished, Scrapy
+    from tests.harness import Process, Scrapy
 
     Ids = Callable[[int], Sequence[int]]
 
@@ -34,14 +34,14 @@ UNDECODABLE = {
 }
 
 
-def crawl(scrapy: Scrapy, gateway: HostileGateway, ids: Sequence[int], **more: str) -> Finished:
+def crawl(scrapy: Scrapy, gateway: HostileGateway, ids: Sequence[int], **more: str) -> Process:
     address = f"http://127.0.0.1:{gateway.port}/router/json"
     settings = {"ALI1688_GATEWAY": address, **more}
     listed = ",".join(map(str, ids))
     return scrapy.run("crawl", "product", "-a", f"ids={listed}", "-O", "all.jsonl", **settings)
 
 
-def account(finished: Finished) -> dict[str, Any]:
+def account(finished: Process) -> dict[str, Any]:
     """Return the ids that were collected, and those that were given up."""
     failed_file = finished.folder / ".scrapy" / "ali1688" / "failed_calls.jsonl"
     failed = failed_file.read_text().splitlines() if failed_file.exists() else []
@@ -82,7 +82,7 @@ def test_a_product_whose_answer_can_never_be_decompressed(scrapy: Scrapy, ids: I
         "collected": [each for each in ids(20) if str(each) != bad],
         "failed": [int(bad)],
     }
-    assert "Traceback" not in finished.stderr
+    assert "Traceback" not in finished.log
 
 
 def test_a_header_that_is_wrong_about_a_body_that_can_be_read(scrapy: Scrapy, ids: Ids) -> None:
@@ -158,8 +158,8 @@ def test_a_token_that_the_platform_does_not_refresh(scrapy: Scrapy, ids: Ids, re
     assert finished.stats["finish_reason"] == "bad_credentials"
     assert len(gateway.forms) <= 30
     assert account(finished)["failed"] == []
-    assert "Traceback" not in finished.stderr
-    assert finished.stderr.count(" ERROR: ") == 1
+    assert "Traceback" not in finished.log
+    assert finished.log.count(" ERROR: ") == 1
 
 
 @pytest.mark.parametrize(
@@ -197,5 +197,5 @@ def test_a_token_api_in_trouble_is_waited_for(scrapy: Scrapy, ids: Ids, trouble:
         )
     finished.ended_well()
     assert account(finished) == {"collected": list(ids(60)), "failed": []}
-    assert finished.stderr.count("The token API takes no calls") == 1
-    assert finished.stderr.count("The token API is back after") == 1
+    assert finished.log.count("The token API takes no calls") == 1
+    assert finished.log.count("The token API is back after") == 1

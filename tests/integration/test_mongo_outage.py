@@ -9,18 +9,17 @@ import pymongo
 import pytest
 import redis
 
+from ali1688_spider.local_servers import free_port, start_mongo
 from ali1688_spider.scheduling.keys import QUEUE_KEY
-from ali1688_spider.scheduling.producers import QueueName
-from ali1688_spider.scheduling.queue import LeaseQueue
-from ali1688_spider.servers import free_port, start_mongo
-from tests.integration.cluster import eventually
+from ali1688_spider.scheduling.queue import LeaseQueue, QueueName
+from tests.harness import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from ali1688_spider.servers import Server
-    from tests.integration.conftest import Gateway, Scrapy
+    from ali1688_spider.local_servers import Server
+    from tests.harness import Gateway, Scrapy
 
     Ids = Callable[[int], Sequence[int]]
 
@@ -106,10 +105,10 @@ def test_no_database_at_the_start_is_one_sentence(scrapy: Scrapy, ids: Ids) -> N
     crawl = scrapy.run("crawl", "product", "-a", listed(ids(3)), MONGO_URI=address)
     assert crawl.exit_code == 1
     assert crawl.stats["finish_reason"] == "database_unavailable"
-    lines = crawl.stderr.splitlines()
+    lines = crawl.log.splitlines()
     told = [line for line in lines if " ERROR: " in line or " WARNING: " in line]
     assert len(told) == 1
     assert "Nothing can be stored: MongoDB does not answer" in told[0]
     assert told[0].endswith("start it, or correct MONGO_URI")
-    assert "Traceback" not in crawl.stderr
-    assert "s3cret" not in crawl.stderr
+    assert "Traceback" not in crawl.log
+    assert "s3cret" not in crawl.log

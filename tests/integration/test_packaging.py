@@ -22,7 +22,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tests.integration.conftest import Gateway
+    from tests.harness import Gateway
 
     Settings = Callable[[str], dict[str, str]]
 

@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tests.integration.conftest import Gateway, Running, Scrapy
+    from tests.harness import Gateway, Process, Scrapy
 
     Settings = Callable[[str], dict[str, str]]
     Ids = Callable[[int], Sequence[int]]
@@ -211,18 +211,16 @@ def test_ids_in_every_form(scrapy: Scrapy, gateway: Gateway, ids: Ids) -> None:
     )
     assert gateway.status()["by_product"] == dict.fromkeys(map(str, ids(5)), 1)
     assert crawl.stats["ali1688/ids/unreadable"] == 3
-    assert "Argument: 'nonsense' is neither a product id nor a product's URL" in crawl.stderr
-    assert "Line 5: 'a teapot' is neither a product id nor a product's URL" in crawl.stderr
-    assert "Line 8: '0' is out of range" in crawl.stderr
+    assert "Argument: 'nonsense' is neither a product id nor a product's URL" in crawl.log
+    assert "Line 5: 'a teapot' is neither a product id nor a product's URL" in crawl.log
+    assert "Line 8: '0' is out of range" in crawl.log
 
 
-def count_accepted(running: Running, ids: Sequence[int]) -> int:
+def count_accepted(running: Process, ids: Sequence[int]) -> int:
     """Write ids to a command, one a line, until it ends; return how many it took."""
-    assert running.process.stdin is not None
     for accepted, product_id in enumerate(ids):
         try:
-            running.process.stdin.write(f"{product_id}\n")
-            running.process.stdin.flush()
+            running.write(f"{product_id}\n")
         except BrokenPipeError:
             return accepted
     return len(ids)

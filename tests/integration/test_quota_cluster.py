@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.scheduling.entries import QueueEntry
-from tests.integration.cluster import Cluster, eventually, products
+from ali1688_spider.scheduling.lease import QueueEntry
+from tests.harness import Cluster, eventually, products
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,10 +26,10 @@ def queue_products(cluster: Cluster, ids: Iterable[int]) -> None:
 
 def watch(cluster: Cluster, seconds: float) -> tuple[float, dict[str, Any]]:
     """Return how many calls a second the gateway sees in the next *seconds*, and what it saw."""
-    before = cluster.gateway.ask("status?products=0")
+    before = cluster.gateway.status(products=False)
     began = time.monotonic()
     eventually(lambda: time.monotonic() - began >= seconds, 2 * seconds)
-    after = cluster.gateway.ask("status?products=0")
+    after = cluster.gateway.status(products=False)
     return (after["calls"] - before["calls"]) / (time.monotonic() - began), after
 
 
@@ -40,7 +40,7 @@ def test_four_workers_use_the_rate_and_hardly_exceed_it(
     with Cluster(tmp_path, {"ALI1688_QPS": str(QPS)}, sandbox=["--qps", str(QPS)]) as cluster:
         queue_products(cluster, products(int(QPS * (seconds + 20))))
         workers = [cluster.start() for _ in range(4)]
-        eventually(lambda: all(worker.opened for worker in workers))
+        eventually(lambda: all(worker.has_opened for worker in workers))
         cluster.gateway.wait_for(QPS)
         rate, seen = watch(cluster, seconds)
         # An idle machine uses 97 % (the benchmarks measure it), and nothing is refused. A busy one
@@ -53,10 +53,10 @@ def test_a_flow_control_answer_slows_all_workers_down(tmp_path: Path) -> None:
     with Cluster(tmp_path, {"ALI1688_QPS": "100"}) as cluster:
         queue_products(cluster, products(2000))
         workers = [cluster.start(), cluster.start()]
-        eventually(lambda: all(worker.opened for worker in workers))
+        eventually(lambda: all(worker.has_opened for worker in workers))
         cluster.gateway.wait_for(50)
-        cluster.gateway.ask("faults", api="alibaba.product.get", faults=["ban:2"])
-        eventually(lambda: cluster.gateway.ask("status?products=0")["faults"])
+        cluster.gateway.fail(api="alibaba.product.get", faults=["ban:2"])
+        eventually(lambda: cluster.gateway.status(products=False)["faults"])
         cluster.gateway.wait_until_quiet(1.0)
         quiet = cluster.gateway.calls
         cluster.gateway.wait_for(quiet + 50)
@@ -72,7 +72,7 @@ def test_the_calls_of_a_day_are_shared_and_nothing_is_lost_when_they_end(tmp_pat
         queue_products(cluster, ids)
         workers = [cluster.start(), cluster.start()]
         assert [worker.wait() for worker in workers] == [1, 1]
-        reasons = {worker.statistics["finish_reason"] for worker in workers}
+        reasons = {worker.stats["finish_reason"] for worker in workers}
         assert reasons == {"quota_exhausted"}
         assert "raise the setting to what the platform grants your app" in workers[0].log
         assert cluster.gateway.calls == 50

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.integration.cluster import Cluster, eventually, products
+from tests.harness import Cluster, eventually, products
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,17 +33,17 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 @pytest.mark.chaotic
 def test_redis_is_killed_and_comes_back_after_the_leases_ran_out(cluster: Cluster) -> None:
-    cluster.gateway.ask("settings", latency=200)
+    cluster.gateway.set(latency=200)
     ids = products(600)
     workers = [cluster.start(), cluster.start()]
-    eventually(lambda: all(worker.opened for worker in workers))
+    eventually(lambda: all(worker.has_opened for worker in workers))
     cluster.produce(ids)
     cluster.gateway.wait_for(150)
     cluster.kill_redis()
     eventually(lambda: all(AWAY in worker.log for worker in workers))
     cluster.gateway.wait_until_quiet(LEASE_SECONDS + 1)
     assert cluster.gateway.calls < len(ids)
-    assert all(worker.runs for worker in workers)
+    assert all(worker.is_running for worker in workers)
     cluster.restart_redis()
     eventually(lambda: cluster.done)
 
@@ -60,8 +60,8 @@ def test_workers_wait_for_a_redis_that_is_not_there_yet(cluster: Cluster) -> Non
     idle, seeding, stopped = cluster.start("idle=1"), cluster.start("ids=1,2"), cluster.start()
     eventually(lambda: all(AWAY in worker.log for worker in cluster.workers))
     assert stopped.stop(seconds=5) == 0
-    assert idle.runs
-    assert seeding.runs
+    assert idle.is_running
+    assert seeding.is_running
     assert cluster.gateway.calls == 0
     cluster.restart_redis()
 
@@ -72,7 +72,7 @@ def test_workers_wait_for_a_redis_that_is_not_there_yet(cluster: Cluster) -> Non
 
 @pytest.mark.chaotic
 def test_a_worker_ends_while_redis_is_away_and_its_calls_go_to_others(cluster: Cluster) -> None:
-    cluster.gateway.ask("settings", latency=200)
+    cluster.gateway.set(latency=200)
     ids = products(200)
     cluster.produce(ids)
     worker = cluster.start()
@@ -89,8 +89,8 @@ def test_a_worker_ends_while_redis_is_away_and_its_calls_go_to_others(cluster: C
 @pytest.mark.chaotic
 def test_a_call_that_fails_while_redis_is_away_is_kept_when_it_is_back(cluster: Cluster) -> None:
     (product_id,) = products(1)
-    cluster.gateway.ask("settings", latency=3000)
-    cluster.gateway.ask("faults", product_id=product_id, faults=["invalid-parameter"] * 9)
+    cluster.gateway.set(latency=3000)
+    cluster.gateway.fail(product_id=product_id, faults=["invalid-parameter"] * 9)
     cluster.produce([product_id])
     worker = cluster.start(ALI1688_CACHE_TTL="0")
     cluster.gateway.wait_for(1)
@@ -127,7 +127,7 @@ def test_a_user_without_more_rights_than_needed_logs_in_with_a_password(cluster:
         "ids=610000000001,610000000002", REDIS_URL=f"redis://worker:p%40ss%2Fword@{place}"
     )
     assert worker.wait() == 0
-    assert worker.statistics["item_scraped_count"] == 2
+    assert worker.stats["item_scraped_count"] == 2
     assert "p@ss/word" not in worker.log
     assert "p%40ss" not in worker.log
 
@@ -156,7 +156,7 @@ def test_a_worker_speaks_tls_with_a_server_that_it_can_trust(
     worker = cluster.start("ids=610000000001", REDIS_URL=f"{url}?ssl_ca_certs={certificate}")
     stranger = cluster.start("ids=610000000001", REDIS_URL=url)
     assert worker.wait() == 0
-    assert worker.statistics["item_scraped_count"] == 1
+    assert worker.stats["item_scraped_count"] == 1
     eventually(lambda: AWAY in stranger.log)
     assert "CERTIFICATE_VERIFY_FAILED" in stranger.log
 

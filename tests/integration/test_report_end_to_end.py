@@ -1,4 +1,4 @@
-"""The report tells what crawls have found."""
+"""The report shows what crawls have found."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tests.integration.conftest import Gateway, Scrapy
+    from tests.harness import Gateway, Scrapy
 
     Ids = Callable[[int], Sequence[int]]
 
@@ -65,7 +65,7 @@ def test_after_some_crawls(
     scrapy.crawl("product", "-a", everything)
 
     command = scrapy.run("report", "week.html")
-    assert command.exit_code == 0, command.stderr
+    assert command.exit_code == 0, command.log
     page = Page((scrapy.folder / "week.html").read_text(encoding="utf-8"))
 
     assert page.numbers == {
@@ -87,9 +87,9 @@ def test_after_some_crawls(
         (names[public[7]], "+25.1 %", Decimal("80.00"), Decimal("100.04"))
     ]
     header, *crawls = page.tables["crawls"]
-    told = [dict(zip(header, row, strict=True)) for row in crawls]
+    ended = [dict(zip(header, row, strict=True)) for row in crawls]
     shown = ("Spider", "Reason", "Calls", "Stored", "Changed", "Unchanged", "Errors", "Retries")
-    assert [tuple(crawl[name] for name in shown) for crawl in told] == [
+    assert [tuple(crawl[name] for name in shown) for crawl in ended] == [
         ("product", "finished", "21", "20", "4", "16", "1", "1"),
         ("product", "finished", "20", "20", "0", "0", "0", "0"),
     ]
@@ -97,10 +97,10 @@ def test_after_some_crawls(
 
 def moves(rows: list[list[str]]) -> list[tuple[Any, ...]]:
     header, *moves = rows
-    told = [dict(zip(header, row, strict=True)) for row in moves]
+    named = (dict(zip(header, row, strict=True)) for row in moves)
     return [
         (move["Name"], move["Percent"], amount(move["Before"]), amount(move["Now"]))
-        for move in told
+        for move in named
     ]
 
 

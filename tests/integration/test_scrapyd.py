@@ -22,7 +22,7 @@ from tests.integration.scrapyd_server import PROJECT, TARGET, Scrapyd, eventuall
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.integration.conftest import Gateway
+    from tests.harness import Gateway
 
     Stored = Callable[[], set[int]]
     Settings = Callable[[str], dict[str, str]]

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pymongo
 import pytest
 
-from ali1688_spider.sandbox.catalogue import Catalogue
-from ali1688_spider.sandbox.clock import Clock
 from ali1688_spider.sandbox.options import Options
-from ali1688_spider.sandbox.search import Criteria, Search
-from ali1688_spider.sandbox.words import CATEGORIES
+from ali1688_spider.sandbox.products import CATEGORIES, Criteria, Inventory
+from tests.harness import Cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from tests.integration.conftest import Gateway, Scrapy
+    from tests.harness import Gateway, Scrapy
 
     Settings = Callable[[str], dict[str, str]]
 
@@ -64,10 +64,9 @@ def test_each_of_95_products_arrives_once(
 def test_a_category_and_a_range_of_prices(
     scrapy: Scrapy, gateway: Gateway, settings_for: Settings
 ) -> None:
-    catalogue = Catalogue(Options(), Clock(Options()))
     category_id = CATEGORIES[0].category_id
     criteria = Criteria("杯子1800", category_id, Decimal("12.50"), Decimal(80))
-    wanted = Search(catalogue).find(criteria, step=0)
+    wanted = Inventory(Options()).find(criteria, step=0)
     arguments = f"keyword=杯子1800 category_id={category_id} price_start=12.50 price_end=80"
     crawl = scrapy.crawl(
         "search",
@@ -116,10 +115,32 @@ def test_a_search_beyond_the_window_is_split_by_price(
     )
     found = crawl.read("found.jsonl")
     assert crawl.stats["item_scraped_count"] == len(found)
-    catalogue = Catalogue(Options(), Clock(Options()))
-    wanted = Search(catalogue).find(Criteria("杯子4500"), step=0)
+    inventory = Inventory(Options())
+    wanted = inventory.find(Criteria("杯子4500"), step=0)
     assert len(wanted) == 4500
     # A product whose price is private is in no range of prices; page 1 was asked for without any.
-    priced = {product_id for product_id in wanted if catalogue.price(product_id, 0) is not None}
+    priced = {product_id for product_id in wanted if inventory.price(product_id, 0) is not None}
     assert priced | set(wanted[:50]) == set(found)
     assert crawl.stats["ali1688/search/pages"] < 100  # 85 hold them all
+
+
+def test_workers_share_a_search_and_a_later_one_finds_all_again(tmp_path: Path) -> None:
+    with Cluster(tmp_path) as cluster:
+        cluster.settings = {
+            "ALI1688_PROTOCOL": "param2",
+            "ALI1688_GATEWAY": f"{cluster.gateway.url}/openapi",
+        }
+        cluster.gateway.set(latency=50)
+        for _ in range(2):
+            # Split by price: the halves begin with what the whole query begins with.
+            command = ("crawl", "search", "-a", "keyword=杯子4500", "-O", "found.jsonl")
+            one_at_a_time = ("-s", "CONCURRENT_REQUESTS=1")  # so that both have something to do
+            workers = [cluster.run(*command, *one_at_a_time) for _ in range(2)]
+            assert [worker.wait() for worker in workers] == [0, 0]
+            found = [
+                json.loads(line)["product_id"]
+                for worker in workers
+                for line in (worker.folder / "found.jsonl").read_text().splitlines()
+            ]
+            assert len(found) == len(set(found)) > 4000
+            assert all(worker.stats["ali1688/search/pages"] for worker in workers)

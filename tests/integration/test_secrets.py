@@ -13,14 +13,14 @@ import pymongo
 from bson import json_util
 from redis import Redis
 
-from ali1688_spider.caching.answer_cache import CachedAnswer
-from ali1688_spider.gateway.tokens import FileTokenStore, RedisTokenStore
+from ali1688_spider.cache import CachedResponse
+from ali1688_spider.gateway.token_stores import FileTokenStore, RedisTokenStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from tests.integration.conftest import Finished, Gateway, Scrapy
+    from tests.harness import Gateway, Process, Scrapy
 
     Settings = Callable[[str], dict[str, str]]
     Ids = Callable[[int], Sequence[int]]
@@ -57,7 +57,7 @@ def forms(secret: str) -> Iterator[str]:
 
 def crawl_through_trouble(
     scrapy: Scrapy, gateway: Gateway, ids: Ids, settings: dict[str, str]
-) -> Finished:
+) -> Process:
     gateway.set(
         app_secret=APP_SECRET,
         access_token=ACCESS_TOKEN,
@@ -84,7 +84,7 @@ def crawl_through_trouble(
     assert crawl.stats["ali1688/items/rejected"] == 1
     assert crawl.stats["ali1688/retries"] > 8
     assert gateway.status()["refused_signatures"] == 0
-    assert len(crawl.stderr) > 10_000
+    assert len(crawl.log) > 10_000
     return crawl
 
 
@@ -97,7 +97,7 @@ def files(folder: Path) -> Iterator[tuple[str, str]]:
     if cache.exists():
         with closing(sqlite3.connect(cache)) as connection:
             for key, data in connection.execute("SELECT key, data FROM answers"):
-                yield f"cache {key}", str(CachedAnswer.decode(data))
+                yield f"cache {key}", str(CachedResponse.decode(data))
 
 
 def redis_values(redis: Redis) -> Iterator[tuple[str, str]]:
@@ -114,7 +114,7 @@ def redis_values(redis: Redis) -> Iterator[tuple[str, str]]:
     for key in keys:
         value = readers[redis.type(key)](key)
         if key.startswith(b"ali1688:cache:"):
-            value = CachedAnswer.decode(value)
+            value = CachedResponse.decode(value)
         yield str(key), f"{key!r} {value!r}"
 
 
@@ -163,7 +163,7 @@ async def test_with_redis_and_mongodb(
     check(
         secrets,
         [
-            *(("log", crawl.stderr), ("output", crawl.stdout)),
+            *(("log", crawl.log), ("output", crawl.stdout)),
             *(*files(scrapy.folder), *in_redis, *in_mongo),
         ],
     )
@@ -180,7 +180,7 @@ async def test_without_any_server(
     found = dict(files(scrapy.folder))
     assert str(kept / "failed_calls.jsonl") in found
     assert any(place.startswith("cache ") for place in found)
-    check(secrets, [("log", crawl.stderr), ("output", crawl.stdout), *found.items()])
+    check(secrets, [("log", crawl.log), ("output", crawl.stdout), *found.items()])
 
 
 def test_an_env_file_that_others_can_read_is_warned_about(scrapy: Scrapy, ids: Ids) -> None:
@@ -188,5 +188,5 @@ def test_an_env_file_that_others_can_read_is_warned_about(scrapy: Scrapy, ids: I
     file.write_text(f"ALI1688_ACCESS_TOKEN={ACCESS_TOKEN}\n")
     file.chmod(0o644)
     crawl = scrapy.crawl("product", "-a", f"ids={ids(1)[0]}")
-    assert f"WARNING: Others can read the secrets in {file}: run chmod 600 {file}" in crawl.stderr
-    assert ACCESS_TOKEN not in crawl.stderr
+    assert f"WARNING: Others can read the secrets in {file}: run chmod 600 {file}" in crawl.log
+    assert ACCESS_TOKEN not in crawl.log

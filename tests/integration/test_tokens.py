@@ -15,7 +15,7 @@ from redis import Redis
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tests.integration.conftest import Administration, Gateway, Scrapy
+    from tests.harness import Administration, Gateway, Scrapy
 
     Settings = Callable[[str], dict[str, str]]
     Ids = Callable[[int], Sequence[int]]
@@ -53,7 +53,7 @@ def test_a_token_that_expires_in_between_is_refreshed_once(
         "crawl", "product", "-a", f"ids={listed(ids(150))}", "-O", "all.jsonl", **settings
     )
     while gateway.status()["answered"] < 20:
-        assert running.process.poll() is None
+        assert running.is_running
     gateway.set(expire_token=True)
     crawl = running.finish().ended_well()
     assert set(crawl.read("all.jsonl")) == set(ids(150))
@@ -64,7 +64,7 @@ def test_a_token_that_expires_in_between_is_refreshed_once(
     assert "ali1688/failed_calls" not in crawl.stats
 
     # The next run begins with the token that was kept, not with the configured one.
-    gateway.count_anew()
+    gateway.reset_counts()
     scrapy.crawl("product", "-a", f"ids={listed(ids(20))}", **settings)
     status = gateway.status()
     assert (status["calls"], status["answered"], status["token_refreshes"]) == (20, 20, 0)
@@ -106,9 +106,9 @@ def test_a_token_that_cannot_be_refreshed_ends_the_crawl(
     )
     assert crawl.exit_code == 1
     assert crawl.stats["finish_reason"] == "bad_credentials"
-    assert "Traceback" not in crawl.stderr
-    assert crawl.stderr.count(" ERROR: ") == 1
-    assert "Authorise the app again with `scrapy auth`" in crawl.stderr
+    assert "Traceback" not in crawl.log
+    assert crawl.log.count(" ERROR: ") == 1
+    assert "Authorise the app again with `scrapy auth`" in crawl.log
     assert gateway.status()["calls"] <= 5
 
 
@@ -150,7 +150,7 @@ def test_a_user_authorises_the_app(
 
     arguments = ("auth", "--redirect-uri", callback, "--code", sent_to)
     exchanged = administration.run(*arguments, **settings)
-    assert exchanged.exit_code == 0, exchanged.stderr
+    assert exchanged.exit_code == 0, exchanged.log
     assert exchanged.stdout.startswith("The tokens are kept")
     crawl = scrapy.crawl("product", "-a", f"ids={listed(ids(3))}", **settings)
     assert crawl.stats["item_scraped_count"] == 3
@@ -158,5 +158,5 @@ def test_a_user_authorises_the_app(
 
     again = administration.run(*arguments, **settings)
     assert again.exit_code == 1
-    assert again.stderr.startswith("Error: invalid_grant: the code is unknown, used or expired")
-    assert "Traceback" not in again.stderr
+    assert again.log.startswith("Error: invalid_grant: the code is unknown, used or expired")
+    assert "Traceback" not in again.log

@@ -11,14 +11,14 @@ import pymongo
 import pytest
 import redis
 
-from tests.integration.cluster import eventually
+from tests.harness import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pymongo.database import Database
 
-    from tests.integration.conftest import Finished, Gateway, Running, Scrapy
+    from tests.harness import Gateway, Process, Scrapy
 
     Ids = Callable[[int], Sequence[int]]
 
@@ -42,24 +42,22 @@ def database(
 
 
 @pytest.fixture
-def watch(scrapy: Scrapy) -> Iterator[Callable[..., Running]]:
+def watch(scrapy: Scrapy) -> Iterator[Callable[..., Process]]:
     """Start a watch; what still runs at the end is killed."""
-    started: list[Running] = []
+    started: list[Process] = []
 
-    def start(*arguments: str) -> Running:
+    def start(*arguments: str) -> Process:
         started.append(scrapy.start("crawl", "watch", *OFTEN, *arguments))
         return started[-1]
 
     yield start
     for running in started:
-        if running.process.poll() is None:
-            running.process.kill()
-            running.process.communicate()
+        running.kill()
 
 
-def stop(running: Running) -> Finished:
+def stop(running: Process) -> Process:
     """Ask a watch to end, which it does well and within seconds."""
-    running.process.terminate()
+    running.terminate()
     begun = time.monotonic()
     finished = running.finish().ended_well()
     assert time.monotonic() - begun < 15
@@ -107,7 +105,7 @@ def called_often(gateway: Gateway, ids: Sequence[int], times: int = 3) -> None:
 
 @pytest.mark.chaotic
 def test_alone(
-    watch: Callable[..., Running],
+    watch: Callable[..., Process],
     scrapy: Scrapy,
     gateway: Gateway,
     ids: Ids,
@@ -129,24 +127,23 @@ def test_alone(
     expected.append(set_apart(gateway, by_file))
     eventually(lambda: changes(database) == expected)
     eventually(lambda: database["products"].count_documents({}) == 7)
-    running.process.kill()
-    running.process.communicate()
+    running.kill()
     found = [each["_id"] for each in database["products"].find() if each["_id"] not in ids(9)]
 
     running = watch("-a", "strategy=uniform")
-    gateway.count_anew()
+    gateway.reset_counts()
     called_often(gateway, [first, second, by_file, unwatched, *found])
     command = scrapy.run("unwatch", str(unwatched), str(ids(10)[9]))
     assert command.exit_code == 0
     assert command.stdout == "1 products are watched no longer, 1 were not watched.\n"
-    gateway.count_anew()
+    gateway.reset_counts()
     called_often(gateway, [first, second, by_file, *found])
     assert calls(gateway, unwatched) <= 1  # under way when it was unwatched
     stop(running)
 
 
 def test_what_fails_stays_watched(
-    watch: Callable[..., Running],
+    watch: Callable[..., Process],
     scrapy: Scrapy,
     gateway: Gateway,
     ids: Ids,
@@ -168,7 +165,7 @@ def test_what_fails_stays_watched(
     gateway.product(removed, removed=True)
     running = scrapy.start("crawl", "watch", "-a", "min_interval=1", "-a", "max_interval=90000")
     eventually(lambda: database["products"].count_documents({"status": "removed"}) == 1)
-    gateway.count_anew()
+    gateway.reset_counts()
     called_often(gateway, [failing, rejected])
     stats = stop(running).stats
     assert stats["ali1688/watch/removed"] == 1
@@ -184,7 +181,7 @@ def test_what_fails_stays_watched(
 @pytest.mark.chaotic
 def test_two_workers_and_one_is_killed(
     *,
-    watch: Callable[..., Running],
+    watch: Callable[..., Process],
     scrapy: Scrapy,
     gateway: Gateway,
     ids: Ids,
@@ -199,14 +196,13 @@ def test_two_workers_and_one_is_killed(
     assert pushed.exit_code == 0
     called_often(gateway, [*watched, unwatched])
     expected = [set_apart(gateway, product_id) for product_id in watched[:10]]
-    workers[0].process.kill()
-    workers[0].process.communicate()
+    workers[0].kill()
     expected += [set_apart(gateway, product_id) for product_id in watched[10:]]
     eventually(lambda: changes(database) == expected)
 
     command = scrapy.run("unwatch", str(unwatched), str(another))
     assert command.stdout == "1 products are watched no longer, 1 were not watched.\n"
-    gateway.count_anew()
+    gateway.reset_counts()
     called_often(gateway, watched)
     assert calls(gateway, unwatched) <= 1  # under way when it was unwatched
     stats = stop(workers[1]).stats
@@ -229,7 +225,7 @@ def test_two_workers_and_one_is_killed(
 @pytest.mark.parametrize("with_redis", [True, False])
 def test_what_is_unwatched_during_its_first_fetch_does_not_come_back(
     *,
-    watch: Callable[..., Running],
+    watch: Callable[..., Process],
     scrapy: Scrapy,
     gateway: Gateway,
     ids: Ids,
@@ -250,7 +246,7 @@ def test_what_is_unwatched_during_its_first_fetch_does_not_come_back(
     called_often(gateway, [first, third], times=10)
     finished = stop(running)
     assert calls(gateway, second) == made
-    assert "silent for too long" not in finished.stderr
+    assert "silent for too long" not in finished.log
     assert watched(scrapy) == {first, third}
 
 
@@ -266,14 +262,14 @@ def watched(scrapy: Scrapy) -> set[int]:
 
 
 def test_a_day_without_quota_is_waited_out(
-    watch: Callable[..., Running], scrapy: Scrapy, gateway: Gateway, ids: Ids
+    watch: Callable[..., Process], scrapy: Scrapy, gateway: Gateway, ids: Ids
 ) -> None:
     scrapy.settings["ALI1688_DAILY_QUOTA"] = "3"
     log = scrapy.folder / "log.txt"
     running = watch("-a", listed(ids(5)), "--logfile", str(log))
     eventually(lambda: log.exists() and "Calls wait until then." in log.read_text())
-    assert running.process.poll() is None
-    running.process.terminate()
+    assert running.is_running
+    running.terminate()
     assert running.finish().exit_code == 0
     text = log.read_text()
     assert text.count("ALI1688_DAILY_QUOTA (3 calls) is used up; the next day begins in ") == 1
@@ -285,10 +281,10 @@ def test_wrong_arguments(scrapy: Scrapy) -> None:
     command = scrapy.run("crawl", "watch", "-a", "min_interval=5", "-a", "max_interval=2")
     assert command.exit_code == 1
     sentence = "min_interval (5 s) is above max_interval (2 s): set both"
-    assert command.stderr.splitlines()[-1] == f"Error: {sentence}."
+    assert command.log.splitlines()[-1] == f"Error: {sentence}."
 
 
 def test_nothing_to_unwatch(scrapy: Scrapy) -> None:
     command = scrapy.run("unwatch", "610000000001")
     assert command.exit_code == 1
-    assert command.stderr.startswith("Error: nothing is watched here, there is no ")
+    assert command.log.startswith("Error: nothing is watched here, there is no ")

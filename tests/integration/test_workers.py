@@ -12,14 +12,14 @@ import pytest
 import redis
 
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.scheduling.entries import QueueEntry
-from tests.integration.cluster import FIRST_PRODUCT, Cluster, eventually, products
+from ali1688_spider.scheduling.lease import QueueEntry
+from tests.harness import FIRST_PRODUCT, Cluster, eventually, products
 from tests.integration.round_trips import CountingProxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.integration.cluster import Worker
+    from tests.harness import Process
 
 PAGE = "https://detail.1688.com/offer/%d.html"
 MALFORMED: dict[str, tuple[bytes, str]] = {
@@ -55,9 +55,9 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         yield cluster
 
 
-def memory(worker: Worker) -> int:
+def memory(worker: Process) -> int:
     """Return how many bytes of memory a worker has."""
-    status = Path(f"/proc/{worker.process.pid}/status").read_text()
+    status = Path(f"/proc/{worker.pid}/status").read_text()
     match = re.search(r"VmRSS:\s+(\d+) kB", status)
     assert match is not None
     return int(match[1]) * 1024
@@ -65,7 +65,7 @@ def memory(worker: Worker) -> int:
 
 def test_several_workers_started_with_the_same_ids_make_each_call_once(cluster: Cluster) -> None:
     cluster.settings = {"ALI1688_CACHE_TTL": "0"}
-    cluster.gateway.ask("settings", latency=100)
+    cluster.gateway.set(latency=100)
     ids = products(200)
     argument = f"ids={','.join(map(str, ids))}"
     workers = [cluster.start(argument) for _ in range(3)]
@@ -79,7 +79,7 @@ def test_several_workers_started_with_the_same_ids_make_each_call_once(cluster: 
 
 def test_what_is_pushed_while_it_is_queued_or_in_flight_is_called_once(cluster: Cluster) -> None:
     cluster.settings = {"ALI1688_CACHE_TTL": "0"}
-    cluster.gateway.ask("settings", latency=2000)
+    cluster.gateway.set(latency=2000)
     first, second, third = products(3)
     worker = cluster.start("idle=1")
     cluster.produce([first])
@@ -171,12 +171,12 @@ def test_thousands_of_malformed_messages_are_each_kept_once(cluster: Cluster) ->
     assert cluster.gateway.by_product == dict.fromkeys(ids, 1)
     calls = sorted(failed["call"] for failed in cluster.failed_calls())
     assert calls == sorted(f"garbage {number % 2500}" for number in range(5000))
-    assert worker.statistics["ali1688/messages/malformed"] == 5000
+    assert worker.stats["ali1688/messages/malformed"] == 5000
 
 
 def test_giant_messages_do_not_fill_the_memory(cluster: Cluster) -> None:
     worker = cluster.start("idle=3")
-    eventually(lambda: worker.opened)
+    eventually(lambda: worker.has_opened)
     before = memory(worker)
     for number in range(60):
         cluster.produce([b"%02d" % number + b"x" * 2_000_000])
@@ -216,14 +216,14 @@ def test_a_start_list_of_another_kind_harms_nothing(cluster: Cluster) -> None:
     worker = cluster.start("idle=1")
     assert worker.wait() == 0
     assert "The Redis key product:start_urls was a string" in worker.log
-    assert worker.statistics["ali1688/queue/keys_set_aside"] == 1
+    assert worker.stats["ali1688/queue/keys_set_aside"] == 1
     (aside,) = cluster.redis.scan_iter("{product:start_urls}:broken:*")
     assert cluster.redis.get(aside) == b"610000000009"
     assert len(cluster.gateway.by_product) == 5
 
 
 def test_a_crawl_ends_when_others_have_made_its_calls(cluster: Cluster) -> None:
-    cluster.gateway.ask("settings", latency=1000)
+    cluster.gateway.set(latency=1000)
     product_id = FIRST_PRODUCT
     cluster.produce([product_id])
     worker = cluster.start()
@@ -232,7 +232,7 @@ def test_a_crawl_ends_when_others_have_made_its_calls(cluster: Cluster) -> None:
     assert crawl.wait() == 0
     assert cluster.done
     assert cluster.gateway.calls == 1
-    assert worker.runs
+    assert worker.is_running
 
 
 def test_higher_priorities_go_first(cluster: Cluster) -> None:
@@ -247,7 +247,7 @@ def test_higher_priorities_go_first(cluster: Cluster) -> None:
         "crawl", "product", "-a", "idle=1", "-s", "CONCURRENT_REQUESTS=1", "-o", "products.csv"
     )
     assert worker.wait() == 0
-    lines = (worker.log_file.parent / "products.csv").read_text().splitlines()[1:]
+    lines = (worker.folder / "products.csv").read_text().splitlines()[1:]
     order = [levels[int(line.partition(",")[0])] for line in lines]
     assert order == sorted(order, reverse=True)
 
@@ -298,6 +298,25 @@ def test_closing_one_worker_leaves_the_queue_to_the_others(cluster: Cluster) -> 
     worker = cluster.start()
     cluster.gateway.wait_for(5)
     assert worker.stop() == 0
-    acked = worker.statistics["ali1688/leases/acked"]
+    acked = worker.stats["ali1688/leases/acked"]
     assert cluster.counts.ready == 200 - acked
     assert isinstance(cluster.redis, redis.Redis)
+
+
+def test_a_worker_opens_one_client_of_each_server(
+    cluster: Cluster, mongo_uri: str, mongo_database: str
+) -> None:
+    cluster.settings = {"MONGO_URI": mongo_uri, "MONGO_DATABASE": mongo_database}
+    stored, failed = products(2)
+    cluster.gateway.fail(product_id=failed, faults=["invalid-parameter"])
+    cluster.produce([stored, failed, "nonsense"])
+    extensions = dict.fromkeys(
+        ["ali1688_spider.extensions.results.StatsFile", "counted_clients.CountedClients"], 0
+    )
+    options = ("-a", "idle=1", "-s", f"EXTENSIONS={json.dumps(extensions)}")
+    worker = cluster.run("crawl", "product", *options)
+    assert worker.wait() == 1  # the crawl is incomplete
+    assert worker.stats["ali1688/failed_calls"] == 1
+    assert worker.stats["ali1688/messages/malformed"] == 1
+    assert worker.stats["ali1688/items/stored"] == 1
+    assert worker.stats["test/clients"] == {"Redis": 1, "AsyncMongoClient": 1}

@@ -6,9 +6,9 @@ import pytest
 from scrapy.utils.test import get_crawler
 
 from ali1688_spider import settings
-from ali1688_spider.addon import account_of
+from ali1688_spider.addon import context_of
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.requests import ApiRequest
+from ali1688_spider.http import ApiRequest
 from ali1688_spider.spiders.product import ProductSpider
 
 if TYPE_CHECKING:
@@ -47,6 +47,6 @@ def request_for() -> Callable[[Crawler, int], ApiRequest]:
 
     def make(crawler: Crawler, product_id: int) -> ApiRequest:
         call = ApiCall.product(product_id)
-        return ApiRequest(account_of(crawler).address(call), call=call, method="POST")
+        return ApiRequest(context_of(crawler).client.address(call), call=call, method="POST")
 
     return make

@@ -10,10 +10,10 @@ from scrapy import Request, Spider
 from scrapy.exceptions import NotConfigured
 from scrapy.http import Response
 
+from ali1688_spider.http import ApiResponse
+from ali1688_spider.local_servers import free_port
 from ali1688_spider.middlewares.cache import CacheMiddleware
 from ali1688_spider.middlewares.errors import ErrorsMiddleware
-from ali1688_spider.responses import ApiResponse
-from ali1688_spider.servers import free_port
 from ali1688_spider.spiders.product import ProductSpider
 from ali1688_spider.spiders.watch import WatchSpider
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from scrapy.crawler import Crawler
 
-    from ali1688_spider.requests import ApiRequest
+    from ali1688_spider.http import ApiRequest
 
     CrawlerFor = Callable[..., Crawler]
     RequestFor = Callable[[Crawler, int], ApiRequest]
@@ -40,7 +40,7 @@ def answer(request: ApiRequest, body: bytes, content_type: str = "", **more: Any
 
 
 async def reread(crawler: Crawler, request: ApiRequest) -> Any:
-    """Return what becomes of a call when another crawl asks the cache."""
+    """Return the response that another crawl gets for a call from the cache, or None."""
     middleware = CacheMiddleware.from_crawler(crawler)
     cached = await middleware.process_request(request)
     await middleware.close()

@@ -33,8 +33,7 @@ async def test_the_signature_is_the_last_step_before_the_wire(crawler_for: Crawl
         "CacheMiddleware",
         "ErrorsMiddleware",
         "CompressionMiddleware",
-        "BreakerMiddleware",
-        "QuotaMiddleware",
+        "ThrottleMiddleware",
         "SigningMiddleware",
     ]
     assert kinds[-1].__name__ == "SigningMiddleware"

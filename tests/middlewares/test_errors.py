@@ -18,14 +18,13 @@ from scrapy.exceptions import (
 )
 from scrapy.http import Response
 
-from ali1688_spider.addon import account_of
-from ali1688_spider.closing import CallReleasedError
+from ali1688_spider.addon import context_of
 from ali1688_spider.gateway.errors import ForeignHostError
+from ali1688_spider.http import ApiRequest, ApiResponse
 from ali1688_spider.middlewares.cache import CACHED
 from ali1688_spider.middlewares.errors import MOST_REFUSALS, CallGivenUpError, ErrorsMiddleware
 from ali1688_spider.middlewares.signing import SigningMiddleware
-from ali1688_spider.requests import ApiRequest
-from ali1688_spider.responses import ApiResponse
+from ali1688_spider.shutdown import CrawlClosingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
     from scrapy.crawler import Crawler
 
-    from ali1688_spider.account import Account
+    from ali1688_spider.context import CrawlContext
 
     CrawlerFor = Callable[..., Crawler]
     RequestFor = Callable[[Crawler, int], ApiRequest]
@@ -50,7 +49,7 @@ class Answering:
     def __init__(self, crawler: Crawler, request: ApiRequest) -> None:
         self.crawler = crawler
         self.stats = crawler.stats
-        self.account = account_of(crawler)
+        self.context = context_of(crawler)
         self.middleware = ErrorsMiddleware.from_crawler(crawler)
         self.request = request
 
@@ -98,7 +97,7 @@ async def test_another_try_waits_twice_as_long_as_the_one_before(
     answering: Callable[..., Answering],
 ) -> None:
     gateway = answering()
-    await gateway.account.breaker.succeeded()
+    await gateway.context.breaker.succeeded()
     gateway.middleware._backoff = replace(gateway.middleware._backoff, random=lambda: 0.5)
     next_try = await gateway.retry(b"<html>")
     assert next_try.call == gateway.request.call
@@ -162,7 +161,7 @@ async def test_a_failure_that_cannot_be_kept_leaves_the_call_to_be_made(
 ) -> None:
     gateway = answering()
     (tmp_path / ".scrapy" / "ali1688" / "failed_calls.jsonl").mkdir(parents=True)
-    with pytest.raises(CallReleasedError):
+    with pytest.raises(CrawlClosingError):
         await gateway.answer(WRONG_CALL)
     assert "could not be kept among the failed calls" in caplog.messages[-1]
 
@@ -202,32 +201,32 @@ async def test_a_released_call_and_other_requests_pass(
 ) -> None:
     gateway = answering()
     middleware = gateway.middleware
-    assert await middleware.process_exception(gateway.request, CallReleasedError("end")) is None
+    assert await middleware.process_exception(gateway.request, CrawlClosingError("end")) is None
     other = Request("https://gateway.example/")
     response = Response(other.url, body=b"<html>")
     assert await middleware.process_response(other, response) is response
     assert await middleware.process_exception(other, KeyError("x")) is None
 
 
-async def test_the_clock_is_learnt_from_any_answer_and_mended_once(
+async def test_the_clock_is_learnt_from_any_answer_and_corrected_once(
     answering: Callable[..., Answering], caplog: pytest.LogCaptureFixture
 ) -> None:
     gateway = answering()
     too_old = {"error_response": {"code": 31, "sub_code": "isv.timestamp-limit-error"}}
     date = {"Date": "Tue, 01 Jan 2030 00:00:00 GMT"}
     next_try = await gateway.retry(too_old, date)
-    assert (next_try.attempt, next_try.delay, next_try.healed) == (1, 0, frozenset({"clock"}))
-    assert gateway.account.clock.timestamp().startswith("2030-01-01 08:00:0")
+    assert (next_try.attempt, next_try.delay, next_try.recoveries) == (1, 0, frozenset({"clock"}))
+    assert gateway.context.client.clock.timestamp().startswith("2030-01-01 08:00:0")
     assert gateway.stats.get_value("ali1688/clock/skew_seconds") == pytest.approx(
-        gateway.account.clock.skew_seconds, abs=0.1
+        gateway.context.client.clock.skew_seconds, abs=0.1
     )
     assert caplog.messages[0].startswith("The gateway's clock is ")
     assert gateway.stats.get_value("ali1688/retries") == 1
 
 
-async def places(account: Account, count: int) -> list[bool]:
+async def places(context: CrawlContext, count: int) -> list[bool]:
     """Return which of *count* calls may go on at once."""
-    asked = [asyncio.ensure_future(account.breaker.enter()) for _ in range(count)]
+    asked = [asyncio.ensure_future(context.breaker.enter()) for _ in range(count)]
     await asyncio.wait(asked, timeout=0.05)
     passed = [each.done() for each in asked]
     for each in asked:
@@ -240,23 +239,23 @@ async def test_any_answer_but_a_refusal_of_the_app_lets_the_other_calls_go(
     answer: Any, answering: Callable[..., Answering]
 ) -> None:
     gateway = answering()
-    assert await places(gateway.account, 6) == [True] * 4 + [False] * 2
+    assert await places(gateway.context, 6) == [True] * 4 + [False] * 2
     with contextlib.suppress(CallGivenUpError):
         await gateway.answer(answer)
-    assert await places(gateway.account, 6) == [True] * 6
+    assert await places(gateway.context, 6) == [True] * 6
 
 
 async def test_a_cached_answer_tells_nothing_of_the_gateway(
     answering: Callable[..., Answering],
 ) -> None:
     gateway = answering()
-    assert await places(gateway.account, 6) == [True] * 4 + [False] * 2
+    assert await places(gateway.context, 6) == [True] * 4 + [False] * 2
     body = b'{"result":{"product":{}}}'
     response = Response(gateway.request.url, body=body, request=gateway.request, flags=[CACHED])
     assert isinstance(
         await gateway.middleware.process_response(gateway.request, response), ApiResponse
     )
-    assert await places(gateway.account, 1) == [False]
+    assert await places(gateway.context, 1) == [False]
 
 
 @pytest.mark.parametrize(
@@ -314,7 +313,7 @@ async def test_one_answer_silences_the_cluster_for_a_minute_at_most(
     ban = {"error_response": {"code": 7, "sub_msg": "This ban will last for 9999 more seconds"}}
     next_try = await gateway.retry(ban, headers)
     assert next_try.delay == 15  # and then it waits for the quota with all others
-    assert account_of(gateway.crawler).quota.is_paused
+    assert context_of(gateway.crawler).quota.is_paused
     (warning,) = [each for each in caplog.messages if each.startswith("No call is made for 60 s")]
     asked = "86400" if headers else "9999"
     assert f"the platform asks to wait {asked} s (7: This ban will last" in warning

@@ -8,11 +8,10 @@ from scrapy import Request
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 
-from ali1688_spider.addon import account_of
+from ali1688_spider.addon import context_of
 from ali1688_spider.gateway.errors import ForeignHostError
-from ali1688_spider.gateway.tokens import TokenGrant
+from ali1688_spider.http import TokenRequest
 from ali1688_spider.middlewares.signing import SigningMiddleware
-from ali1688_spider.requests import TokenRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from scrapy.crawler import Crawler
 
-    from ali1688_spider.requests import ApiRequest
+    from ali1688_spider.http import ApiRequest
 
     CrawlerFor = Callable[..., Crawler]
     RequestFor = Callable[[Crawler, int], ApiRequest]
@@ -41,7 +40,7 @@ def test_a_call_is_signed_in_place_and_every_try_afresh(
     assert form["session"] == ["token-one"]
     assert len(form["sign"][0]) == 32
     assert (request.method, request.url) == ("POST", ADDRESS)
-    account_of(crawler).clock.skew_seconds = 7200
+    context_of(crawler).client.clock.skew_seconds = 7200
     middleware.process_request(request)
     again = parse_qs(request.body.decode())
     assert again["timestamp"] > form["timestamp"]
@@ -82,7 +81,7 @@ def test_no_other_host_gets_a_call(
 ) -> None:
     crawler = crawler_for()
     middleware = SigningMiddleware.from_crawler(crawler)
-    call, token_request = request_for(crawler, 1).replace(url=url), TokenRequest(url, formdata={})
+    call, token_request = request_for(crawler, 1).replace(url=url), TokenRequest(url)
     with pytest.raises(ForeignHostError, match="another host than ALI1688_GATEWAY"):
         middleware.process_request(call)
     with pytest.raises(IgnoreRequest, match="only calls of the configured gateway are"):
@@ -103,7 +102,8 @@ def test_a_request_for_a_token_goes_out_as_it_is(crawler_for: CrawlerFor) -> Non
     middleware = SigningMiddleware.from_crawler(crawler)
     request = TokenRequest(
         "https://gateway.example/openapi/param2/1/system.oauth2/getToken/1000000",
-        formdata={"grant_type": "refresh_token"},
+        method="POST",
+        body="grant_type=refresh_token",
     )
     body = request.body
     middleware.process_request(request)
@@ -112,19 +112,16 @@ def test_a_request_for_a_token_goes_out_as_it_is(crawler_for: CrawlerFor) -> Non
 
 
 async def test_a_kept_token_is_used_from_the_start(crawler_for: CrawlerFor, tmp_path: Path) -> None:
-    configured = TokenGrant.configured("token-one", "refresh-one")
-    answer = {"access_token": "token-two", "expires_in": "36000"}
     settings = {"ALI1688_ACCESS_TOKEN": "token-one", "ALI1688_REFRESH_TOKEN": "refresh-one"}
-    earlier = account_of(crawler_for(**settings))
-    kept = configured.renewed(answer, now=earlier.clock.now())
-    await earlier.tokens._store.save(kept)
+    earlier = context_of(crawler_for(**settings)).client
+    await earlier.tokens.adopt({"access_token": "token-two", "expires_in": "36000"})
     assert (tmp_path / ".scrapy" / "ali1688" / "token.json").exists()
 
     crawler = crawler_for(**settings)
     middleware = SigningMiddleware.from_crawler(crawler)
-    assert account_of(crawler).tokens.current() == "token-one"
+    assert context_of(crawler).client.tokens.current() == "token-one"
     await middleware.open()
-    assert account_of(crawler).tokens.current() == "token-two"
+    assert context_of(crawler).client.tokens.current() == "token-two"
 
 
 async def test_tokens_out_of_reach_are_no_reason_to_fail(
@@ -133,6 +130,6 @@ async def test_tokens_out_of_reach_are_no_reason_to_fail(
     crawler = crawler_for(ALI1688_ACCESS_TOKEN="token-one")
     (tmp_path / ".scrapy" / "ali1688" / "token.json").mkdir(parents=True)
     await SigningMiddleware.from_crawler(crawler).open()
-    assert account_of(crawler).tokens.current() == "token-one"
+    assert context_of(crawler).client.tokens.current() == "token-one"
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert caplog.messages[0].startswith("The tokens of the settings are used: the token file")

@@ -1,10 +1,12 @@
 """Crawls without a gateway: ``store_products.py COUNT NAME=VALUE ...`` stores so many products.
 
-Writes the statistics as JSON on its last line.
+After half of them it waits for a line, or the end, of its input. Writes the statistics as JSON on
+its last line.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from datetime import UTC, datetime
@@ -13,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy import Request, Spider
 from scrapy.crawler import AsyncCrawlerProcess
+from scrapy.settings import Settings
 
 from ali1688_spider.items import Product
-from ali1688_spider.storage import connection
+from ali1688_spider.storage import database
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -29,6 +32,8 @@ class ProductsSpider(Spider):
 
     async def start(self) -> AsyncIterator[Any]:
         for number in range(1, self.count + 1):
+            if number == self.count // 2 + 1:
+                await asyncio.to_thread(sys.stdin.readline)
             yield Request(f"data:,{number}")
 
     def parse(self, response: Response) -> Iterator[Product]:
@@ -45,14 +50,23 @@ class ProductsSpider(Spider):
 
 
 def main() -> None:
-    connection.SELECTION_SECONDS = 1  # so that an outage takes less of a test's time
-    settings = {
-        "ITEM_PIPELINES": {"ali1688_spider.pipelines.mongo.MongoPipeline": 300},
-        "ADDONS": {},
-        "TELNETCONSOLE_ENABLED": False,
-        "LOG_LEVEL": "INFO",
-        **dict(argument.split("=", 1) for argument in sys.argv[2:]),
-    }
+    database.SELECTION_SECONDS = 1  # so that an outage takes less of a test's time
+    settings = Settings()
+    settings.setmodule("ali1688_spider.settings", priority="project")
+    given = dict(argument.split("=", 1) for argument in sys.argv[2:])
+    settings.update(
+        {
+            "ALI1688_APP_KEY": "1000000",
+            "ALI1688_APP_SECRET": "test123",
+            "REDIS_URL": "",
+            "SCHEDULER": "scrapy.core.scheduler.Scheduler",  # ours takes calls of the API only
+            "DOWNLOAD_HANDLERS": {},
+            "DOWNLOADER_MIDDLEWARES": {},
+            "LOG_LEVEL": "INFO",
+            **given,
+        },
+        priority="cmdline",
+    )
     process = AsyncCrawlerProcess(settings)
     crawler = process.create_crawler(ProductsSpider)
     process.crawl(crawler, count=int(sys.argv[1]))

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import logging
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -12,19 +13,21 @@ import pymongo
 import pytest
 import redis
 from bson import Decimal128
+from pymongo import monitoring
 from scrapy.exceptions import CloseSpider, DropItem, NotConfigured
 from scrapy.utils.test import get_crawler
 
 from ali1688_spider import settings as project_settings
-from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.items import Product
+from ali1688_spider.addon import context_of
+from ali1688_spider.extensions.results import CrawlRecord
+from ali1688_spider.items import Product, ProductAnswer
+from ali1688_spider.local_servers import free_port
 from ali1688_spider.pipelines.mongo import MongoPipeline
-from ali1688_spider.pipelines.mongo_rejections import MongoRejections
-from ali1688_spider.pipelines.rejections import Rejection
-from ali1688_spider.servers import free_port
+from ali1688_spider.pipelines.validation import ValidationPipeline
+from ali1688_spider.storage.failed_calls import FailedCall
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from pymongo.database import Database
     from scrapy.crawler import Crawler
@@ -47,15 +50,37 @@ def product(product_id: int, seconds: int = 0, **fields: Any) -> Product:
     )
 
 
+def crawler_with(**changes: str) -> Crawler:
+    """Return a crawler with the project's settings and these."""
+    values = {name: value for name, value in vars(project_settings).items() if name.isupper()}
+    values |= {"ALI1688_APP_KEY": "1000000", "ALI1688_APP_SECRET": "test123"}
+    values |= {"TWISTED_REACTOR_ENABLED": False, "REDIS_URL": "", "MONGO_URI": ""}
+    return get_crawler(settings_dict=values | changes)
+
+
 @pytest.fixture
-def crawler(mongo_uri: str, mongo_database: str) -> Crawler:
-    return get_crawler(
-        settings_dict={
-            "MONGO_URI": mongo_uri,
-            "MONGO_DATABASE": mongo_database,
-            "ALI1688_HISTORY_DAYS": "30",
-        }
-    )
+def make_crawler(mongo_uri: str, mongo_database: str) -> Callable[..., Crawler]:
+    def make(**changes: str) -> Crawler:
+        return crawler_with(MONGO_URI=mongo_uri, MONGO_DATABASE=mongo_database, **changes)
+
+    return make
+
+
+@pytest.fixture
+def crawler(make_crawler: Callable[..., Crawler]) -> Crawler:
+    return make_crawler(ALI1688_HISTORY_DAYS="30")
+
+
+@asynccontextmanager
+async def opened(crawler: Crawler) -> AsyncIterator[MongoPipeline]:
+    """Open a pipeline; close it and the connections of the crawl."""
+    pipeline = MongoPipeline.from_crawler(crawler)
+    try:
+        await pipeline.open_spider()
+        yield pipeline
+    finally:
+        await pipeline.close_spider()
+        await context_of(crawler).close()
 
 
 @pytest.fixture
@@ -72,18 +97,16 @@ def own_stats(crawler: Crawler) -> dict[str, Any]:
 async def test_products_are_stored_with_their_history(
     crawler: Crawler, stored: Database[dict[str, Any]]
 ) -> None:
-    pipeline = MongoPipeline.from_crawler(crawler)
-    await pipeline.open_spider()
-    new = product(7, price=Decimal("12.50"), stock=3)
-    assert await pipeline.process_item(new) is new
-    assert (new.first_seen_at, new.changed_at) == (NOON, NOON)
     minute = timedelta(minutes=1)
-    same = await pipeline.process_item(product(7, 60, price=Decimal("12.50"), stock=3))
-    assert (same.first_seen_at, same.changed_at) == (NOON, NOON)
-    dearer = await pipeline.process_item(product(7, 120, price=Decimal("13.10"), stock=3))
-    assert (dearer.first_seen_at, dearer.changed_at) == (NOON, NOON + 2 * minute)
-    await pipeline.process_item(product(7, 90, price=Decimal(1), stock=3))
-    await pipeline.close_spider()
+    async with opened(crawler) as pipeline:
+        new = product(7, price=Decimal("12.50"), stock=3)
+        assert await pipeline.process_item(new) is new
+        assert (new.first_seen_at, new.changed_at) == (NOON, NOON)
+        same = await pipeline.process_item(product(7, 60, price=Decimal("12.50"), stock=3))
+        assert (same.first_seen_at, same.changed_at) == (NOON, NOON)
+        dearer = await pipeline.process_item(product(7, 120, price=Decimal("13.10"), stock=3))
+        assert (dearer.first_seen_at, dearer.changed_at) == (NOON, NOON + 2 * minute)
+        await pipeline.process_item(product(7, 90, price=Decimal(1), stock=3))
 
     document = stored["products"].find_one({}, {"answer_digest": 0})
     assert document is not None
@@ -125,39 +148,55 @@ async def test_products_are_stored_with_their_history(
 
 
 async def test_other_items_pass(crawler: Crawler) -> None:
-    pipeline = MongoPipeline.from_crawler(crawler)
-    await pipeline.open_spider()
     item = {"product_id": 7}
-    assert await pipeline.process_item(item) is item
-    await pipeline.close_spider()
+    async with opened(crawler) as pipeline:
+        assert await pipeline.process_item(item) is item
     assert own_stats(crawler) == {}
 
 
+@pytest.mark.parametrize(
+    ("name", "reason", "kept"),
+    [
+        (
+            "half a pair: \ud800",
+            "document: BSON cannot hold it: UnicodeEncodeError",
+            r"half a pair: \ud800",
+        ),
+        (
+            "x" * 1024 * 1024,
+            "document: 1048708 bytes long, must stay below 1048576",
+            "x" * 1024 * 1024,
+        ),
+    ],
+)
 async def test_a_product_that_cannot_be_encoded_is_kept_among_the_rejected(
-    crawler: Crawler, stored: Database[dict[str, Any]], caplog: pytest.LogCaptureFixture
+    *,
+    crawler: Crawler,
+    stored: Database[dict[str, Any]],
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    reason: str,
+    kept: str,
 ) -> None:
-    pipeline = MongoPipeline.from_crawler(crawler)
-    await pipeline.open_spider()
-    poisonous = product(7).model_copy(update={"name": "half a pair: \ud800"})
-    with pytest.raises(DropItem):
-        await pipeline.process_item(poisonous)
-    await pipeline.close_spider()
+    async with opened(crawler) as pipeline:
+        with pytest.raises(DropItem):
+            await pipeline.process_item(product(7).model_copy(update={"name": name}))
+        await pipeline.process_item(product(8))
     [rejected] = stored["rejected_items"].find()
     assert (rejected["product_id"], rejected["at"]) == (7, NOON)
-    assert rejected["errors"][0].startswith("BSON cannot hold it: ")
-    assert own_stats(crawler) == {"ali1688/items/rejected": 1}
+    assert rejected["errors"][0].startswith(reason)
+    assert kept in str(rejected["payload"])
+    assert own_stats(crawler) == {
+        "ali1688/items/rejected": 1,
+        "ali1688/items/new": 1,
+        "ali1688/items/stored": 1,
+    }
     assert caplog.messages == [f"Rejected product 7: {rejected['errors'][0]}"]
 
 
 def test_without_a_database() -> None:
     with pytest.raises(NotConfigured, match=r"^MONGO_URI is empty: products go to feeds only$"):
-        MongoPipeline.from_crawler(get_crawler())
-
-
-def test_a_wrong_setting_of_delivery() -> None:
-    settings = {"MONGO_URI": "mongodb://127.0.0.1/", "ALI1688_CHANGE_FIELDS": "colour"}
-    with pytest.raises(ConfigurationError, match=r"^ALI1688_CHANGE_FIELDS"):
-        MongoPipeline.from_crawler(get_crawler(settings_dict=settings))
+        MongoPipeline.from_crawler(crawler_with())
 
 
 # The driver leaves it to the garbage collector to close what its monitor was about to open.
@@ -165,18 +204,15 @@ def test_a_wrong_setting_of_delivery() -> None:
 def test_an_unreachable_database_closes_the_spider(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("ali1688_spider.storage.connection.SELECTION_SECONDS", 0.2)
-    settings = {"MONGO_URI": f"mongodb://user:s3cret@127.0.0.1:{free_port()}/"}
+    monkeypatch.setattr("ali1688_spider.storage.database.SELECTION_SECONDS", 0.2)
 
     async def close_reason() -> str:
-        pipeline = MongoPipeline.from_crawler(get_crawler(settings_dict=settings))
+        unreachable = f"mongodb://user:s3cret@127.0.0.1:{free_port()}/"
         try:
-            await pipeline.open_spider()
+            async with opened(crawler_with(MONGO_URI=unreachable)):
+                return "it opened"
         except CloseSpider as closed:
             return closed.reason
-        finally:
-            await pipeline.close_spider()
-        return "it opened"
 
     assert asyncio.run(close_reason()) == "database_unavailable"
     gc.collect()
@@ -186,32 +222,56 @@ def test_an_unreachable_database_closes_the_spider(
     assert record.message.endswith(": start it, or correct MONGO_URI")
 
 
-async def test_rejections_of_validation(crawler: Crawler, stored: Database[dict[str, Any]]) -> None:
-    rejections = MongoRejections.from_crawler(crawler)
-    await rejections.keep(Rejection(7, ["name: missing"], {"name": None}, NOON))
-    await rejections.close()
-    [rejected] = stored["rejected_items"].find({}, {"_id": 0})
-    assert rejected == {
-        "product_id": 7,
-        "errors": ["name: missing"],
-        "payload": {"name": None},
-        "at": NOON,
-    }
+class Pools(monitoring.ConnectionPoolListener):
+    """Counts the pools of connections that are open: each client has one for each server."""
+
+    def __init__(self) -> None:
+        self.open = 0
+
+    def pool_created(self, _event: monitoring.PoolCreatedEvent) -> None:
+        self.open += 1
+
+    def pool_closed(self, _event: monitoring.PoolClosedEvent) -> None:
+        self.open -= 1
+
+    def _ignore(self, _event: object) -> None:
+        pass
+
+    pool_ready = pool_cleared = connection_created = connection_ready = _ignore
+    connection_closed = connection_check_out_started = connection_checked_in = _ignore
+    connection_check_out_failed = connection_checked_out = _ignore
+
+
+POOLS = Pools()
+monitoring.register(POOLS)
+
+
+async def test_one_client_stores_everything_that_a_worker_stores(
+    make_crawler: Callable[..., Crawler], stored: Database[dict[str, Any]]
+) -> None:
+    stored.client.admin.command("ping")
+    others = POOLS.open
+    crawler = make_crawler()
+    crawler.spider = crawler._create_spider()
+    record = CrawlRecord.from_crawler(crawler)
+    validation = ValidationPipeline.from_crawler(crawler)
+    async with opened(crawler) as pipeline:
+        await pipeline.process_item(product(7))
+        with pytest.raises(DropItem):
+            await validation.process_item(ProductAnswer({"product_id": 8}, None, "api", NOON))
+        await context_of(crawler).failed_calls.keep(
+            FailedCall(spider="product", call="9", api="", params={}, error="", attempts=1, at=NOON)
+        )
+        await record.write(crawler.spider, "finished")
+        assert POOLS.open == others + 1
+    assert POOLS.open == others
+    names = ("products", "rejected_items", "failed_calls", "crawls")
+    assert [stored[name].count_documents({}) for name in names] == [1] * 4
 
 
 @pytest.fixture
-def with_redis(mongo_uri: str, mongo_database: str, redis_url: str) -> Crawler:
-    values = {name: value for name, value in vars(project_settings).items() if name.isupper()}
-    values |= {
-        "MONGO_URI": mongo_uri,
-        "MONGO_DATABASE": mongo_database,
-        "REDIS_URL": redis_url,
-        "TWISTED_REACTOR_ENABLED": False,
-        "ALI1688_APP_KEY": "1000000",
-        "ALI1688_APP_SECRET": "test123",
-        "ALI1688_CHANGE_MIN_PERCENT": "5",
-    }
-    return get_crawler(settings_dict=values)
+def with_redis(make_crawler: Callable[..., Crawler], redis_url: str) -> Crawler:
+    return make_crawler(REDIS_URL=redis_url, ALI1688_CHANGE_MIN_PERCENT="5")
 
 
 def stream(redis_url: str) -> list[Any]:
@@ -223,11 +283,9 @@ def stream(redis_url: str) -> list[Any]:
 async def test_changes_reach_the_redis_stream(
     with_redis: Crawler, redis_url: str, stored: Database[dict[str, Any]]
 ) -> None:
-    pipeline = MongoPipeline.from_crawler(with_redis)
-    await pipeline.open_spider()
-    await pipeline.process_item(product(7, price=Decimal(10), stock=100))
-    await pipeline.process_item(product(7, 60, price=Decimal(9), stock=99))
-    await pipeline.close_spider()
+    async with opened(with_redis) as pipeline:
+        await pipeline.process_item(product(7, price=Decimal(10), stock=100))
+        await pipeline.process_item(product(7, 60, price=Decimal(9), stock=99))
     assert stored["product_changes"].count_documents({}) == 2
     [change] = stream(redis_url)
     assert change["percent"] == -10.0
@@ -236,22 +294,21 @@ async def test_changes_reach_the_redis_stream(
 @pytest.mark.parametrize("key", ["ali1688:changes", "{ali1688:changes}:ids"])
 async def test_a_stream_that_takes_nothing_holds_up_no_product(
     *,
-    with_redis: Crawler,
+    make_crawler: Callable[..., Crawler],
     redis_url: str,
     stored: Database[dict[str, Any]],
     caplog: pytest.LogCaptureFixture,
     key: str,
 ) -> None:
     caplog.set_level(logging.INFO, "ali1688_spider")
+    crawler = make_crawler(REDIS_URL=redis_url)
     with redis.Redis.from_url(redis_url) as client:
         client.set(key, "of another program's")
-        pipeline = MongoPipeline.from_crawler(with_redis)
-        await pipeline.open_spider()
-        for number in range(3):
-            await pipeline.process_item(product(7, 60 * number, price=Decimal(10 - number)))
-        await pipeline.close_spider()
-        assert own_stats(with_redis)["ali1688/items/stored"] == 3
-        assert own_stats(with_redis)["ali1688/changes/kept"] >= 1
+        async with opened(crawler) as pipeline:
+            for number in range(3):
+                await pipeline.process_item(product(7, 60 * number, price=Decimal(10 - number)))
+        assert own_stats(crawler)["ali1688/items/stored"] == 3
+        assert own_stats(crawler)["ali1688/changes/kept"] >= 1
         assert stored["product_changes"].count_documents({}) == 2
         [pending] = stored["products"].find({"pending_changes": {"$exists": True}})
         assert len(pending["pending_changes"]) == 2
@@ -263,8 +320,7 @@ async def test_a_stream_that_takes_nothing_holds_up_no_product(
         assert record.message.endswith("; products go on, changes are kept")
 
         client.delete(key)
-        pipeline = MongoPipeline.from_crawler(with_redis)
-        await pipeline.open_spider()
-        await pipeline.close_spider()
+        async with opened(make_crawler(REDIS_URL=redis_url)):
+            pass
     assert [change["new"] for change in stream(redis_url)] == ["9", "8"]
     assert stored["products"].count_documents({"pending_changes": {"$exists": True}}) == 0

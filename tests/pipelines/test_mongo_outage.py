@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 import pytest
 
-from ali1688_spider.servers import free_port, start_mongo
+from ali1688_spider.local_servers import free_port, start_mongo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ali1688_spider.servers import Server
+    from ali1688_spider.local_servers import Server
 
 PROJECT = Path(__file__).parents[2]
 COUNT = 400
@@ -28,18 +28,27 @@ APP_NAME = "ali1688-spider"
 
 
 class Crawl:
-    """A crawl that stores products; its log is read to the end when it has ended."""
+    """A crawl that stores products, the second half when it is let go on.
+
+    Its log is read to the end when it has ended.
+    """
 
     def __init__(self, uri: str, *settings: str) -> None:
         script = Path(__file__).with_name("store_products.py")
         self.process = subprocess.Popen(
             [sys.executable, script, str(COUNT), f"MONGO_URI={uri}", *settings],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             cwd=PROJECT,
             env={**os.environ, "PYTHONPATH": str(PROJECT)},
         )
+
+    def go_on(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
 
     def read_until(self, text: str) -> str:
         """Return what the log says up to the line with *text*."""
@@ -78,8 +87,9 @@ def products(server: Server) -> int:
         return client["ali1688"]["products"].count_documents({})
 
 
-def wait_for_products(server: Server, number: int) -> None:
-    while products(server) < number:
+def wait_for_half(server: Server, crawl: Crawl) -> None:
+    while products(server) < COUNT // 2:
+        assert crawl.process.poll() is None
         time.sleep(0.01)
 
 
@@ -87,7 +97,8 @@ def wait_for_products(server: Server, number: int) -> None:
 def test_a_database_killed_in_mid_crawl_loses_nothing(mongo: Callable[[], Server]) -> None:
     server = mongo()
     crawl = Crawl(server.url)
-    wait_for_products(server, COUNT // 8)
+    wait_for_half(server, crawl)
+    crawl.go_on()
     server.kill()
     server = mongo()
     stats, log = crawl.end()
@@ -95,7 +106,9 @@ def test_a_database_killed_in_mid_crawl_loses_nothing(mongo: Callable[[], Server
     assert stats["ali1688/items/stored"] == COUNT
     assert stats["finish_reason"] == "finished"
     assert "Traceback" not in log
-    assert log.count("Storing waits; nothing is lost. MongoDB does not answer") <= 1
+    assert (
+        log.count("MongoDB is unavailable; retrying, nothing is lost. MongoDB does not answer") <= 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,12 +124,13 @@ def test_a_database_that_takes_nothing_for_a_while_loses_nothing(
 ) -> None:
     server = mongo()
     crawl = Crawl(server.url)
-    wait_for_products(server, COUNT // 8)
+    wait_for_half(server, crawl)
     with pymongo.MongoClient[dict[str, Any]](server.url) as client:
         fail = {"failCommands": ["insert", "update"], "errorCode": code, "appName": APP_NAME}
         client.admin.command("configureFailPoint", "failCommand", mode="alwaysOn", data=fail)
         stored = products(server)
-        waited_for = crawl.read_until("ERROR: Storing waits; nothing is lost.")
+        crawl.go_on()
+        waited_for = crawl.read_until("ERROR: MongoDB is unavailable; retrying, nothing is lost.")
         assert products(server) <= stored + BATCH
         client.admin.command("configureFailPoint", "failCommand", mode="off")
     stats, log = crawl.end()
@@ -125,18 +139,25 @@ def test_a_database_that_takes_nothing_for_a_while_loses_nothing(
     assert stats["ali1688/storage/waits"] >= 1
     assert stats["finish_reason"] == "finished"
     assert "Traceback" not in waited_for + log
-    assert (waited_for + log).count(f"Storing waits; nothing is lost. {explanation} (") == 1
+    assert (waited_for + log).count(
+        f"MongoDB is unavailable; retrying, nothing is lost. {explanation} ("
+    ) == 1
 
 
 def test_a_crawl_that_has_to_end_meanwhile_gives_up(mongo: Callable[[], Server]) -> None:
     server = mongo()
     crawl = Crawl(server.url)
-    wait_for_products(server, COUNT // 8)
+    wait_for_half(server, crawl)
     server.kill()
+    crawl.go_on()
+    waited_for = crawl.read_until("MongoDB is unavailable")
     crawl.process.send_signal(signal.SIGTERM)
     stats, log = crawl.end()
+    log = waited_for + log
     assert stats["finish_reason"] == "shutdown"
-    assert log.count("Storing waits; nothing is lost. MongoDB does not answer") == 1
+    assert (
+        log.count("MongoDB is unavailable; retrying, nothing is lost. MongoDB does not answer") == 1
+    )
     assert "Traceback" not in log
     assert " ERROR: " not in log
     unstored = stats["ali1688/items/unstored"]

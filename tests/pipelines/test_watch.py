@@ -11,7 +11,6 @@ from ali1688_spider.items import Product
 from ali1688_spider.pipelines.watch import WatchPipeline
 from ali1688_spider.spiders.product import ProductSpider
 from ali1688_spider.spiders.watch import WatchSpider
-from ali1688_spider.watching.sqlite_store import SqliteWatchStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,8 +57,8 @@ def test_it_is_off_for_other_spiders() -> None:
 async def test_it_counts_what_fetches_found(crawler: Crawler) -> None:
     pipeline = WatchPipeline.from_crawler(crawler)
     spider = pipeline._spider
-    assert isinstance(spider._store, SqliteWatchStore)
-    spider._store.add([1])
+    assert spider.file_store is not None
+    spider.file_store.add([1])
     found = [
         product(1, stock=3),
         product(2, stock=3),

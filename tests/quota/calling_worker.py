@@ -11,16 +11,17 @@ import time
 
 import redis
 
-from ali1688_spider.quota.redis_quota import RedisQuota
-from ali1688_spider.quota.slot_pacer import SlotPacer
+from ali1688_spider.quota.limits import RedisQuota
+from ali1688_spider.quota.rate_limiter import RateLimiter
+from ali1688_spider.retrying import ServerRetry
 
 CALLERS = 16
 
 
-async def call(pacer: SlotPacer, port: int, end: float) -> None:
+async def call(limiter: RateLimiter, port: int, end: float) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while time.monotonic() < end:
-        await pacer.slot()
+        await limiter.acquire()
         writer.write(b"call\n")
         await reader.readline()
     writer.close()
@@ -29,10 +30,11 @@ async def call(pacer: SlotPacer, port: int, end: float) -> None:
 
 async def main(url: str, qps: float, port: int, seconds: float) -> None:
     client = redis.Redis.from_url(url)
-    pacer = SlotPacer(RedisQuota(client, "1000000", qps, 0))
+    retry = ServerRetry("Redis", lambda _: None)
+    limiter = RateLimiter(RedisQuota(client, "1000000", qps, 0), retry)
     end = time.monotonic() + seconds
-    await asyncio.gather(*(call(pacer, port, end) for _ in range(CALLERS)))
-    await pacer.close()
+    await asyncio.gather(*(call(limiter, port, end) for _ in range(CALLERS)))
+    await limiter.close()
     client.close()
 
 

@@ -8,22 +8,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
+from ali1688_spider.local_servers import free_port
 from ali1688_spider.quota.breaker import (
     EXCUSES,
     FAILURES_TO_OPEN,
     FIRST_CALLS,
     PROBE_SECONDS,
     PROBES,
-    Breaker,
-    MemoryOutageState,
-    RedisOutageState,
+    CircuitBreaker,
+    MemoryOutage,
+    RedisOutage,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ali1688_spider.quota.breaker import OutageState
+    Outage = MemoryOutage | RedisOutage
 
 
 class Time:
@@ -50,18 +53,18 @@ def time() -> Time:
 
 
 @pytest.fixture
-def make(time: Time) -> Callable[..., Breaker]:
+def make(time: Time) -> Callable[..., CircuitBreaker]:
     """Make breakers, by default with a state of their own."""
 
-    def make(state: OutageState | None = None) -> Breaker:
-        state = state or MemoryOutageState(time.clock)
-        return Breaker(state, run=at_once, clock=time.clock, sleep=time.sleep)  # type: ignore[arg-type]
+    def make(state: Outage | None = None) -> CircuitBreaker:
+        state = state or MemoryOutage(time.clock)
+        return CircuitBreaker(state, run=at_once, clock=time.clock, sleep=time.sleep)  # type: ignore[arg-type]
 
     return make
 
 
 @pytest.fixture
-def breaker(make: Callable[..., Breaker]) -> Breaker:
+def breaker(make: Callable[..., CircuitBreaker]) -> CircuitBreaker:
     return make()
 
 
@@ -70,7 +73,7 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def entering(breaker: Breaker, count: int) -> list[asyncio.Task[bool]]:
+async def entering(breaker: CircuitBreaker, count: int) -> list[asyncio.Task[bool]]:
     tasks = [asyncio.ensure_future(breaker.enter()) for _ in range(count)]
     await settled()
     return tasks
@@ -80,13 +83,13 @@ def passed(tasks: list[asyncio.Task[bool]]) -> int:
     return sum(task.done() for task in tasks)
 
 
-async def open_it(breaker: Breaker) -> None:
+async def open_it(breaker: CircuitBreaker) -> None:
     await breaker.succeeded()
     for number in range(FAILURES_TO_OPEN):
         await breaker.failed(f"opening {number}", "500")
 
 
-async def test_a_few_calls_go_ahead_until_one_is_answered(breaker: Breaker) -> None:
+async def test_a_few_calls_go_ahead_until_one_is_answered(breaker: CircuitBreaker) -> None:
     tasks = await entering(breaker, FIRST_CALLS + 3)
     assert passed(tasks) == FIRST_CALLS
     await breaker.succeeded()
@@ -95,14 +98,14 @@ async def test_a_few_calls_go_ahead_until_one_is_answered(breaker: Breaker) -> N
     assert passed(await entering(breaker, 9)) == 9
 
 
-async def test_a_first_call_that_fails_makes_room_for_its_next_try(breaker: Breaker) -> None:
+async def test_a_first_call_that_fails_makes_room_for_its_next_try(breaker: CircuitBreaker) -> None:
     assert passed(await entering(breaker, FIRST_CALLS)) == FIRST_CALLS
     assert not await breaker.failed("1", "500")
     assert passed(await entering(breaker, 2)) == 1
 
 
 async def test_it_opens_when_calls_fail_as_a_whole(
-    breaker: Breaker, caplog: pytest.LogCaptureFixture
+    breaker: CircuitBreaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     await breaker.succeeded()
     excused = [await breaker.failed(str(number), "500: why") for number in range(20)]
@@ -114,14 +117,16 @@ async def test_it_opens_when_calls_fail_as_a_whole(
 
 
 async def test_calls_that_fail_among_others_that_do_not_are_their_own_fault(
-    breaker: Breaker,
+    breaker: CircuitBreaker,
 ) -> None:
     for number in range(50):
         assert not await breaker.failed(str(number), "500")
         await breaker.succeeded()
 
 
-async def test_calls_that_failed_before_tell_nothing_of_the_gateway(breaker: Breaker) -> None:
+async def test_calls_that_failed_before_tell_nothing_of_the_gateway(
+    breaker: CircuitBreaker,
+) -> None:
     """What is left at the end of a crawl are the products that always fail."""
     await breaker.succeeded()
     for number in range(FAILURES_TO_OPEN - 1):
@@ -132,26 +137,28 @@ async def test_calls_that_failed_before_tell_nothing_of_the_gateway(breaker: Bre
             assert not await breaker.failed(str(number), "500")
 
 
-async def test_it_opens_when_the_only_call_fails_twice(breaker: Breaker) -> None:
+async def test_it_opens_when_the_only_call_fails_twice(breaker: CircuitBreaker) -> None:
     await breaker.enter()
     assert not await breaker.failed("1", "500")
     await breaker.enter()
     assert await breaker.failed("1", "500")
 
 
-async def test_it_opens_when_all_first_calls_fail(breaker: Breaker) -> None:
+async def test_it_opens_when_all_first_calls_fail(breaker: CircuitBreaker) -> None:
     await entering(breaker, FIRST_CALLS + 5)
     excused = [await breaker.failed(str(number), "500") for number in range(FIRST_CALLS)]
     assert excused == [False] * (FIRST_CALLS - 1) + [True]
 
 
-async def test_one_call_that_cannot_reach_the_gateway_is_enough(breaker: Breaker) -> None:
+async def test_one_call_that_cannot_reach_the_gateway_is_enough(breaker: CircuitBreaker) -> None:
     await breaker.succeeded()
     assert await breaker.failed("1", "refused", blameless=True)
     assert all([await breaker.failed("1", "refused", blameless=True) for _ in range(99)])
 
 
-async def test_one_probe_at_a_time_and_less_and_less_often(breaker: Breaker, time: Time) -> None:
+async def test_one_probe_at_a_time_and_less_and_less_often(
+    breaker: CircuitBreaker, time: Time
+) -> None:
     await open_it(breaker)
     waits = []
     for _ in range(8):
@@ -170,7 +177,7 @@ async def test_one_probe_at_a_time_and_less_and_less_often(breaker: Breaker, tim
 
 
 async def test_a_probe_that_succeeds_lets_all_go(
-    breaker: Breaker, time: Time, caplog: pytest.LogCaptureFixture
+    breaker: CircuitBreaker, time: Time, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     await open_it(breaker)
@@ -186,7 +193,7 @@ async def test_a_probe_that_succeeds_lets_all_go(
     assert not await breaker.failed("later", "500")
 
 
-async def test_a_call_that_waits_may_be_cancelled(breaker: Breaker) -> None:
+async def test_a_call_that_waits_may_be_cancelled(breaker: CircuitBreaker) -> None:
     await open_it(breaker)
     first, second, third = await entering(breaker, 3)
     second.cancel()
@@ -196,7 +203,7 @@ async def test_a_call_that_waits_may_be_cancelled(breaker: Breaker) -> None:
     assert third.result() is True
 
 
-async def test_a_call_is_not_excused_for_ever(breaker: Breaker) -> None:
+async def test_a_call_is_not_excused_for_ever(breaker: CircuitBreaker) -> None:
     """Else a few products that always fail would keep a crawl from ending."""
     await open_it(breaker)
     excused = [await breaker.failed("x", "500") for _ in range(EXCUSES + 3)]
@@ -211,17 +218,17 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture(params=["memory", "redis"])
-def state(client: redis.Redis, request: pytest.FixtureRequest) -> OutageState:
-    return MemoryOutageState() if request.param == "memory" else RedisOutageState(client, "1")
+def state(client: redis.Redis, request: pytest.FixtureRequest) -> Outage:
+    return MemoryOutage() if request.param == "memory" else RedisOutage(client, "1")
 
 
-def test_an_outage_from_its_begin_to_its_end(state: OutageState) -> None:
-    assert (state.lasts(), state.ask()) == (False, None)
+def test_an_outage_from_its_begin_to_its_end(state: Outage) -> None:
+    assert (state.is_known(), state.ask()) == (False, None)
     state.probe_failed()
-    assert not state.lasts()
+    assert not state.is_known()
 
     state.begin()
-    assert state.lasts()
+    assert state.is_known()
     wait = state.ask()
     assert wait is not None
     assert 0 < wait <= PROBES.base
@@ -232,11 +239,11 @@ def test_an_outage_from_its_begin_to_its_end(state: OutageState) -> None:
         assert wait == pytest.approx(min(PROBES.cap, PROBES.base * 2**failed), rel=0.2)
 
     state.end()
-    assert (state.lasts(), state.ask()) == (False, None)
+    assert (state.is_known(), state.ask()) == (False, None)
 
 
 def test_one_worker_probes_and_the_others_learn_of_it(client: redis.Redis) -> None:
-    one, other = RedisOutageState(client, "1"), RedisOutageState(client, "1")
+    one, other = RedisOutage(client, "1"), RedisOutage(client, "1")
     one.begin()
     client.hset(one.key, "next_probe", 0)  # its time has come
     assert one.ask() == 0
@@ -251,7 +258,7 @@ def test_one_worker_probes_and_the_others_learn_of_it(client: redis.Redis) -> No
 def test_what_makes_no_sense_keeps_nobody_waiting(
     client: redis.Redis, field: str, value: str
 ) -> None:
-    state = RedisOutageState(client, "1")
+    state = RedisOutage(client, "1")
     state.begin()
     client.hset(state.key, field, value)
     wait = state.ask()
@@ -266,32 +273,27 @@ def test_what_makes_no_sense_keeps_nobody_waiting(
 
 
 async def test_a_worker_opens_with_its_first_failure_when_another_has(
-    client: redis.Redis, make: Callable[..., Breaker]
+    client: redis.Redis, make: Callable[..., CircuitBreaker]
 ) -> None:
-    one, other = (make(RedisOutageState(client, "1")) for _ in range(2))
+    one, other = (make(RedisOutage(client, "1")) for _ in range(2))
     await open_it(one)
     await other.succeeded()
     assert await other.failed("x", "500")
 
 
-async def test_without_redis_a_worker_decides_alone(make: Callable[..., Breaker]) -> None:
-    class Away:
-        def __getattr__(self, name: str) -> Callable[[], object]:
-            def raise_error() -> object:
-                raise redis.ConnectionError(name)
-
-            return raise_error
-
-    breaker = make(Away())
+async def test_without_redis_a_worker_decides_alone(make: Callable[..., CircuitBreaker]) -> None:
+    client = redis.Redis(port=free_port(), retry=Retry(NoBackoff(), 0))
+    breaker = make(RedisOutage(client, "1"))
     await open_it(breaker)
     (task,) = await entering(breaker, 1)
     assert not task.done()
     task.cancel()
     await breaker.succeeded(probe=True)
     assert passed(await entering(breaker, 3)) == 3
+    client.close()
 
 
-async def test_what_redis_is_told_first_it_knows_first(time: Time) -> None:
+async def test_no_question_overtakes_what_was_noted_before_it(time: Time) -> None:
     """A call must not ask for the outage before the state knows of it, and take it for over."""
 
     async def slowly(function: Callable[[], object]) -> object:
@@ -299,17 +301,17 @@ async def test_what_redis_is_told_first_it_knows_first(time: Time) -> None:
             await asyncio.sleep(0)
         return function()
 
-    state = MemoryOutageState(time.clock)
-    breaker = Breaker(state, run=slowly, clock=time.clock, sleep=time.sleep)  # type: ignore[arg-type]
+    state = MemoryOutage(time.clock)
+    breaker = CircuitBreaker(state, run=slowly, clock=time.clock, sleep=time.sleep)  # type: ignore[arg-type]
     await breaker.succeeded()
     opening = asyncio.ensure_future(breaker.failed("1", "refused", blameless=True))
     await asyncio.sleep(0)
     first, second = await entering(breaker, 2)
     assert (await opening, first.result(), second.done()) == (True, True, False)
-    assert state.lasts()
+    assert state.is_known()
 
     ending = asyncio.ensure_future(breaker.succeeded(probe=True))
     await asyncio.sleep(0)
     assert await breaker.failed("2", "refused", blameless=True)
     await ending
-    assert state.lasts()
+    assert state.is_known()

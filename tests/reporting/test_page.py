@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from operator import itemgetter
@@ -14,14 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ali1688_spider.exporting.rows import row_of
-from ali1688_spider.reporting.crawls import crawl_figures
-from ali1688_spider.reporting.curves import product_curves
-from ali1688_spider.reporting.figures import Report, ShownProduct
-from ali1688_spider.reporting.page import page
-from ali1688_spider.reporting.period import Period
-from ali1688_spider.reporting.reading import product_figures
-from ali1688_spider.reporting.summary import sentences
-from ali1688_spider.reporting.tally import tally
+from ali1688_spider.reporting.change_summary import count_changes, product_curves
+from ali1688_spider.reporting.figures import CrawlFigures, CrawlRow, Period, Report, ShownProduct
+from ali1688_spider.reporting.formatting import price_sentences
+from ali1688_spider.reporting.page import page, templates
+from ali1688_spider.reporting.reading import crawl_figures, product_figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +34,7 @@ def make_report(market: Any) -> Report:
     """Return the report of a market, read from no database."""
     period = Period.last_days(7, market.now)
     changes = sorted(map(row_of, market.changes), key=itemgetter("at"))
-    figures = tally(changes, period, private=set(), top=100, most_changed=8)
+    figures = count_changes(changes, period, private=set(), top=100, most_changed=8)
     steps = defaultdict(list)
     for change in changes:
         steps[change["product_id"]].append(change)
@@ -52,7 +50,7 @@ def make_report(market: Any) -> Report:
         shown=products,
         curves=[product_curves(products[n], steps[n], period) for n in figures.most_changed],
         missing=[],
-        crawls=crawl_figures(market.crawls, latest=50),
+        crawls=crawl_figures(market.crawls),
         daily_quota=100_000,
     )
 
@@ -61,10 +59,7 @@ def make_report(market: Any) -> Report:
 def report(big_market: Any) -> Report:
     report = make_report(big_market)
     first = report.changes.drops[0].product_id
-    shown = report.shown[first]
-    report.shown[first] = ShownProduct(
-        shown.product_id, HOSTILE, HOSTILE, shown.price, shown.stock, shown.first_seen_at
-    )
+    report.shown[first] = replace(report.shown[first], name=HOSTILE, supplier=HOSTILE)
     return report
 
 
@@ -104,42 +99,61 @@ def test_page_needs_nothing_else(html: str) -> None:
 
 
 def test_policy_allows_the_own_style_and_script_only(html: str) -> None:
-    parsed = Page(html)
+    check_policy(html)
+
+
+def test_another_page_extends_the_frame() -> None:
+    other = """{% extends "base.html" %}
+    {% block title %}Live{% endblock %}
+    {% block style %}{{ super() }} h1 { color: red }{% endblock %}
+    {% block content %}<p>{{ text }}</p>{% endblock %}"""
+    html = templates.from_string(other).render(text=HOSTILE)
+    check_policy(html)
+    assert "h1 { color: red }</style>" in html
+    assert "<p>&lt;/script&gt;" in html
+
+
+def check_policy(html: str) -> None:
+    """The policy allows the style and the script of the page by their hashes, and no other."""
     policy = next(
         attributes["content"]
-        for tag, attributes in parsed.tags
+        for tag, attributes in Page(html).tags
         if attributes.get("http-equiv") == "Content-Security-Policy"
     )
-    hashes = [
+    style, script = (
         base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         for text in re.findall(r"<(?:style|script)>(.*?)</(?:style|script)>", html, re.DOTALL)
-    ]
+    )
     assert policy == (
-        f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; "
+        f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
-    assert len(hashes) == 2
 
 
-def test_names_are_text_only(html: str) -> None:
-    tags = [tag for tag, _ in Page(html).tags]
-    assert tags.count("script") == 1
-    assert "img" not in tags
-    assert html.count("&lt;/script&gt;&lt;script&gt;alert(1)") == 3
+def test_texts_never_become_markup(report: Report) -> None:
+    crawl = CrawlRow(spider=HOSTILE, reason=HOSTILE, errors=Counter({HOSTILE: 1}))
+    hostile = replace(report, crawls=CrawlFigures(count=1, total=crawl, latest=[crawl]))
+    first = hostile.curves[0]
+    product = replace(first.product, name=HOSTILE)
+    hostile = replace(hostile, curves=[replace(first, product=product), *hostile.curves[1:]])
+    harmless, parsed = Page(page(report)), Page(page(hostile))
+    assert {tag for tag, _ in parsed.tags} == {tag for tag, _ in harmless.tags}
+    assert [tag for tag, _ in parsed.tags].count("script") == 1
+    assert page(hostile).count("&lt;/script&gt;&lt;script&gt;alert(1)") == 7
 
 
 def test_summary_says_what_happened(report: Report) -> None:
     drop = report.changes.drops[0]
-    told = sentences(report)
-    assert told[0] == (
+    sentences = price_sentences(report)
+    assert sentences[0] == (
         f"Of 10,000 products {report.changes.cheaper:,} became cheaper and "
         f"{report.changes.dearer:,} dearer."
     )
-    assert told[1].startswith(
+    assert sentences[1].startswith(
         f"The biggest drop: {HOSTILE} ({drop.product_id}), from ¥{drop.old:,.2f}"
     )
-    assert told[2].startswith("The biggest rise: ")
-    assert told[3] == (
+    assert sentences[2].startswith("The biggest rise: ")
+    assert sentences[3] == (
         f"{report.changes.sold_out:,} sold out and {report.changes.back_in_stock:,} came back in "
         "stock."
     )
@@ -153,7 +167,7 @@ def test_summary_of_nothing() -> None:
 
     market: Any = Empty()
     market.now = Period.last_days(1, NOON).end
-    assert sentences(make_report(market)) == [
+    assert price_sentences(make_report(market)) == [
         "No product is stored yet; scrapy crawl product collects some."
     ]
     assert "No crawl ended in this time." in page(make_report(market))
@@ -170,7 +184,7 @@ async def test_browser_shows_the_report(
     async with new_tab() as tab:
         await tab.open(file.as_uri())
         assert await tab.evaluate("document.querySelector('.lead').textContent") == " ".join(
-            sentences(report)
+            price_sentences(report)
         )
         numbers = await tab.evaluate(
             "[...document.querySelectorAll('.numbers div')].map(div => div.innerText.split('\\n'))"

@@ -10,9 +10,8 @@ import pymongo
 import pytest
 from bson import Decimal128
 
-from ali1688_spider.reporting.figures import PriceMove, ShownProduct
-from ali1688_spider.reporting.period import Period
-from ali1688_spider.reporting.reading import read_report
+from ali1688_spider.reporting.figures import Period, PriceMove, ShownProduct
+from ali1688_spider.reporting.reading import crawl_figures, read_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,12 +78,12 @@ def test_products(database: Database[dict[str, Any]]) -> None:
             product(1),
             product(2, stock=0, first_seen_at=NOW - DAY),
             product(3, fetched_at=NOW - 2 * DAY, price=None, price_private=True),
-            product(4, fetched_at=NOW - 30 * DAY, status="removed"),
+            product(4, fetched_at=NOW - 30 * DAY),
         ]
     )
     figures = read(database).products
     assert (figures.total, figures.collected, figures.new) == (4, 3, 1)
-    assert (figures.out_of_stock, figures.removed, figures.private) == (1, 1, {3})
+    assert (figures.out_of_stock, figures.private) == (1, {3})
     assert figures.collected_on == {date(2026, 11, 23): 2, date(2026, 11, 21): 1}
 
 
@@ -170,3 +169,33 @@ def test_whole_market(database: Database[dict[str, Any]], small_market: Any) -> 
     biggest = min(first, key=lambda key: last[key] / first[key])
     assert report.changes.drops[0].product_id == biggest
     assert len(report.curves) == 8
+
+
+def crawl(**stats: float) -> dict[str, Any]:
+    names = {f"ali1688/{name.replace('__', '/')}": value for name, value in stats.items()}
+    return {
+        "_id": 1,
+        "spider": "product",
+        "started_at": NOW,
+        "finished_at": NOW,
+        "reason": "finished",
+        "stats": {"log_count/INFO": 5, **names},
+    }
+
+
+def test_crawls_are_summed_up() -> None:
+    figures = crawl_figures(
+        [
+            crawl(calls=100, errors__rate_limit=3, quota__wait_seconds=1.5, items__stored=90),
+            crawl(calls=50, errors__rate_limit=1, errors__item_gone=2, retries=4),
+            crawl(),
+            {"spider": "watch", "finished_at": NOW},
+        ],
+        latest=2,
+    )
+    assert (figures.count, len(figures.latest)) == (4, 2)
+    assert figures.total.numbers["calls"] == 150
+    assert figures.total.numbers["items/stored"] == 90
+    assert figures.total.errors == {"rate_limit": 4, "item_gone": 2}
+    assert figures.total.waited == 1.5
+    assert figures.latest[1].errors == {"rate_limit": 1, "item_gone": 2}

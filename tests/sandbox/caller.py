@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ali1688_spider.sandbox.clock import CHINA
-from ali1688_spider.sandbox.signatures import param2_signature, router_signature, top_signature
+from ali1688_spider.sandbox.admission import param2_signature, router_signature, top_signature
+from ali1688_spider.sandbox.shapes import CHINA
 
 if TYPE_CHECKING:
     import aiohttp

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from ali1688_spider.sandbox.faults import Fault, Faults, parse_faults
+from ali1688_spider.sandbox.faults import REFUSALS, Fault, Faults, parse_faults
 from ali1688_spider.sandbox.options import Options
-from ali1688_spider.sandbox.refusals import REFUSALS
 from tests.sandbox.caller import FIRST, PRODUCT, TIME, TOKEN
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ali1688_spider.sandbox.options import Options
 from ali1688_spider.sandbox.server import Sandbox
 
 if TYPE_CHECKING:
-    from ali1688_spider.servers import Server
+    from ali1688_spider.local_servers import Server
 
 MODULE = [sys.executable, "-m", "ali1688_spider.sandbox"]
 COMMAND = [sys.executable, "-m", "scrapy", "sandbox"]

@@ -5,39 +5,42 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ali1688_spider.sandbox.generation import make_product
-from ali1688_spider.sandbox.products import UNLIMITED_STOCK
-from ali1688_spider.sandbox.shapes import offers, product_info, router
+from ali1688_spider.sandbox import shapes
+from ali1688_spider.sandbox.products import UNLIMITED_STOCK, SandboxProduct
 from tests.sandbox.caller import CROSS, FIRST, OFFER, PRODUCT, SIMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from ali1688_spider.sandbox.products import Product
     from tests.sandbox.caller import Caller
 
-HUNDRED = [make_product(number, 0, {}) for number in range(1, 101)]
+HUNDRED = [SandboxProduct(number, 0, {}) for number in range(1, 101)]
 
 
-def made(**traits: Any) -> Iterator[Product]:
+def made(**traits: Any) -> Iterator[SandboxProduct]:
     for product in HUNDRED:
         if all(getattr(product.traits, name) == value for name, value in traits.items()):
             yield product
 
 
-def first(**traits: Any) -> Product:
+def first(**traits: Any) -> SandboxProduct:
     return next(made(**traits))
 
 
 def plain(quote_type: int) -> dict[str, Any]:
     product = first(quote_type=quote_type, private=False, texts=False, sparse=False)
-    info: dict[str, Any] = product_info.full(product)["productInfo"]
+    info: dict[str, Any] = shapes.full_product(product)["productInfo"]
     return info
 
 
+def described(number: int, step: int) -> tuple[Any, ...]:
+    product = SandboxProduct(number, step, {})
+    return shapes.full_product(product), shapes.offer(product), shapes.router_row(product)
+
+
 def test_the_same_number_makes_the_same_product() -> None:
-    assert make_product(7, 3, {}) == make_product(7, 3, {})
-    assert make_product(7, 3, {}) != make_product(8, 3, {})
+    assert described(7, 3) == described(7, 3)
+    assert described(7, 3) != described(8, 3)
 
 
 @pytest.mark.parametrize(
@@ -107,45 +110,45 @@ def test_stock_is_spread_over_the_skus() -> None:
 
 def test_a_private_price_is_told_nowhere() -> None:
     for product in made(private=True):
-        info = product_info.full(product)["productInfo"]
+        info = shapes.full_product(product)["productInfo"]
         assert info["saleInfo"]["priceAuth"] in (True, "true")
         assert info["saleInfo"]["priceRanges"] == []
         assert all(sku["price"] is None and sku["priceRange"] == [] for sku in info["skuInfos"])
         assert info["referencePrice"] == ""
-        assert router.product(product)["result"]["product"]["price"] is None
+        assert shapes.router_product(product)["result"]["product"]["price"] is None
 
 
 def test_numbers_are_texts_for_some() -> None:
     product = first(texts=True, private=False, sparse=False)
-    info = product_info.full(product)["productInfo"]
+    info = shapes.full_product(product)["productInfo"]
     assert info["productID"] == str(product.product_id)
     assert info["saleInfo"]["amountOnSale"] == str(product.stock)
     assert info["saleInfo"]["mixWholeSale"] == "true"
-    assert router.product(product)["result"]["product"]["price"] == f"{product.price:f}"
+    assert shapes.router_product(product)["result"]["product"]["price"] == f"{product.price:f}"
 
 
 def test_images_are_relative_absolute_or_without_scheme() -> None:
     starts = []
     for style in range(3):
-        info = product_info.full(first(image_style=style, sparse=False))["productInfo"]
+        info = shapes.full_product(first(image_style=style, sparse=False))["productInfo"]
         starts.append(info["image"]["images"][0].partition("img/ibank")[0])
     assert starts == ["", "https://cbu01.alicdn.com/", "//cbu01.alicdn.com/"]
 
 
 def test_attributes_repeat_fields_miss_and_others_appear() -> None:
-    repeated = product_info.full(first(repeated=True, sparse=False))["productInfo"]
+    repeated = shapes.full_product(first(repeated=True, sparse=False))["productInfo"]
     assert [row["attributeName"] for row in repeated["attributes"]].count("颜色") == 3
-    sparse = product_info.full(first(sparse=True))["productInfo"]
+    sparse = shapes.full_product(first(sparse=True))["productInfo"]
     assert "categoryName" not in sparse
     assert "image" not in sparse
-    extended = product_info.full(first(extended=True))["productInfo"]
+    extended = shapes.full_product(first(extended=True))["productInfo"]
     assert extended["bizType"] == 1
 
 
 def test_the_simple_api_tells_a_reference_price_alone() -> None:
     seen = set()
     for product in made(sparse=False):
-        info = product_info.simple(product)["productInfo"]
+        info = shapes.simple_product(product)["productInfo"]
         assert "saleInfo" not in info
         assert all("price" not in sku and "priceRange" not in sku for sku in info["skuInfos"])
         price = info["referencePrice"]
@@ -157,7 +160,7 @@ def test_the_simple_api_tells_a_reference_price_alone() -> None:
 
 def test_an_offer() -> None:
     product = first(quote_type=2, private=False, texts=False, sparse=False)
-    answer = offers.detail(product)["result"]
+    answer = shapes.offer(product)["result"]
     assert answer["success"] == "true"
     offer = answer["result"]
     assert offer["offerId"] == product.product_id
@@ -171,10 +174,10 @@ def test_an_offer() -> None:
 
 def test_the_digits_of_an_amount_are_exact() -> None:
     for text in ("0.1", "12.34", "99999999.99", "0.035"):
-        product = make_product(1, 0, {"price": Decimal(text)})
-        assert repr(router.product(product)["result"]["product"]["price"]) == text
-    product = make_product(1, 0, {"price": Decimal("123456789012345.678901")})
-    assert router.product(product)["result"]["product"]["price"] == "123456789012345.678901"
+        product = SandboxProduct(1, 0, {"price": Decimal(text)})
+        assert repr(shapes.router_product(product)["result"]["product"]["price"]) == text
+    product = SandboxProduct(1, 0, {"price": Decimal("123456789012345.678901")})
+    assert shapes.router_product(product)["result"]["product"]["price"] == "123456789012345.678901"
 
 
 @pytest.mark.parametrize(

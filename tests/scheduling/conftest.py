@@ -1,21 +1,31 @@
-"""Queues in a real Redis, and time that passes when a test says so."""
+"""Queues and workers on a real Redis, and time that passes when a test says so."""
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import pytest_asyncio
 import redis
+from scrapy import signals
+from scrapy.utils.defer import maybe_deferred_to_future
+from scrapy.utils.test import get_crawler
 
+from ali1688_spider import settings as defaults
+from ali1688_spider.addon import Ali1688Addon
 from ali1688_spider.scheduling.keys import QUEUE_KEY
-from ali1688_spider.scheduling.queue import LeaseQueue
+from ali1688_spider.scheduling.queue import LeaseQueue, QueueName
+from ali1688_spider.scheduling.scheduler import RedisScheduler
+from ali1688_spider.spiders.product import ProductSpider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
+    Open = Callable[..., Awaitable[RedisScheduler]]
 
-class NamedSpider:
-    name = "product"
+OURS = ("ALI1688_", "REDIS_", "MONGO_")
 
 
 class Clock:
@@ -52,7 +62,7 @@ def make_queue(client: redis.Redis) -> Callable[..., LeaseQueue]:
     """Make queues over the same keys, each a worker of its own."""
 
     def make(**settings: Any) -> LeaseQueue:
-        return LeaseQueue(client, NamedSpider, QUEUE_KEY, **settings)
+        return LeaseQueue(client, QueueName("product"), QUEUE_KEY, **settings)
 
     return make
 
@@ -65,3 +75,62 @@ def queue(make_queue: Callable[..., LeaseQueue]) -> LeaseQueue:
 @pytest.fixture
 def clock(queue: LeaseQueue) -> Clock:
     return Clock(queue)
+
+
+class Engine(SimpleNamespace):
+    """What a worker needs of Scrapy's engine; notes with which reason the crawl was closed."""
+
+    def __init__(self) -> None:
+        nextcall = SimpleNamespace(schedule=lambda: None)
+        slot = SimpleNamespace(closing=None, nextcall=nextcall)
+        super().__init__(_slot=slot, running=True, reasons=[])
+
+    async def close_spider_async(self, *, reason: str) -> None:
+        self.reasons.append(reason)
+
+
+@pytest_asyncio.fixture
+async def open_scheduler(redis_url: str) -> AsyncIterator[Open]:
+    """Open schedulers, each a worker of its own on the queue of the spider ``product``."""
+    schedulers: list[RedisScheduler] = []
+
+    async def open_(settings: dict[str, Any] | None = None, **arguments: str) -> RedisScheduler:
+        settings = {
+            **{name: value for name, value in vars(defaults).items() if name.startswith(OURS)},
+            "ADDONS": {Ali1688Addon: 0},
+            "ALI1688_APP_KEY": "1000000",
+            "ALI1688_APP_SECRET": "test123",
+            "ALI1688_QPS": "0",
+            "CONCURRENT_REQUESTS": 4,
+            "REDIS_URL": redis_url,
+            "MONGO_URI": "",
+            **(settings or {}),
+        }
+        crawler = get_crawler(ProductSpider, settings)
+        crawler._engine = Engine()  # type: ignore[assignment]
+        crawler.spider = ProductSpider.from_crawler(crawler, **arguments)
+        scheduler = RedisScheduler.from_crawler(crawler)
+        await maybe_deferred_to_future(scheduler.open(crawler.spider))
+        schedulers.append(scheduler)
+        await crawler.signals.send_catch_log_async(signals.spider_opened, spider=crawler.spider)
+        return scheduler
+
+    yield open_
+    for scheduler in schedulers:
+        await maybe_deferred_to_future(scheduler.close("shutdown"))
+        scheduler.server.close()
+
+
+async def until(condition: Callable[[], Any]) -> Any:
+    """Return what *condition* returns as soon as it is true."""
+    async with asyncio.timeout(20):
+        while not (value := condition()):  # noqa: ASYNC110  # it may be in Redis
+            await asyncio.sleep(0.005)
+    return value
+
+
+def reasons(scheduler: RedisScheduler) -> list[str]:
+    """Return with which reasons the crawl was closed."""
+    engine: Any = scheduler.crawler.engine
+    closed_with: list[str] = engine.reasons
+    return closed_with

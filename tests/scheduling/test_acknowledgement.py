@@ -8,14 +8,12 @@ from scrapy.http import Response
 from scrapy.utils.test import get_crawler
 from twisted.python.failure import Failure
 
-from ali1688_spider.closing import CallReleasedError
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.requests import ApiRequest
-from ali1688_spider.scheduling.acknowledgement import AcknowledgementMiddleware
-from ali1688_spider.scheduling.entries import QueueEntry
-from ali1688_spider.scheduling.handling import Handling
-from ali1688_spider.scheduling.leased_calls import LeasedCall, Outcome, done, release, retry
-from ali1688_spider.storage.errors import StoreUnavailableError
+from ali1688_spider.http import ApiRequest
+from ali1688_spider.scheduling.lease import Lease, QueueEntry
+from ali1688_spider.scheduling.scheduler import AcknowledgementMiddleware
+from ali1688_spider.shutdown import CrawlClosingError
+from ali1688_spider.storage.database_errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
 URL = "https://gw.api.1688.com/router/json"
-LEASE = LeasedCall(b"7", "token", 1, ApiCall.product(7))
 
 
 def failure_of(error: Exception) -> Failure:
@@ -41,14 +38,13 @@ def middleware(crawler: Crawler) -> AcknowledgementMiddleware:
 
 
 @pytest.fixture
-def outcomes() -> list[Outcome]:
-    return []
+def lease() -> Lease:
+    return Lease(b"7", "token", 1, ApiCall.product(7))
 
 
 @pytest.fixture
-def response(outcomes: list[Outcome]) -> Response:
-    handling = Handling(LEASE, outcomes.append, lambda _: None)
-    return Response(URL, request=ApiRequest(URL, call=LEASE.call, handling=handling))
+def response(lease: Lease) -> Response:
+    return Response(URL, request=ApiRequest(URL, call=ApiCall.product(7), leases=(lease,)))
 
 
 async def outputs(values: Iterable[Any]) -> AsyncIterator[Any]:
@@ -63,33 +59,34 @@ async def run(middleware: AcknowledgementMiddleware, response: Response, *values
 
 
 async def test_an_answer_that_leads_to_nothing_is_done(
-    middleware: AcknowledgementMiddleware, response: Response, outcomes: list[Outcome]
+    middleware: AcknowledgementMiddleware, response: Response, lease: Lease
 ) -> None:
     assert await run(middleware, response) == []
-    assert outcomes == [done(LEASE)]
+    assert lease.outcome == "ack"
 
 
 @pytest.mark.parametrize("signal", [signals.item_scraped, signals.item_dropped])
 async def test_a_call_is_done_when_its_items_have_left_the_pipelines(
     middleware: AcknowledgementMiddleware,
     response: Response,
-    outcomes: list[Outcome],
+    lease: Lease,
     crawler: Crawler,
     signal: object,
 ) -> None:
     assert await run(middleware, response, "one", "two") == ["one", "two"]
     crawler.signals.send_catch_log(signal, item="one", response=response)
-    assert outcomes == []
+    assert lease.outcome is None
     await crawler.signals.send_catch_log_async(signal, item="two", response=response)
-    assert outcomes == [done(LEASE)]
+    assert lease.outcome == "ack"
 
 
 async def test_requests_are_queued_with_the_acknowledgement(
-    middleware: AcknowledgementMiddleware, response: Response, outcomes: list[Outcome]
+    middleware: AcknowledgementMiddleware, response: Response, lease: Lease
 ) -> None:
     further = ApiRequest(URL, call=ApiCall.product(8), priority=3, delay=60)
     assert await run(middleware, response, further) == []
-    assert outcomes == [done(LEASE, [QueueEntry(ApiCall.product(8), 3, 60)])]
+    assert lease.outcome == "ack"
+    assert lease.children == [QueueEntry(ApiCall.product(8), 3, 60)]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +95,7 @@ async def test_requests_are_queued_with_the_acknowledgement(
 async def test_a_call_whose_item_failed_is_tried_again(
     middleware: AcknowledgementMiddleware,
     response: Response,
-    outcomes: list[Outcome],
+    lease: Lease,
     crawler: Crawler,
     *,
     error: Exception,
@@ -108,35 +105,33 @@ async def test_a_call_whose_item_failed_is_tried_again(
     crawler.signals.send_catch_log(
         signals.item_error, item="one", response=response, failure=failure_of(error)
     )
-    (outcome,) = outcomes
-    assert outcome == retry(LEASE, outcome.delay, counted=attempts == 1)
-    assert outcome.attempts == attempts
+    assert lease.outcome == "retry"
+    assert lease.pack()[3] == attempts
 
 
 @pytest.mark.parametrize("signal", [signals.item_error, signals.spider_error])
 async def test_that_the_crawl_ends_is_no_try(
     middleware: AcknowledgementMiddleware,
     response: Response,
-    outcomes: list[Outcome],
+    lease: Lease,
     crawler: Crawler,
     *,
     signal: object,
 ) -> None:
     await run(middleware, response, "one")
-    failure = failure_of(CallReleasedError("the crawl ends"))
+    failure = failure_of(CrawlClosingError("the crawl ends"))
     crawler.signals.send_catch_log(signal, item="one", response=response, failure=failure)
-    assert outcomes == [release(LEASE)]
+    assert lease.outcome == "release"
 
 
 @pytest.mark.usefixtures("middleware")
 async def test_a_call_whose_answer_the_spider_fails_on_is_tried_again(
-    response: Response, outcomes: list[Outcome], crawler: Crawler
+    response: Response, lease: Lease, crawler: Crawler
 ) -> None:
     crawler.signals.send_catch_log(
         signals.spider_error, failure=failure_of(ValueError()), response=response
     )
-    (outcome,) = outcomes
-    assert outcome == retry(LEASE, outcome.delay)
+    assert lease.outcome == "retry"
 
 
 async def test_what_was_not_leased_passes(

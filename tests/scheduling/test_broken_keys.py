@@ -12,16 +12,16 @@ import pytest
 import redis
 
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.keys import QUEUE_KEY, TYPES, QueueKeys
-from ali1688_spider.scheduling.leased_calls import done, retry
+from ali1688_spider.scheduling.lease import QueueEntry
 from ali1688_spider.scheduling.queue import LeaseQueue
-from ali1688_spider.scheduling.seeding import Seeding
+from ali1688_spider.scheduling.source import CrawlSource
+from tests.scheduling.leases import done, retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ali1688_spider.scheduling.leased_calls import LeasedCall
+    from ali1688_spider.scheduling.lease import Lease
 
     Break = Callable[[Any, QueueKeys], object]
 
@@ -200,35 +200,38 @@ class Worker:
     def __init__(self, client: Any) -> None:
         self.client = client
         self.queue = LeaseQueue(client, NamedSpider, QUEUE_KEY, max_attempts=50)
-        self.seeding = Seeding(self.queue, "a", process_age=1.0)
+        self.source = CrawlSource(self.queue, "a", process_age=1.0)
         self.made: set[int] = set()
         self.refused: set[bytes] = set()
-        self.held: list[LeasedCall] = []
+        self.held: list[Lease] = []
 
     def read_source(self) -> None:
         for number in CALLS:
-            self.seeding.add(QueueEntry(ApiCall.product(number), number % 3))
-        self.seeding.end()
+            self.source.add(QueueEntry(ApiCall.product(number), number % 3))
+        self.source.end()
 
     def work(self) -> None:
         """Do one round of everything."""
-        if self.seeding.forgotten_from is not None:
-            self.seeding.rewind()
+        if self.source.forgotten_from is not None:
+            self.source.rewind()
             self.read_source()
-        self.seeding.flush()
+        self.source.flush()
         self.queue.heartbeat()
-        batch = self.queue.intake.take()
+        batch = self.queue.start_list.read()
         if batch is not None:
-            self.refused |= {malformed.message for malformed in batch.malformed}
-            self.queue.intake.settle(batch)
-        self.queue._recovered_at = -1e9
-        answer = self.queue.lease(100)
-        outcomes = [done(call) for call in (*self.held, *answer.calls, *answer.refused)]
+            self.refused |= {message for message, _ in batch.malformed}
+            self.queue.start_list.remove(batch)
+        self.queue.recover()
+        leased = self.queue.lease(100, self.held)
+        self.held += leased.leases
+        if leased.surplus > 0:
+            self.queue.give_back(self.held)
+        settled = [done(lease) for lease in self.held]
         self.held = []
-        stale = {id(outcome) for outcome in self.queue.settle(outcomes).stale}
-        settled = [outcome.lease.message for outcome in outcomes if id(outcome) not in stale]
-        self.refused |= {refused.message for refused in answer.refused}
-        self.made |= {int(message) for message in settled if message.isdigit()}
+        stale = self.queue.settle(settled)
+        self.refused |= {lease.message for lease in leased.leases if lease.refusal}
+        made = [lease.message for lease in settled if lease not in stale]
+        self.made |= {int(message) for message in made if message.isdigit()}
 
     def let_time_pass(self) -> None:
         """Let all come that is due, and silent workers be found, as far as their times are sane."""
@@ -244,19 +247,19 @@ class Worker:
 def worker(client: Any) -> Worker:
     """A worker that holds calls, on a queue with calls in every state."""
     worker = Worker(client)
-    worker.seeding.begin()
+    worker.source.begin()
     worker.read_source()
-    worker.seeding.flush()
+    worker.source.flush()
     dead = LeaseQueue(client, NamedSpider, QUEUE_KEY)
     dead.lease(30)
-    retried = dead.lease(30).calls
+    retried = dead.lease(30).leases
     dead.settle(retry(call, 60) for call in retried)
     again = LeaseQueue(client, NamedSpider, QUEUE_KEY)
     again.lease(10)
-    again.release_worker()
-    worker.held = list(worker.queue.lease(20).calls)
+    again.give_back(leaving=True)
+    worker.held = list(worker.queue.lease(20).leases)
     client.lpush(KEYS.start, *FROM_MESSAGES)
-    assert dead.intake.take(10) is not None
+    dead._scripts.run("take_messages", dead.worker, 10, 10_000, 10_000, 4096)
     client.pexpire(KEYS.reader, 1)
     while client.exists(KEYS.reader):
         pass
@@ -277,7 +280,7 @@ def test_every_call_comes_out_and_the_queue_goes_on(
     for _ in range(40):
         worker.work()
         worker.let_time_pass()
-        if worker.seeding.check_finished() and kind.refused <= worker.refused:
+        if worker.source.check_finished() and kind.refused <= worker.refused:
             break
     else:
         raise AssertionError("the crawl does not finish")

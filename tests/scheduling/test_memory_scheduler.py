@@ -5,13 +5,13 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest_asyncio
-from scrapy import Spider, signals
+from scrapy import Spider
 from scrapy.utils.test import get_crawler
 
-from ali1688_spider import settings as defaults
-from ali1688_spider.addon import Ali1688Addon
+from ali1688_spider.addon import Ali1688Addon, context_of
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.requests import ApiRequest
+from ali1688_spider.http import ApiRequest
+from ali1688_spider.quota.breaker import FIRST_CALLS
 from ali1688_spider.scheduling.memory_scheduler import MemoryScheduler
 
 if TYPE_CHECKING:
@@ -21,34 +21,31 @@ if TYPE_CHECKING:
     from scrapy import Request
 
 
-OURS = ("ALI1688_", "REDIS_URL", "MONGO_")
+MOST_HELD_BACK = 24 - FIRST_CALLS
 
 
 class Engine(SimpleNamespace):
     """What the scheduler needs of Scrapy's engine."""
 
     crawled: asyncio.Queue[Request]
-    busy: bool = False
     downloader: Any = SimpleNamespace(active=())
 
     def crawl(self, request: Request) -> None:
         self.crawled.put_nowait(request)
-
-    def needs_backout(self) -> bool:
-        return self.busy
 
 
 def open_scheduler(settings: dict[str, Any]) -> MemoryScheduler:
     # Scrapy's usual queue wants to know how busy the engine's downloader is.
     settings = {
         "ADDONS": {Ali1688Addon: 0},
-        **{name: value for name, value in vars(defaults).items() if name.startswith(OURS)},
         "ALI1688_APP_KEY": "1000000",
         "ALI1688_APP_SECRET": "test123",
+        "CONCURRENT_REQUESTS": 24,
         "SCHEDULER_PRIORITY_QUEUE": "scrapy.pqueues.ScrapyPriorityQueue",
         **settings,
     }
     crawler = get_crawler(settings_dict=settings)
+    context_of(crawler).breaker = SimpleNamespace(holds_back=False)  # type: ignore[assignment]
     crawler._engine = Engine(crawled=asyncio.Queue())  # type: ignore[assignment]
     crawler.spider = Spider.from_crawler(crawler, "product")
     scheduler = MemoryScheduler.from_crawler(crawler)
@@ -102,12 +99,17 @@ async def test_delayed_requests_are_kept_for_the_next_run(tmp_path: Path) -> Non
     second.close("finished")
 
 
-async def test_start_requests_wait_while_the_engine_is_busy(scheduler: MemoryScheduler) -> None:
-    await scheduler.room()
-    engine_of(scheduler).busy = True
-    waiting = asyncio.create_task(scheduler.room())
-    await asyncio.sleep(0)
-    assert not waiting.done()
+async def test_a_call_that_recovered_goes_out_although_calls_are_held_back(
+    scheduler: MemoryScheduler,
+) -> None:
     assert scheduler.crawler is not None
-    scheduler.crawler.signals.send_catch_log(signals.scheduler_empty)
-    await asyncio.wait_for(waiting, 5)
+    context_of(scheduler.crawler).breaker.holds_back = True  # type: ignore[misc]
+    engine_of(scheduler).downloader = SimpleNamespace(active=range(MOST_HELD_BACK))
+    scheduler.enqueue_request(request_for(1))
+    assert scheduler.next_request() is None
+    recovered = request_for(2).retry_now("token")
+    scheduler.enqueue_request(recovered)
+    assert scheduler.has_pending_requests()
+    assert scheduler.next_request() is recovered
+    engine_of(scheduler).downloader = SimpleNamespace(active=range(MOST_HELD_BACK - 1))
+    assert scheduler.next_request() is not None

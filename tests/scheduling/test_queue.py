@@ -3,15 +3,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import scrapy_redis.picklecompat
 
-from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.scheduling.answers import QueueCounts
-from ali1688_spider.scheduling.entries import QueueEntry
-from ali1688_spider.scheduling.keys import QUEUE_KEY
-from ali1688_spider.scheduling.leased_calls import LeasedCall, again, done, release, retry
-from ali1688_spider.scheduling.queue import CallSerializer, LeaseQueue
+from ali1688_spider.scheduling.lease import Lease, QueueEntry
+from ali1688_spider.scheduling.queue import LeaseQueue, QueueCounts
+from tests.scheduling.leases import again, done, products, release, retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,16 +17,12 @@ if TYPE_CHECKING:
     MakeQueue = Callable[..., LeaseQueue]
 
 
-def products(*product_ids: int, priority: int = 0, delay: float = 0) -> list[QueueEntry]:
-    return [QueueEntry(ApiCall.product(number), priority, delay) for number in product_ids]
-
-
 def lease_ids(queue: LeaseQueue, count: int = 100) -> list[int]:
-    return [int(leased.message) for leased in queue.lease(count).calls]
+    return [int(leased.message) for leased in queue.lease(count).leases]
 
 
-def lease_one(queue: LeaseQueue) -> LeasedCall:
-    (leased,) = queue.lease(1).calls
+def lease_one(queue: LeaseQueue) -> Lease:
+    (leased,) = queue.lease(1).leases
     return leased
 
 
@@ -49,7 +41,9 @@ def test_a_lease_says_what_it_is(queue: LeaseQueue) -> None:
 
     leased = lease_one(queue)
 
-    assert leased == LeasedCall(search.encode().encode(), leased.token, 1, search, -12)
+    message = search.encode().encode()
+    assert (leased.message, leased.call, leased.attempt) == (message, search, 1)
+    assert (leased.priority, leased.crash_count, leased.refusal) == (-12, 0, "")
 
 
 @pytest.mark.parametrize(("priority", "kept"), [(5000, 1000), (-5000, -1000), (999, 999)])
@@ -181,7 +175,7 @@ def test_again_begins_anew_behind_the_others(queue: LeaseQueue, clock: Any, dela
     queue.settle([again(second, delay)])
     clock.delays_end()
 
-    leased = queue.lease(10).calls
+    leased = queue.lease(10).leases
     assert [(int(call.message), call.attempt, call.priority) for call in leased] == [
         (2, 1, 1),
         (3, 1, 1),
@@ -191,11 +185,11 @@ def test_again_begins_anew_behind_the_others(queue: LeaseQueue, clock: Any, dela
 
 def test_a_released_call_goes_back_as_if_it_had_not_been_leased(queue: LeaseQueue) -> None:
     queue.push(products(1, 2, 3))
-    first, second = queue.lease(2).calls
+    first, second = queue.lease(2).leases
 
     queue.settle([release(second), release(first)])
 
-    leased = queue.lease(3).calls
+    leased = queue.lease(3).leases
     assert [(call.message, call.attempt) for call in leased] == [(b"1", 1), (b"2", 1), (b"3", 1)]
 
 
@@ -203,21 +197,22 @@ def test_children_are_queued_along_with_the_end_of_their_parent(queue: LeaseQueu
     queue.push(products(1, 2))
     parent = lease_one(queue)
 
-    answer = queue.settle([done(parent, products(2, 3) + products(4, priority=9))])
+    stale = queue.settle([done(parent, products(2, 3) + products(4, priority=9))])
 
-    assert (answer.added, answer.stale) == (2, ())
+    assert stale == []
     assert lease_ids(queue) == [4, 2, 3]
 
 
 def test_a_call_may_lead_to_many_others(queue: LeaseQueue) -> None:
     queue.push(products(1, 2))
-    first, second = queue.lease(2).calls
+    first, second = queue.lease(2).leases
 
-    answer = queue.settle(
-        [done(first, products(*range(10, 9_010))), done(second, products(*range(9_000, 9_020)))]
-    )
-
-    assert (answer.added, answer.stale) == (9_010, ())
+    settled = [
+        done(first, products(*range(10, 9_010))),
+        done(second, products(*range(9_000, 9_020))),
+    ]
+    assert queue.settle(settled) == []
+    assert queue.counts().ready == 9_010
     assert lease_ids(queue, 2) == [10, 11]
 
 
@@ -228,12 +223,10 @@ def test_a_lost_lease_changes_nothing(make_queue: MakeQueue, queue: LeaseQueue, 
     clock.leases_run_out()
     taken = lease_one(other)
 
-    outcomes = [done(lost, products(7)), retry(lost, 0), again(lost, 0), release(lost)]
-    answer = queue.settle(outcomes)
-
-    assert (answer.added, answer.stale) == (0, tuple(outcomes))
+    settled = [done(lost, products(7)), retry(lost, 0), again(lost, 0), release(lost)]
+    assert queue.settle(settled) == settled
     assert queue.counts() == QueueCounts(0, 0, 0, 1, None)
-    assert other.settle([done(taken)]).stale == ()
+    assert other.settle([done(taken)]) == []
 
 
 def test_a_lease_ends_once(queue: LeaseQueue) -> None:
@@ -241,18 +234,17 @@ def test_a_lease_ends_once(queue: LeaseQueue) -> None:
     leased = lease_one(queue)
     second = done(leased)
 
-    assert queue.settle([retry(leased, 0), second]).stale == (second,)
+    assert queue.settle([retry(leased, 0), second]) == [second]
     assert lease_ids(queue) == [1]
 
 
 def test_many_outcomes_are_settled_in_parts(queue: LeaseQueue) -> None:
     queue.push(products(*range(1, 502)))
-    leased = queue.lease(1000).calls
-    queue.release_worker()
+    leased = queue.lease(1000).leases
+    queue.give_back(leaving=True)
 
-    answer = queue.settle(done(call) for call in leased)
-
-    assert [outcome.lease for outcome in answer.stale] == list(leased)
+    settled = [done(lease) for lease in leased]
+    assert queue.settle(settled) == settled
     assert len(leased) == 501
 
 
@@ -268,7 +260,7 @@ def test_a_silent_workers_calls_go_to_others(
 
     answer = other.lease(10)
 
-    assert [(int(call.message), call.attempt) for call in answer.calls] == [(1, 2), (2, 2)]
+    assert [(int(call.message), call.attempt) for call in answer.leases] == [(1, 2), (2, 2)]
     assert answer.reclaimed == 2
     assert answer.counts == QueueCounts(0, 0, 0, 3, None)
 
@@ -277,7 +269,7 @@ def test_a_heartbeat_keeps_the_leases(
     make_queue: MakeQueue, queue: LeaseQueue, clock: Any, client: redis.Redis
 ) -> None:
     queue.push(products(1))
-    assert queue.heartbeat() is True
+    queue.heartbeat()
     assert lease_ids(queue) == [1]
     assert queue.heartbeat() is True
     clock.leases_run_out()
@@ -313,19 +305,17 @@ def test_a_call_that_kills_its_workers_is_refused(make_queue: MakeQueue, clock: 
         clock.leases_run_out()
         queue = make_queue(max_attempts=2)
     for attempt in (3, 4):
-        answer = queue.lease(1)
-        assert answer.calls == ()
-        (refused,) = answer.refused
+        (refused,) = queue.lease(1).leases
         assert (refused.message, refused.call) == (b"1", ApiCall.product(1))
         assert refused.attempt == attempt
-        assert refused.reason == (
+        assert refused.refusal == (
             f"tried {attempt - 1} times without success; "
             f"{attempt - 1} of the workers that tried fell silent"
         )
         clock.leases_run_out()
         queue = make_queue(max_attempts=2)
-    (refused,) = queue.lease(1).refused
-    assert queue.settle([done(refused)]).stale == ()
+    (refused,) = queue.lease(1).leases
+    assert queue.settle([done(refused)]) == []
     assert len(queue) == 0
 
 
@@ -334,48 +324,51 @@ def test_what_is_no_call_is_refused(queue: LeaseQueue, client: redis.Redis, entr
     client.zadd(queue.keys.ready, {entry: 0})
     queue.push(products(1))
 
-    answer = queue.lease(10)
+    refused, call = sorted(queue.lease(10).leases, key=lambda lease: lease.message == b"1")
 
-    assert [call.message for call in answer.calls] == [b"1"]
-    (refused,) = answer.refused
+    assert (call.message, call.refusal) == (b"1", "")
     assert (refused.message, refused.call, refused.attempt) == (entry, None, 1)
-    assert queue.settle([done(refused)]).stale == ()
+    assert refused.refusal
+    assert queue.settle([done(refused)]) == []
 
 
 def test_leases_whose_answer_was_lost_are_given_back(queue: LeaseQueue) -> None:
     queue.push(products(1, 2, 3, 4))
-    assert lease_ids(queue, 1) == [1]
-    queue._scripts.run("lease", queue.worker, 60_000, 2, 1, 1, 2, 1)
+    held = queue.lease(1).leases
+    queue.lease(2, held)
 
-    assert lease_ids(queue, 1) == [4]
-    answer = queue.lease(10)
-    assert [(int(call.message), call.attempt) for call in answer.calls] == [(2, 1), (3, 1)]
-    assert answer.counts.leased == 4
+    batch = queue.lease(1, held)
+    assert [int(lease.message) for lease in batch.leases] == [4]
+    assert batch.surplus == 2
+    assert queue.give_back([*held, *batch.leases]) == 2
+    leases = queue.lease(10, [*held, *batch.leases]).leases
+    assert [(int(lease.message), lease.attempt) for lease in leases] == [(2, 1), (3, 1)]
 
 
 def test_leases_that_a_crash_of_redis_brought_back_are_given_back(
     queue: LeaseQueue, client: redis.Redis
 ) -> None:
     queue.push(products(1, 2))
-    first, second = queue.lease(2).calls
+    first, second = queue.lease(2).leases
     before = {key: client.dump(key) for key in (queue.keys.leased, queue.keys.leases)}
-    assert queue.settle([done(first)]).stale == ()
+    assert queue.settle([done(first)]) == []
     for key, value in before.items():
         client.restore(key, 0, value, replace=True)  # type: ignore[arg-type]
 
-    assert lease_ids(queue) == []
+    assert queue.lease(9, [second]).surplus == 1
+    assert queue.give_back([second]) == 1
     assert lease_ids(queue) == [1]
-    assert queue.settle([done(second)]).stale == ()
+    assert queue.settle([done(second)]) == []
 
 
 def test_a_worker_that_leaves_gives_all_back(queue: LeaseQueue, client: redis.Redis) -> None:
     queue.push(products(1, 2, 3))
     assert lease_ids(queue, 2) == [1, 2]
 
-    assert queue.release_worker() == 2
-    assert queue.release_worker() == 0
+    assert queue.give_back(leaving=True) == 2
+    assert queue.give_back(leaving=True) == 0
     assert client.zcard(queue.keys.workers) == 0
-    leased = queue.lease(3).calls
+    leased = queue.lease(3).leases
     assert [(call.message, call.attempt) for call in leased] == [(b"1", 1), (b"2", 1), (b"3", 1)]
 
 
@@ -383,10 +376,10 @@ def test_nothing_is_left_of_calls_that_are_done(
     queue: LeaseQueue, clock: Any, client: redis.Redis
 ) -> None:
     queue.push(products(1, 2, 3))
-    queue.settle(retry(call, 60) for call in queue.lease(3).calls)
+    queue.settle(retry(call, 60) for call in queue.lease(3).leases)
     clock.delays_end()
-    queue.settle(done(call) for call in queue.lease(3).calls)
-    queue.release_worker()
+    queue.settle(done(call) for call in queue.lease(3).leases)
+    queue.give_back(leaving=True)
 
     left = {key if isinstance(key, str) else key.decode() for key in client.keys("*")}
     assert left == {queue.keys.sequence}
@@ -418,30 +411,19 @@ def test_a_product_costs_little_memory(queue: LeaseQueue, client: redis.Redis) -
     assert total / 10_000 < 120
 
 
-def test_the_queue_takes_no_pickles(client: redis.Redis) -> None:
-    spider = type("Spider", (), {"name": "product"})
-    LeaseQueue(client, spider, QUEUE_KEY, CallSerializer)
-
-    with pytest.raises(ConfigurationError, match="SCHEDULER_SERIALIZER"):
-        LeaseQueue(client, spider, QUEUE_KEY, scrapy_redis.picklecompat)
-
-
-def test_the_serializer_writes_calls() -> None:
-    assert CallSerializer.loads(CallSerializer.dumps(ApiCall.product(5))) == ApiCall.product(5)
-
-
 def test_a_worker_learns_which_of_its_calls_others_have(
     queue: LeaseQueue, make_queue: MakeQueue, clock: Any
 ) -> None:
     queue.push(products(1, 2, 3))
-    assert lease_ids(queue, 2) == [1, 2]
+    held = queue.lease(2).leases
     clock.leases_run_out()
     other = make_queue()
     assert lease_ids(other, 1) == [1]
 
-    assert queue.lease(0).lost == {b"1", b"2"}
-    assert queue.lease(0).lost == frozenset()
+    assert queue.lease(0, held).surplus == -2
+    assert queue.find_lost(held) == list(held)
     assert lease_ids(queue) == [2, 3]
+    assert queue.find_lost(held) == list(held)
 
 
 def test_calls_of_silent_workers_can_be_left_to_them(
@@ -452,7 +434,7 @@ def test_calls_of_silent_workers_can_be_left_to_them(
     clock.leases_run_out()
     other = make_queue()
 
-    assert other.lease(1, reclaim=False).calls == ()
+    assert other.lease(1, reclaim=False).leases == ()
     assert other.lease(1).reclaimed == 1
 
 
@@ -465,12 +447,12 @@ def test_of_calls_that_may_kill_workers_a_worker_has_one_at_most(
         clock.leases_run_out()
     queue.push(products(4, 5))
 
-    (suspect, *others) = queue.lease(9).calls
-    assert (int(suspect.message), suspect.attempt, suspect.losses) == (1, 3, 2)
-    assert [(int(leased.message), leased.losses) for leased in others] == [(4, 0), (5, 0)]
-    assert lease_ids(queue) == []
+    (candidate, *others) = queue.lease(9).leases
+    assert (int(candidate.message), candidate.attempt, candidate.crash_count) == (1, 3, 2)
+    assert [(int(leased.message), leased.crash_count) for leased in others] == [(4, 0), (5, 0)]
+    assert queue.lease(9, [candidate]).leases == ()
     assert lease_ids(make_queue()) == [2]
-    queue.settle([done(suspect)])
+    queue.settle([done(candidate)])
     assert lease_ids(queue) == [3]
 
 
@@ -483,62 +465,39 @@ def test_a_call_that_kills_workers_takes_no_other_with_it(
     made, deaths = set(), 0
     while True:
         worker = make_queue(max_attempts=max_attempts)
-        answer = worker.lease(9)
-        while answer.calls and not any(int(leased.message) == 4 for leased in answer.calls):
-            made |= {int(leased.message) for leased in answer.calls}
-            worker.settle(map(done, answer.calls))
-            answer = worker.lease(9)
-        if not answer.calls:
+        leases = worker.lease(9).leases
+        while all(int(lease.message) != 4 for lease in leases):
+            made |= {int(lease.message) for lease in leases}
+            worker.settle(map(done, leases))
+            leases = worker.lease(9).leases
+        if any(lease.refusal for lease in leases):
             break
         deaths += 1
         clock.leases_run_out()
 
     assert deaths == max_attempts
-    (refused,) = answer.refused
+    (refused,) = [lease for lease in leases if lease.refusal]
     assert (int(refused.message), refused.attempt) == (4, max_attempts + 1)
-    worker.settle([done(refused)])
-    while calls := worker.lease(9).calls:
-        made |= {int(leased.message) for leased in calls}
-        worker.settle(map(done, calls))
+    made |= {int(lease.message) for lease in leases if lease is not refused}
+    worker.settle(map(done, leases))
+    while leases := worker.lease(9).leases:
+        made |= {int(lease.message) for lease in leases}
+        worker.settle(map(done, leases))
     assert made == {1, 2, 3, 5, 6, 7}
 
 
 @pytest.mark.parametrize("outcome", [done, again])
-def test_what_is_done_is_suspect_no_more(
+def test_what_is_done_is_no_poison_candidate(
     queue: LeaseQueue, make_queue: MakeQueue, clock: Any, outcome: Any
 ) -> None:
     queue.push(products(1))
     make_queue().lease(1)
     clock.leases_run_out()
     leased = lease_one(queue)
-    assert leased.losses == 1
+    assert leased.crash_count == 1
 
     queue.settle([outcome(leased, 0) if outcome is again else outcome(leased)])
 
     queue.push(products(1))
-    assert lease_one(queue).losses == 0
+    assert lease_one(queue).crash_count == 0
     assert queue.server.exists(queue.keys.losses) == 0
-
-
-def test_a_worker_that_was_silent_is_in_doubt_until_it_leases(make_queue: MakeQueue) -> None:
-    queue = make_queue(lease_seconds=60)
-    assert not queue.is_in_doubt
-    queue._lease_ms = 0
-    assert queue.is_in_doubt
-    queue._lease_ms = 60_000
-    queue._held._confirmed_at -= 60
-    assert queue.is_in_doubt
-    queue.lease(0)
-    assert not queue.is_in_doubt
-
-
-def test_a_heartbeat_that_came_too_late_leaves_the_doubt(queue: LeaseQueue, clock: Any) -> None:
-    queue.heartbeat()
-    queue._held._confirmed_at -= 60
-    clock.leases_run_out()
-    queue.heartbeat()
-    assert queue.is_in_doubt
-    queue.heartbeat()
-    assert queue.is_in_doubt
-    queue.lease(0)
-    assert not queue.is_in_doubt

@@ -18,11 +18,11 @@ from hypothesis.stateful import (
 )
 
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.scheduling.crawls import CrawlProgress
-from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.keys import QUEUE_KEY
-from ali1688_spider.scheduling.leased_calls import LeasedCall, again, done, release, retry
-from ali1688_spider.scheduling.queue import SUSPECT_LOSSES, LeaseQueue
+from ali1688_spider.scheduling.lease import Lease, QueueEntry
+from ali1688_spider.scheduling.queue import POISON_CRASHES, LeaseBatch, LeaseQueue
+from ali1688_spider.scheduling.source import CrawlProgress
+from tests.scheduling.leases import again, done, release, retry
 
 WORKERS = range(3)
 CRAWLS = ["", "a", "b"]
@@ -47,7 +47,7 @@ class Call:
     crawl: str
     delayed: bool = False
     attempts: int = 0
-    losses: int = 0
+    crash_count: int = 0
     worker: int | None = None
     token: str = ""
 
@@ -76,12 +76,12 @@ class Model:
                 call.priority, call.order = entry.priority, next(self.orders)
         return len(self.calls) - before
 
-    def lease(self, worker: int, count: int, *, due: set[int], suspects: int) -> list[int]:
+    def lease(self, worker: int, count: int, *, due: set[int], candidates: int) -> list[int]:
         self.silent.discard(worker)
         for call in self.calls.values():
             if call.worker in self.silent:
                 call.worker = None
-                call.losses += 1
+                call.crash_count += 1
         self.silent.clear()
         for number in sorted(due, key=str):
             call = self.calls[number]
@@ -90,8 +90,8 @@ class Model:
                 call.order = next(self.orders)
         ready = [number for number, call in self.calls.items() if self.state(call) == "ready"]
         ready.sort(key=lambda number: (-self.calls[number].priority, self.calls[number].order))
-        suspected = [number for number in ready if self.calls[number].losses >= SUSPECT_LOSSES]
-        taken = [number for number in ready if number not in suspected[suspects:]][:count]
+        poisonous = [number for number in ready if self.calls[number].crash_count >= POISON_CRASHES]
+        taken = [number for number in ready if number not in poisonous[candidates:]][:count]
         for number in taken:
             self.calls[number].worker = worker
             self.calls[number].attempts += 1
@@ -122,7 +122,8 @@ class QueueMachine(RuleBasedStateMachine):
         for digest in filter(None, CRAWLS):
             self.queues[0].crawls.begin(digest, 1.0)
         self.model = Model()
-        self.leases: list[LeasedCall] = []
+        self.leases: list[Lease] = []
+        self.held: list[dict[bytes, Lease]] = [{} for _ in WORKERS]
         self.due: set[int] = set()
 
     @rule(pushed=entries, crawl=st.sampled_from(CRAWLS))
@@ -133,41 +134,53 @@ class QueueMachine(RuleBasedStateMachine):
     def seed(self, pushed: list[QueueEntry], overlap: int, crawl: str) -> None:
         cursor = self.queues[0].crawls.begin(crawl, 1.0).cursor
         first = max(0, cursor - overlap)
-        self.queues[0].crawls.seed(crawl, first, pushed)
+        self.queues[0].crawls.enqueue(crawl, first, pushed)
         if len(pushed) > cursor - first:
             self.model.push(pushed[cursor - first :], crawl)
 
     @rule(worker=st.sampled_from(WORKERS), count=st.integers(0, 5))
     def lease(self, worker: int, count: int) -> None:
-        suspects = int(not self.queues[worker]._held.has_suspect)
-        answer = self.queues[worker].lease(count)
-        numbers = self.model.lease(worker, count, due=self.due, suspects=suspects)
+        candidates = self.candidates(worker)
+        batch = self.lease_as_worker(worker, count)
+        numbers = self.model.lease(worker, count, due=self.due, candidates=candidates)
         self.due.clear()
-        assert [int(leased.message) for leased in answer.calls] == numbers
-        for leased in answer.calls:
+        assert [int(leased.message) for leased in batch.leases] == numbers
+        for leased in batch.leases:
             call = self.model.calls[int(leased.message)]
             call.token = leased.token
             assert (leased.attempt, leased.priority) == (call.attempts, call.priority)
-            assert leased.losses == call.losses
-        self.leases.extend(answer.calls)
+            assert leased.crash_count == call.crash_count
+        self.leases.extend(batch.leases)
+
+    def candidates(self, worker: int) -> int:
+        """Return how many poison candidates a worker may lease."""
+        held = self.held[worker].values()
+        return int(all(lease.crash_count < POISON_CRASHES for lease in held))
+
+    def lease_as_worker(self, worker: int, count: int) -> LeaseBatch:
+        """Lease, drop what was lost, and give back what the worker knows nothing of."""
+        queue, held = self.queues[worker], self.held[worker]
+        batch = queue.lease(count, held.values())
+        if batch.surplus < 0:
+            self.drop_lost(worker)
+        held.update({leased.message: leased for leased in batch.leases})
+        if batch.surplus > 0:
+            queue.give_back(held.values())
+        return batch
+
+    def drop_lost(self, worker: int) -> None:
+        for lost in self.queues[worker].find_lost(self.held[worker].values()):
+            del self.held[worker][lost.message]
 
     @rule(worker=st.sampled_from(WORKERS), count=st.integers(1, 5))
     def lose_the_answer_of_a_lease(self, worker: int, count: int) -> None:
-        """The worker finds out with its next lease, once it has settled what it lost before.
-
-        It gives the leases back with the one after that.
-        """
-        queue = self.queues[worker]
-        for leased in self.leases:
-            call = self.model.calls.get(int(leased.message))
-            if call is None or call.worker is None or call.token != leased.token:
-                queue.settle([done(leased)])
-        held, suspects = len(queue._held), int(not queue._held.has_suspect)
-        queue._scripts.run("lease", queue.worker, 60_000, count, held, 1, SUSPECT_LOSSES, suspects)
-        lost = self.model.lease(worker, count, due=self.due, suspects=suspects)
+        """The worker finds out with its next lease, and gives back what it knows nothing of."""
+        self.drop_lost(worker)
+        candidates = self.candidates(worker)
+        self.queues[worker].lease(count, self.held[worker].values())
+        lost = self.model.lease(worker, count, due=self.due, candidates=candidates)
         self.due.clear()
-        assert queue.lease(0).calls == ()
-        assert queue.lease(0).calls == ()
+        assert self.lease_as_worker(worker, 0).leases == ()
         for number in lost:
             self.model.calls[number].worker = None
             self.model.calls[number].attempts -= 1
@@ -185,25 +198,25 @@ class QueueMachine(RuleBasedStateMachine):
         call = self.model.calls.get(int(leased.message))
         held = call is not None and call.worker is not None and call.token == leased.token
         if action in (retry, again):
-            outcome = action(leased, delay)
+            settled = action(leased, delay)
         else:
-            outcome = done(leased, children) if action is done else release(leased)
+            settled = done(leased, children) if action is done else release(leased)
         worker = call.worker if call is not None and held else 0
         assert worker is not None
-        answer = self.queues[worker].settle([outcome])
-        assert answer.stale == (() if held else (outcome,))
+        stale = self.queues[worker].settle([settled])
+        assert stale == ([] if held else [settled])
         if call is None or not held:
-            assert answer.added == 0
             return
-        assert answer.added == self.model.push(list(outcome.children), call.crawl)
+        del self.held[worker][leased.message]
+        self.model.push(settled.children, call.crawl)
         call.worker = None
-        call.delayed = outcome.delay > 0
-        call.attempts = outcome.attempts
+        call.delayed = settled.delay > 0
+        call.attempts = {done: 0, again: 0, retry: leased.attempt}.get(action, leased.attempt - 1)
         if action is done:
             del self.model.calls[int(leased.message)]
         elif action is again:
-            call.losses = 0
-            call.order = None if outcome.delay else next(self.model.orders)
+            call.crash_count = 0
+            call.order = None if settled.delay else next(self.model.orders)
 
     @rule(worker=st.sampled_from(WORKERS))
     def let_a_worker_be_silent(self, worker: int) -> None:
@@ -212,15 +225,18 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(worker=st.sampled_from(WORKERS))
     def heartbeat(self, worker: int) -> None:
-        holds = any(call.worker == worker for call in self.model.calls.values())
+        is_known = (
+            self.client.zscore(self.keys.workers, str(self.queues[worker].worker)) is not None
+        )
         alive = self.queues[worker].heartbeat()
-        assert alive or worker in self.model.silent or not holds
+        assert alive == (is_known and worker not in self.model.silent)
         self.model.silent.discard(worker)
 
     @rule(worker=st.sampled_from(WORKERS))
     def let_a_worker_leave(self, worker: int) -> None:
         mine = [call for call in self.model.calls.values() if call.worker == worker]
-        assert self.queues[worker].release_worker() == len(mine)
+        assert self.queues[worker].give_back(leaving=True) == len(mine)
+        self.held[worker].clear()
         for call in mine:
             call.worker = None
             call.attempts -= 1
@@ -235,11 +251,10 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(numbers=st.lists(product_ids, min_size=1, max_size=4), worker=st.sampled_from(WORKERS))
     def read_messages(self, numbers: list[int], worker: int) -> None:
         self.client.lpush(self.keys.start, *numbers)
-        batch = self.queues[worker].intake.take()
-        assert batch is not None
+        batch = self.queues[worker].start_list.read()
         added = self.model.push([QueueEntry(ApiCall.product(number)) for number in numbers], "")
-        assert self.queues[worker].intake.settle(batch) == added
-        assert self.queues[worker].intake.settle(batch) == 0
+        assert batch is not None
+        assert (batch.count, batch.added) == (len(numbers), added)
 
     @invariant()
     def each_call_is_in_one_place(self) -> None:
@@ -260,7 +275,9 @@ class QueueMachine(RuleBasedStateMachine):
         }
         losses = {int(k): int(v) for k, v in self.client.hgetall(self.keys.losses).items()}
         assert losses == {
-            number: call.losses for number, call in self.model.calls.items() if call.losses
+            number: call.crash_count
+            for number, call in self.model.calls.items()
+            if call.crash_count
         }
 
     @invariant()
@@ -282,8 +299,8 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def workers_know_what_they_hold(self) -> None:
-        for worker, queue in enumerate(self.queues):
-            held = {int(message) for message in queue._held}
+        for worker, leases in enumerate(self.held):
+            held = {int(message) for message in leases}
             mine = {n for n, call in self.model.calls.items() if call.worker == worker}
             assert mine <= held
 

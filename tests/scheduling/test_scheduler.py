@@ -1,97 +1,27 @@
-"""The scheduler between a real Redis and what it needs of Scrapy's engine."""
+"""The scheduler and its worker between a real Redis and what they need of Scrapy's engine."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import pytest_asyncio
-from scrapy import Request, signals
+from scrapy import Request
 from scrapy.utils.defer import maybe_deferred_to_future
-from scrapy.utils.test import get_crawler
 from scrapy_redis.scheduler import Scheduler
 
+from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.requests import ApiRequest
-from ali1688_spider.scheduling import seeding
-from ali1688_spider.scheduling.scheduler import RedisScheduler
+from ali1688_spider.http import ApiRequest
+from ali1688_spider.scheduling import source
 from ali1688_spider.spiders.product import ProductSpider
+from tests.scheduling.conftest import reasons, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
-    from ali1688_spider.scheduling.queue import LeaseQueue
-
-    Open = Callable[..., Awaitable[RedisScheduler]]
-
-
-class Engine(SimpleNamespace):
-    """Notes with which reason the crawl was closed."""
-
-    def __init__(self) -> None:
-        nextcall = SimpleNamespace(schedule=lambda: None)
-        super().__init__(_slot=SimpleNamespace(closing=None, nextcall=nextcall), reasons=[])
-
-    async def close_spider_async(self, *, reason: str) -> None:
-        self.reasons.append(reason)
-
-
-@pytest_asyncio.fixture
-async def open_scheduler(redis_url: str) -> AsyncIterator[Open]:
-    schedulers = []
-
-    async def open_(**arguments: str) -> RedisScheduler:
-        settings = {
-            "ADDONS": {"ali1688_spider.addon.Ali1688Addon": 100},
-            "ALI1688_APP_KEY": "1000000",
-            "ALI1688_APP_SECRET": "test123",
-            "CONCURRENT_REQUESTS": 4,
-            "REDIS_URL": redis_url,
-        }
-        crawler = get_crawler(ProductSpider, settings | ALL_DEFAULTS)
-        crawler._engine = Engine()  # type: ignore[assignment]
-        crawler.spider = ProductSpider.from_crawler(crawler, **arguments)
-        scheduler = RedisScheduler.from_crawler(crawler)
-        schedulers.append(scheduler)
-        await maybe_deferred_to_future(scheduler.open(crawler.spider))
-        await crawler.signals.send_catch_log_async(signals.spider_opened, spider=crawler.spider)
-        return scheduler
-
-    yield open_
-    for scheduler in schedulers:
-        await maybe_deferred_to_future(scheduler.close("shutdown"))
-        scheduler.server.close()
-
-
-ALL_DEFAULTS = {
-    "ALI1688_PROTOCOL": "router",
-    "ALI1688_SIGN_METHOD": "md5",
-    "ALI1688_HTTP_METHOD": "POST",
-    "ALI1688_QPS": "0",
-    "ALI1688_DAILY_QUOTA": "0",
-    "ALI1688_CACHE_TTL": "0",
-    "ALI1688_MAX_ATTEMPTS": "5",
-    "ALI1688_LEASE_SECONDS": "60",
-    "ALI1688_HISTORY_DAYS": "0",
-    "MONGO_DATABASE": "ali1688",
-}
-
-
-async def until(condition: Callable[[], Any]) -> Any:
-    """Return what *condition* returns as soon as it is true."""
-    async with asyncio.timeout(10):
-        while not (value := condition()):  # noqa: ASYNC110  # it may be in Redis
-            await asyncio.sleep(0.005)
-    return value
-
-
-def reasons(scheduler: RedisScheduler) -> list[str]:
-    engine: Any = scheduler.crawler.engine
-    closed_with: list[str] = engine.reasons
-    return closed_with
+    from ali1688_spider.scheduling.scheduler import RedisScheduler
+    from tests.scheduling.conftest import Open
 
 
 def produce(scheduler: RedisScheduler, *product_ids: int) -> None:
@@ -112,8 +42,7 @@ async def test_a_message_becomes_a_request_that_is_acknowledged(open_scheduler: 
     assert isinstance(request, ApiRequest)
     assert (request.call, request.attempt, request.delay) == (ApiCall.product(7), 1, 0)
     assert scheduler.next_request() is None
-    assert request.handling is not None
-    request.handling.acknowledge()
+    request.leases[0].ack()
     await until(lambda: scheduler.stats.get_value("ali1688/leases/acked"))
     assert scheduler.queue.counts().calls == 0
 
@@ -127,23 +56,23 @@ async def test_a_later_try_waits_in_redis(open_scheduler: Open) -> None:
     assert scheduler.queue.counts().leased == 0
 
 
-async def test_a_mended_call_is_made_at_once(open_scheduler: Open) -> None:
+async def test_a_retry_after_a_recovery_is_made_at_once(open_scheduler: Open) -> None:
     scheduler = await open_scheduler()
     produce(scheduler, 7)
     request = await until(scheduler.next_request)
-    mended = request.mended("token")
-    assert scheduler.enqueue_request(mended)
-    assert scheduler.next_request() is mended
+    retry = request.retry_now("token")
+    assert scheduler.enqueue_request(retry)
+    assert scheduler.next_request() is retry
     assert scheduler.queue.counts().leased == 1
 
 
-async def test_no_more_are_in_hand_than_requests_may_run(open_scheduler: Open) -> None:
+async def test_no_more_are_in_flight_than_requests_may_run(open_scheduler: Open) -> None:
     scheduler = await open_scheduler()
     produce(scheduler, *range(1, 10))
     requests = [await until(scheduler.next_request) for _ in range(4)]
     await until(lambda: len(scheduler) == 5)
     assert scheduler.next_request() is None
-    requests[0].handling.acknowledge()
+    requests[0].leases[0].ack()
     assert scheduler.next_request() is not None
 
 
@@ -152,8 +81,7 @@ async def test_what_the_crawl_begins_with_is_queued_and_then_it_ends(open_schedu
     for _ in range(2):
         request = await until(scheduler.next_request)
         assert scheduler.has_pending_requests()
-        assert request.handling is not None
-        request.handling.acknowledge()
+        request.leases[0].ack()
     await until(lambda: not scheduler.has_pending_requests())
     await until(lambda: reasons(scheduler) == ["finished"])
 
@@ -179,12 +107,12 @@ async def test_what_redis_forgot_is_read_again_where_that_can_be(
     *,
     readable: bool,
 ) -> None:
-    monkeypatch.setattr(seeding, "REMEMBERED", 1)
+    monkeypatch.setattr(source, "REMEMBERED_ENTRIES", 1)
     monkeypatch.setattr(ProductSpider, "can_read_again", lambda _: readable)
     scheduler = await open_scheduler(ids="7,8,9")
     request = await until(scheduler.next_request)
     scheduler.server.flushall()
-    request.handling.acknowledge()
+    request.leases[0].ack()
     # What was leased is no longer; Redis says so with the next lease.
     await until(lambda: len(scheduler) == 0)
     if not readable:
@@ -195,7 +123,7 @@ async def test_what_redis_forgot_is_read_again_where_that_can_be(
     while len(made) < 3:
         request = await until(scheduler.next_request)
         made.add(request.call.params["product_id"])
-        request.handling.acknowledge()
+        request.leases[0].ack()
     assert made == {7, 8, 9}
     await until(lambda: reasons(scheduler) == ["finished"])
     assert scheduler.stats.get_value("ali1688/queue/sources_read_again") == 1
@@ -205,7 +133,7 @@ async def test_an_idle_worker_ends_when_it_is_told_to(open_scheduler: Open) -> N
     scheduler = await open_scheduler(idle="0.2")
     produce(scheduler, 7)
     request = await until(scheduler.next_request)
-    request.handling.acknowledge()
+    request.leases[0].ack()
     await until(lambda: reasons(scheduler) == ["finished"])
 
 
@@ -214,23 +142,30 @@ async def test_closing_gives_back_what_is_not_done(open_scheduler: Open) -> None
     produce(scheduler, *range(1, 10))
     done, _ = [await until(scheduler.next_request) for _ in range(2)]
     await until(lambda: len(scheduler) == 7)
-    done.handling.acknowledge()
+    done.leases[0].ack()
     await maybe_deferred_to_future(scheduler.close("shutdown"))
     counts = scheduler.queue.counts()
     assert (counts.ready, counts.leased) == (8, 0)
     assert scheduler.stats.get_value("ali1688/leases/released") == 8
 
 
-async def test_the_stock_is_given_back_as_soon_as_the_crawl_closes(open_scheduler: Open) -> None:
+async def test_what_is_buffered_is_given_back_as_soon_as_the_crawl_closes(
+    open_scheduler: Open,
+) -> None:
     scheduler = await open_scheduler()
     produce(scheduler, *range(1, 10))
-    in_hand = await until(scheduler.next_request)
+    in_flight = await until(scheduler.next_request)
     await until(lambda: len(scheduler) == 8)
     scheduler.crawler.engine._slot.closing = object()  # type: ignore[union-attr]
     await until(lambda: scheduler.queue.counts().ready == 8)
     assert scheduler.queue.counts().leased == 1
-    in_hand.handling.acknowledge()
+    in_flight.leases[0].ack()
     await until(lambda: scheduler.queue.counts().leased == 0)
+
+
+async def test_it_takes_no_pickles(open_scheduler: Open) -> None:
+    with pytest.raises(ConfigurationError, match="SCHEDULER_SERIALIZER"):
+        await open_scheduler({"SCHEDULER_SERIALIZER": "scrapy_redis.picklecompat"})
 
 
 async def test_only_calls_can_be_queued(open_scheduler: Open) -> None:
@@ -247,9 +182,8 @@ async def test_a_defect_closes_the_crawl_instead_of_standing_still(
     def lease(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    queue: LeaseQueue = scheduler.queue
-    monkeypatch.setattr(queue, "lease", lease)
+    monkeypatch.setattr(scheduler.queue, "lease", lease)
     await until(lambda: reasons(scheduler) == ["queue_failed"])
-    name = "ali1688_spider.scheduling.scheduler"
+    name = "ali1688_spider.scheduling.worker"
     expected = (name, logging.ERROR, "The queue cannot be worked on any further")
     assert expected in caplog.record_tuples

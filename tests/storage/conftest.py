@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest_asyncio
 
-from ali1688_spider.storage.connection import connect
+from ali1688_spider.storage.database import connect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ali1688_spider.storage.connection import Database
+    from ali1688_spider.storage.database import Database
 
 
 @pytest_asyncio.fixture

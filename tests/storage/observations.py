@@ -1,4 +1,4 @@
-"""Answers about products, for tests."""
+"""Observations of products, for tests."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 def after(seconds: float) -> datetime:
-    """A moment so many seconds after noon."""
+    """The time so many seconds after noon."""
     return NOON + timedelta(seconds=seconds)
 
 
-def observation(product_id: int, seconds: float, **told: Any) -> Observation:
-    """An answer that tells the product's id and *told*; a price is given as text."""
-    if "price" in told:
-        told["price"] = Decimal128(told["price"])
-    fields = {"product_id": product_id, **told}
+def observation(product_id: int, seconds: float, **set_fields: Any) -> Observation:
+    """A response with the product's id and *set_fields*; a price is given as text."""
+    if "price" in set_fields:
+        set_fields["price"] = Decimal128(set_fields["price"])
+    fields = {"product_id": product_id, **set_fields}
     return Observation(product_id, after(seconds), bson.encode(fields))

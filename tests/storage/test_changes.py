@@ -4,11 +4,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import bson
 import pytest
 from bson import Decimal128
 
-from ali1688_spider.storage.change import Change
-from ali1688_spider.storage.changes import differences
+from ali1688_spider.storage.changes import Change, differences
+from ali1688_spider.storage.database import CODEC_OPTIONS
 
 AT = datetime(2026, 11, 23, 12, 0, 0, 5000, tzinfo=UTC)
 MILLISECONDS = 1795435200005
@@ -156,10 +157,12 @@ def test_a_change_survives_the_database_and_is_plain_for_others() -> None:
     old = {"price": yuan("8.10"), "price_tiers": tiers((1, "10"), (10, "8.10"))}
     new = {"price": yuan("8.1000"), "price_tiers": tiers((1, "9.00"), (10, "8.10"))}
     [change] = differences(7, old, new, AT)
-    document = change.document()
+    document = bson.decode(
+        bson.encode(change.document(), codec_options=CODEC_OPTIONS), CODEC_OPTIONS
+    )
     assert document["_id"] == change.id
     assert document["new"] == Decimal128("9.00")
-    assert Change.from_document(document) == change
+    assert Change.from_document(document) == Change.from_document(change.document()) == change
     assert change.message() == {
         "id": f"7::price:{MILLISECONDS}",
         "product_id": 7,

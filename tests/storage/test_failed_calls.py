@@ -1,30 +1,31 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
 from redis import Redis
-from scrapy.settings import Settings
 
-from ali1688_spider.configuration import Configuration
-from ali1688_spider.servers import free_port
-from ali1688_spider.storage.errors import StoreUnavailableError
-from ali1688_spider.storage.failed_call import FailedCall
-from ali1688_spider.storage.failed_calls import failed_call_store
-from ali1688_spider.storage.file_failed_calls import FileFailedCallStore
-from ali1688_spider.storage.mongo_failed_calls import MongoFailedCallStore
-from ali1688_spider.storage.redis_failed_calls import KEY, RedisFailedCallStore
+from ali1688_spider.local_servers import free_port
+from ali1688_spider.storage.database import connect, mongo_retry
+from ali1688_spider.storage.database_errors import StoreUnavailableError
+from ali1688_spider.storage.failed_calls import (
+    KEY,
+    FailedCall,
+    FileFailedCallStore,
+    RedisFailedCallStore,
+    failed_call_store,
+)
 from tests.full_disk import largest_file
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
-    from ali1688_spider.storage.failed_call import FailedCallStore
+    from ali1688_spider.storage.database import Database
+    from ali1688_spider.storage.failed_calls import FailedCallStore
 
 FAILED = FailedCall(
     spider="product",
@@ -53,24 +54,30 @@ MALFORMED = FailedCall(
         "file",
     ]
 )
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[FailedCallStore]:
-    settings = Settings({"ALI1688_APP_KEY": "1000000", "ALI1688_APP_SECRET": "test123"})
-    settings.setmodule("ali1688_spider.settings", priority="default")
-    configuration = replace(Configuration.from_settings(settings), mongo_uri="", redis_url="")
-    redis = None
-    if request.param == "redis":
-        redis = Redis.from_url(request.getfixturevalue("redis_url"))
+async def place(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[Database | Redis | Path]:
+    """Where a store keeps failed calls."""
     if request.param == "mongo":
-        configuration = replace(
-            configuration,
-            mongo_uri=request.getfixturevalue("mongo_uri"),
-            mongo_database=request.getfixturevalue("mongo_database"),
-        )
-    store = failed_call_store(configuration, redis, folder=tmp_path / "ali1688")
-    yield store
-    await store.close()
-    if redis is not None:
-        redis.close()
+        addresses = map(request.getfixturevalue, ("mongo_uri", "mongo_database"))
+        database = connect(*addresses)
+        yield database
+        await database.client.close()
+    elif request.param == "redis":
+        with Redis.from_url(request.getfixturevalue("redis_url")) as redis:
+            yield redis
+    else:
+        yield tmp_path / "ali1688"
+
+
+@pytest.fixture
+def store(place: Database | Redis | Path) -> FailedCallStore:
+    match place:
+        case Path():
+            return failed_call_store(None, mongo_retry(), None, place)
+        case Redis():
+            return failed_call_store(None, mongo_retry(), place, Path("unused"))
+    return failed_call_store(place, mongo_retry(), None, Path("unused"))
 
 
 async def kept(store: FailedCallStore) -> list[FailedCall]:
@@ -127,19 +134,21 @@ def replace_call(failed: FailedCall, call: str, **values: Any) -> FailedCall:
     return FailedCall(**{**failed.values(), "call": call, **values})
 
 
-async def test_what_cannot_be_read_is_counted_and_stays(store: FailedCallStore) -> None:
+async def test_what_cannot_be_read_is_counted_and_stays(
+    store: FailedCallStore, place: Database | Redis | Path
+) -> None:
     await store.keep_all([FAILED, MALFORMED])
     texts = [b"\xff\x00", b"[]", b'{"at": "2026-11-23T12:00:00"}', b'{"at": 1}', b"[" * 99_999]
-    match store:
-        case FileFailedCallStore():
+    match place:
+        case Path():
+            file = place / "failed_calls.jsonl"
             half = FAILED.to_json().encode()[:70]  # a crash in the midst of writing
-            store._path.write_bytes(b"\n".join([store._path.read_bytes(), *texts, half]))
-        case RedisFailedCallStore():
-            store._redis.zadd(KEY, {text: float(number) for number, text in enumerate(texts)})
-        case MongoFailedCallStore():
-            at = FAILED.at
-            await store._collection.insert_many(
-                [{"at": at}, {**FAILED.values(), "spam": 1}, {**FAILED.values(), "call": 7}]
+            file.write_bytes(b"\n".join([file.read_bytes(), *texts, half]))
+        case Redis() as redis:
+            redis.zadd(KEY, {text: float(number) for number, text in enumerate(texts)})
+        case _:
+            await place["failed_calls"].insert_many(
+                [{"at": FAILED.at}, {**FAILED.values(), "spam": 1}, {**FAILED.values(), "call": 7}]
             )
     another = replace_call(FAILED, "another", at=MALFORMED.at + timedelta(seconds=1))
     await store.keep(another)

@@ -1,32 +1,23 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
 
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.scheduling.entries import QueueEntry
 from ali1688_spider.scheduling.keys import QUEUE_KEY
-from ali1688_spider.scheduling.leased_calls import LeasedCall, again
-from ali1688_spider.scheduling.producers import QueueName
-from ali1688_spider.scheduling.queue import LeaseQueue
-from ali1688_spider.watching.product import WatchedProduct
-from ali1688_spider.watching.redis_store import RedisWatchStore
-from ali1688_spider.watching.totals import Totals
-from tests.watching.stores import (
-    AGAIN,
-    FETCHED,
-    TEXT,
-    TEXT_AGAIN,
-    assert_sums,
-    first_fetch,
-    second_fetch,
-)
+from ali1688_spider.scheduling.lease import Lease, QueueEntry
+from ali1688_spider.scheduling.queue import LeaseQueue, QueueName
+from ali1688_spider.spiders.watch import open_redis_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ali1688_spider.watching.redis_store import RedisWatchStore
+
+WATCHED = "{watch:start_urls}:watched"
+FIRST, SECOND = "0123456789ab[1,0,0,0]", "0123456789ab[2,0,0,1]"
 
 
 @pytest.fixture(params=[False, True])
@@ -38,7 +29,7 @@ def client(redis_url: str, request: pytest.FixtureRequest) -> Iterator[redis.Red
 
 @pytest.fixture
 def store(client: redis.Redis) -> RedisWatchStore:
-    return RedisWatchStore(client)
+    return open_redis_store(client)
 
 
 @pytest.fixture
@@ -50,48 +41,37 @@ def entry(product_id: int, delay: float = 0) -> QueueEntry:
     return QueueEntry(ApiCall.product(product_id), 0, delay)
 
 
-def leased(queue: LeaseQueue, most: int = 9) -> dict[int, LeasedCall]:
-    return {int(call.message): call for call in queue.lease(most).calls}
+def leased(queue: LeaseQueue, most: int = 9) -> dict[int, Lease]:
+    return {int(lease.message): lease for lease in queue.lease(most).leases}
+
+
+def repeated(lease: Lease, delay: float) -> Lease:
+    lease.ack()
+    lease.repeat(delay)
+    return lease
+
+
+def states(text: str, *product_ids: int) -> list[tuple[int, str, float]]:
+    return [(product_id, text, 0.0) for product_id in product_ids]
 
 
 def test_the_first_fetch_adds(store: RedisWatchStore, queue: LeaseQueue) -> None:
     queue.push([entry(1), entry(2)])
     assert store.load([1, 2]) == ["", ""]
-    store.save([first_fetch(1), first_fetch(2)])
-    assert store.load([1, 2]) == [TEXT, TEXT]
-    assert_sums(store.totals(), Totals.of([FETCHED, FETCHED]))
-    store.save([second_fetch(1)])
-    assert store.load([1]) == [TEXT_AGAIN]
-    assert_sums(store.totals(), Totals.of([FETCHED, AGAIN]))
-    assert store.sample(9) in ([FETCHED, AGAIN], [AGAIN, FETCHED])
-
-
-def test_of_two_workers_one_counts(
-    store: RedisWatchStore, client: redis.Redis, queue: LeaseQueue
-) -> None:
-    queue.push([entry(1)])
-    store.save([first_fetch(1)])
-    for worker in (store, RedisWatchStore(client)):
-        worker.save([second_fetch(1)])
-    store.save([first_fetch(1)])
-    assert store.load([1]) == [TEXT_AGAIN]
-    assert_sums(store.totals(), Totals.of([AGAIN]))
+    store.save(states(FIRST, 1, 2))
+    assert store.load([1, 2]) == [FIRST, FIRST]
+    store.save(states(SECOND, 1))
+    assert store.load([1]) == [SECOND]
+    watched, texts = store.sample(9)
+    assert (watched, sorted(texts)) == (2, [FIRST, SECOND])
+    assert store.sample(1) in ((2, [FIRST]), (2, [SECOND]))
 
 
 def test_an_empty_store(store: RedisWatchStore) -> None:
-    assert_sums(store.totals(), Totals(0))
-    assert store.sample(5) == []
+    assert store.sample(5) == (0, [])
+    assert store.load([]) == []
     store.save([])
     assert store.remove([]) == 0
-
-
-def test_entries_that_cannot_be_read_are_begun_anew(
-    store: RedisWatchStore, client: redis.Redis, caplog: pytest.LogCaptureFixture
-) -> None:
-    client.hset("{watch:start_urls}:watched", "1", "nonsense")
-    assert store.sample(1) == [WatchedProduct()]
-    assert "What is kept of a watched product is begun anew" in caplog.text
-    assert store.remove([1]) == 1
 
 
 def test_products_leave_hashes_and_queue_wherever_they_are(
@@ -100,17 +80,17 @@ def test_products_leave_hashes_and_queue_wherever_they_are(
     queue.push([entry(1), entry(4)])
     calls = leased(queue)
     queue.push([entry(2, delay=60), entry(3), entry(5, delay=60), entry(6)])
-    store.save([first_fetch(number) for number in (1, 2, 3)])
+    store.save(states(FIRST, 1, 2, 3))
 
     assert store.remove([1, 2, 3, 5, 7]) == 4
 
-    assert_sums(store.totals(), Totals(0))
+    assert store.sample(9) == (0, [])
     counts = queue.counts()
     assert (counts.ready, counts.delayed, counts.leased) == (1, 0, 1)
     # The worker that made the call meanwhile changes nothing any more.
-    store.save([second_fetch(1)])
-    answer = queue.settle([again(calls[1], 60), again(calls[4], 60)])
-    assert [int(outcome.lease.message) for outcome in answer.stale] == [1]
+    store.save(states(SECOND, 1))
+    stale = queue.settle([repeated(calls[1], 60), repeated(calls[4], 60)])
+    assert [int(lease.message) for lease in stale] == [1]
     assert store.load([1]) == [""]
     for name in ("scores", "leases", "attempts"):
         kept: Any = client.hkeys(f"{{watch:start_urls}}:{name}")
@@ -124,48 +104,53 @@ def test_a_product_that_is_unwatched_during_its_first_fetch_is_not_saved(
     queue.push([entry(1), entry(2)])
     calls = leased(queue)
     assert store.remove([1]) == 1
-    store.save([first_fetch(1), first_fetch(2)])
-    queue.settle([again(calls[1], 0), again(calls[2], 0)])
-    assert store.load([1, 2]) == ["", TEXT]
-    assert_sums(store.totals(), Totals.of([FETCHED]))
+    store.save(states(FIRST, 1, 2))
+    queue.settle([repeated(calls[1], 0), repeated(calls[2], 0)])
+    assert store.load([1, 2]) == ["", FIRST]
     assert set(leased(queue)) == {2}
 
-    store.save([second_fetch(2)])
+    store.save(states(SECOND, 2))
     assert store.remove([2]) == 1
-    store.save([second_fetch(2)])
+    store.save(states(SECOND, 2))
     assert store.load([2]) == [""]
-    assert_sums(store.totals(), Totals(0))
 
 
-@pytest.mark.parametrize("text", [b"nonsense", b"\xff\xfe[", b"inf", b"nan", b"", b"1e999"])
-def test_sums_and_entries_of_a_wrong_form_count_as_absent(
+@pytest.mark.parametrize("text", [b"nonsense", b"\xff\xfe[", b""])
+def test_states_of_a_wrong_form_take_no_other_along(
     store: RedisWatchStore, queue: LeaseQueue, client: redis.Redis, text: bytes
 ) -> None:
-    queue.push([entry(1), entry(2), entry(3)])
-    store.save([first_fetch(3)])
-    client.hset("{watch:start_urls}:watch_sums", "rates", text)  # type: ignore[arg-type]
-    client.hset("{watch:start_urls}:watched", "1", text)  # type: ignore[arg-type]
-    assert store.totals().sums["rates"] == 0.0
+    queue.push([entry(1), entry(2)])
+    client.hset(WATCHED, "1", text)  # type: ignore[arg-type]
+    store.save(states(FIRST, 2))
 
-    old = store.load([1])[0]
-    store.save([replace(first_fetch(1), old=old), first_fetch(2)])
-
-    assert store.load([1, 2, 3]) == [TEXT, TEXT, TEXT]
-    assert store.totals().sums["scheduled"] == 3.0
-    client.hset("{watch:start_urls}:watched", "1", text)  # type: ignore[arg-type]
-    assert store.remove([1, 2, 3]) == 3
+    watched, texts = store.sample(9)
+    assert (watched, len(texts)) == (2, 2)
+    assert store.load([1, 2])[1] == FIRST
+    store.save(states(SECOND, 1))
+    assert store.load([1, 2]) == [SECOND, FIRST]
+    client.hset(WATCHED, "1", text)  # type: ignore[arg-type]
+    assert store.remove([1, 2]) == 2
 
 
-@pytest.mark.parametrize("key", ["watched", "watch_sums", "delayed", "leases"])
+@pytest.mark.parametrize("key", ["watched", "delayed", "leases"])
 def test_a_key_of_another_type_is_set_aside(
     store: RedisWatchStore, queue: LeaseQueue, client: redis.Redis, key: str
 ) -> None:
     queue.push([entry(1)])
     client.set(f"{{watch:start_urls}}:{key}", "x")
-    store.save([first_fetch(1)])
+    store.save(states(FIRST, 1))
     store.resume(60)
-    assert store.load([1]) == [TEXT]
+    assert store.load([1]) == [FIRST]
     assert len(list(client.scan_iter(f"*{key}:broken:*"))) == 1
+
+
+def test_thousands_are_removed_in_portions(
+    store: RedisWatchStore, queue: LeaseQueue, client: redis.Redis
+) -> None:
+    queue.push(entry(number) for number in range(1, 2502))
+    store.save(states(FIRST, *range(1, 101)))
+    assert store.remove(range(1, 3001)) == 2501
+    assert not client.exists(WATCHED)
 
 
 def test_no_product_is_due_later_than_the_longest_interval(

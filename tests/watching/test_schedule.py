@@ -1,122 +1,343 @@
 from __future__ import annotations
 
-import pytest
+import logging
+import math
+import random
 
-from ali1688_spider.watching.change_rate import DAY, Observations
-from ali1688_spider.watching.product import WatchedProduct
-from ali1688_spider.watching.schedule import Appointment, Outcome, Schedule
-from ali1688_spider.watching.strategies import AdaptiveStrategy, Budget, UniformStrategy
-from ali1688_spider.watching.totals import Totals
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ali1688_spider.watching.schedule import (
+    DAY,
+    MAX_INTERVAL,
+    MEMORY,
+    MIN_INTERVAL,
+    STRATEGIES,
+    Budget,
+    Outcome,
+    Schedule,
+    WatchedProduct,
+)
 
 NOW = 1_700_000_000.0
-UNIFORM = Schedule(UniformStrategy(Budget(10 / DAY)))
+HOUR = 3600.0
+
+histories = st.lists(
+    st.tuples(st.floats(min_value=1, max_value=30 * DAY), st.booleans()), max_size=20
+)
 
 
-def fetched(
-    product: WatchedProduct,
-    outcome: Outcome = Outcome.UNCHANGED,
-    now: float = NOW,
-    category: int = 5,
-    schedule: Schedule = UNIFORM,
-) -> Appointment:
-    return schedule.fetched(product, outcome, Totals(10), now=now, category=category)
+def observed(*history: tuple[float, bool]) -> WatchedProduct:
+    """A product after its first fetch and those of the history: time since the last, changed."""
+    _, product = WatchedProduct().fetched("0", NOW)
+    for number, (interval, is_changed) in enumerate(history):
+        assert product.fetched_at is not None
+        seen = str(number + 1) if is_changed else product.fingerprint
+        _, product = product.fetched(seen, product.fetched_at + interval)
+    return product
+
+
+def schedule(
+    *products: WatchedProduct, watched: int = 1000, calls: float = 1000 / DAY, strategy: str = ""
+) -> Schedule:
+    return Schedule(strategy or "adaptive", Budget(calls), products, watched)
+
+
+# Budget
+
+
+@pytest.mark.parametrize("calls", [0.0, -1.0, math.nan])
+def test_a_budget_of_nothing_is_refused(calls: float) -> None:
+    with pytest.raises(ValueError, match="watch nothing"):
+        Budget(calls)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 10), (20, 10), (5, math.inf)])
+def test_bounds_out_of_order_are_refused(low: float, high: float) -> None:
+    with pytest.raises(ValueError, match="shortest interval"):
+        Budget(1.0, low, high)
+
+
+# What fetches find
 
 
 def test_the_first_fetch_observes_nothing() -> None:
-    appointment = fetched(WatchedProduct(), Outcome.CHANGED)
+    outcome, product = WatchedProduct().fetched("a", NOW)
 
-    assert appointment.product == WatchedProduct(5, Observations(), NOW, DAY)
-    assert appointment.delay == DAY
-    assert appointment.differences == {"scheduled": 1, "demand": 1 / DAY}
-
-
-@pytest.mark.parametrize("outcome", [Outcome.CHANGED, Outcome.UNCHANGED])
-def test_a_later_fetch_is_an_observation(outcome: Outcome) -> None:
-    first = fetched(WatchedProduct()).product
-
-    second = fetched(first, outcome, NOW + 100).product
-
-    changed = outcome is Outcome.CHANGED
-    assert second.observations == Observations().update(100, changed=changed)
-    assert second.fetched_at == NOW + 100
+    assert outcome is Outcome.UNCHANGED
+    assert product == WatchedProduct("a", NOW)
 
 
-def test_an_answer_that_is_not_later_is_no_observation() -> None:
-    first = fetched(WatchedProduct()).product
+def test_later_fetches_are_observations() -> None:
+    unchanged, product = WatchedProduct("a", NOW).fetched("a", NOW + 100)
+    changed, product_changed = WatchedProduct("a", NOW).fetched("b", NOW + 100)
 
-    assert fetched(first, Outcome.CHANGED, NOW - 3).product == first
-    assert fetched(first, Outcome.CHANGED, NOW).product == first
-
-
-def test_a_removed_product_backs_off_to_the_longest_interval() -> None:
-    product, delays, now = fetched(WatchedProduct()).product, [], NOW
-    for _ in range(7):
-        appointment = fetched(product, Outcome.REMOVED, now)
-        product, now = appointment.product, now + appointment.delay
-        delays.append(appointment.delay / DAY)
-
-    assert delays == [1, 2, 4, 8, 16, 30, 30]
-    assert product.removals == 7
-    assert product.observations == Observations()
+    assert (unchanged, changed) == (Outcome.UNCHANGED, Outcome.CHANGED)
+    assert product == WatchedProduct("a", NOW + 100, 0, 0, 100)
+    assert product_changed.fingerprint == "b"
+    assert product_changed.changes == 1
+    assert 0 < product_changed.seconds < 50
 
 
-def test_a_product_removed_for_ever_stays_within_the_bounds() -> None:
-    product = WatchedProduct(fetched_at=NOW, interval=DAY, removals=100_000)
-    daily = Schedule(UniformStrategy(Budget(1.0, min_interval=2 * DAY)))
+@pytest.mark.parametrize("now", [NOW - 3, NOW])
+def test_an_answer_that_is_not_later_is_no_observation(now: float) -> None:
+    product = observed((DAY, True))
+    assert product.fetched_at is not None
 
-    assert fetched(product, Outcome.REMOVED, NOW + 1).delay == 30 * DAY
-    assert fetched(WatchedProduct(), Outcome.REMOVED, schedule=daily).delay == 2 * DAY
+    _, after = product.fetched("x", product.fetched_at - NOW + now)
+
+    assert after == WatchedProduct("x", product.fetched_at, 0, product.changes, product.seconds)
+
+
+def test_old_observations_fade() -> None:
+    product = observed(*[(DAY, True)] * 30, *[(DAY, False)] * 70)
+    kept = 1 - 1 / MEMORY
+
+    assert product.changes == pytest.approx(kept**70 * (1 - kept**30) / (1 - kept))
 
 
 def test_a_product_that_returns_is_watched_as_before() -> None:
-    before = fetched(fetched(WatchedProduct()).product, Outcome.CHANGED, NOW + 100).product
-    removed = fetched(before, Outcome.REMOVED, NOW + 200).product
+    before = observed((DAY, True), (DAY, False))
 
-    returned = fetched(removed, Outcome.CHANGED, NOW + 300).product
+    gone, removed = before.fetched(None, NOW + 3 * DAY)
+    _, removed = removed.fetched(None, NOW + 4 * DAY)
+    back, returned = removed.fetched("x", NOW + 5 * DAY)
 
-    assert returned.removals == 0
-    assert returned.observations == before.observations
-    assert returned.interval == DAY
-
-
-def test_an_answer_without_a_category_keeps_the_known_one() -> None:
-    product = fetched(WatchedProduct(), category=5).product
-
-    assert fetched(product, now=NOW + 1, category=0).product.category == 5
-    assert fetched(product, now=NOW + 1, category=6).product.category == 6
+    assert (gone, back) == (Outcome.REMOVED, Outcome.CHANGED)
+    assert removed.removals == 2
+    assert removed.fingerprint == before.fingerprint
+    assert returned == WatchedProduct("x", NOW + 5 * DAY, 0, before.changes, before.seconds)
 
 
-def test_a_product_that_changes_its_category_takes_its_share_along() -> None:
-    first = fetched(WatchedProduct()).product
-    second = fetched(first, Outcome.CHANGED, NOW + DAY).product
-
-    moved = fetched(second, Outcome.CHANGED, NOW + 2 * DAY, category=6).differences
-
-    assert moved["weights:5"] < 0 < moved["weights:6"]
-    assert moved["rates:5"] < 0 < moved["rates:6"]
+# The text of a state
 
 
-def test_lateness_raises_the_threshold_for_all() -> None:
-    schedule = Schedule(AdaptiveStrategy(Budget(10 / DAY)))
-    product = WatchedProduct(5, Observations(), NOW, DAY)
-    totals = Totals(10, {"scheduled": 10, "demand": 10 / DAY})
+@given(history=histories, removals=st.integers(min_value=0, max_value=99))
+def test_a_state_survives_its_text(history: list[tuple[float, bool]], removals: int) -> None:
+    product = observed(*history)
+    for number in range(removals):
+        _, product = product.fetched(None, NOW + 100 * number)
 
-    punctual, late = (
-        schedule.fetched(
-            product, Outcome.UNCHANGED, totals, now=NOW + DAY + wait, category=5
-        ).differences["correction"]
-        for wait in (0, 2 * DAY)
-    )
+    read = WatchedProduct.decode(product.encode())
 
-    assert punctual < 0 < late
+    assert read.fingerprint == product.fingerprint
+    assert read.removals == removals
+    assert read.fetched_at == pytest.approx(product.fetched_at, abs=1e-3)
+    assert read.changes == pytest.approx(product.changes, rel=1e-5)
+    assert read.seconds == pytest.approx(product.seconds, rel=1e-5)
 
 
-def test_the_state_to_be_stored_is_the_one_that_is_read_again() -> None:
-    schedule = Schedule(AdaptiveStrategy(Budget(10 / DAY)))
-    product, now = WatchedProduct(), NOW + 0.123456789
-    for index in range(50):
-        outcome = Outcome.CHANGED if index % 3 else Outcome.UNCHANGED
-        appointment = fetched(product, outcome, now, schedule=schedule)
-        product = WatchedProduct.decode(appointment.product.encode())
-        assert product == appointment.product
-        now += appointment.delay * 1.01
+def test_the_text_is_short() -> None:
+    product = WatchedProduct("0123456789ab", 1_700_000_000.123, 0, 19.643412, 201500.7123)
+
+    assert product.encode() == "0123456789ab[1700000000.123,0,19.6434,201501]"
+
+
+def test_a_product_without_a_fetch_has_no_text() -> None:
+    assert WatchedProduct.decode("") == WatchedProduct()
+
+
+def test_the_earlier_form_with_categories_and_tallies_is_read() -> None:
+    text = "0123456789ab[1031910,1700000000.5,7214.31,2,40,200000,3,10000,1,90000]"
+
+    product = WatchedProduct.decode(text)
+
+    assert product == WatchedProduct("0123456789ab", 1_700_000_000.5, 2, 4, 215_000)
+    assert WatchedProduct.decode("a[0,1700000000,600,0,0,0]") == WatchedProduct("a", 1_700_000_000)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nonsense",
+        "{}",
+        "7",
+        "[" * 100_000,
+        "[]",
+        "[1,2,3]",
+        "[1,2,3,4,5]",
+        "[1,0,0,0,0,0,1]",
+        "[null,0,0,0]",
+        "[true,0,0,0]",
+        '[1,"0",0,0]',
+        "[1,-1,0,0]",
+        "[1,0,NaN,0]",
+        "[1,0,0,Infinity]",
+        "[1,0,0,1e300]",
+        f"[1,0,0,1{'0' * 400}]",
+        "[1,0,0,{}]",
+        "[1,2,3,4]]",
+    ],
+)
+def test_any_other_text_starts_over(text: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert WatchedProduct.decode(text) == WatchedProduct()
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage().startswith("The state of a watched product is unreadable")
+
+
+# Rates
+
+
+def test_before_any_observation_the_rate_is_one_change_a_day() -> None:
+    assert schedule().mean_rate == pytest.approx(1 / DAY)
+    assert schedule().rate(WatchedProduct()) == pytest.approx(1 / DAY)
+    assert schedule(*[WatchedProduct()] * 50).mean_rate == pytest.approx(1 / DAY)
+
+
+def test_an_unknown_product_is_taken_to_change_like_the_others() -> None:
+    slow = [observed(*[(10 * DAY, False)] * 9, (10 * DAY, True)) for _ in range(200)]
+
+    each = schedule(*slow)
+
+    assert each.mean_rate == pytest.approx(0.01 / DAY, rel=0.2)
+    assert each.rate(observed()) == each.mean_rate
+
+
+@given(history=histories, interval=st.floats(min_value=1.0, max_value=DAY))
+def test_an_unchanged_fetch_lowers_the_rate(
+    history: list[tuple[float, bool]], interval: float
+) -> None:
+    each = schedule()
+    assert each.rate(observed(*history, (interval, False))) < each.rate(observed(*history)) * 1.02
+
+
+@pytest.mark.parametrize("per_day", [0.1, 1.0, 8.0])
+def test_irregular_observations_find_the_rate_roughly(per_day: float) -> None:
+    random_ = random.Random(7)
+    rate, history = per_day / DAY, []
+    for _ in range(200):
+        interval = random_.lognormvariate(0, 1) * DAY / per_day
+        history.append((interval, random_.random() < -math.expm1(-rate * interval)))
+
+    assert 0.9 * rate < schedule().rate(observed(*history)) < 1.7 * rate
+
+
+# Intervals
+
+
+def test_uniform_spreads_the_budget() -> None:
+    def interval(watched: int, *history: tuple[float, bool]) -> float:
+        each = schedule(watched=watched, calls=0.5, strategy="uniform")
+        return each.interval(observed(*history))
+
+    assert interval(3600) == interval(3600, (DAY, True)) == 7200
+    assert interval(0) == interval(1) == MIN_INTERVAL
+    assert interval(10**9) == MAX_INTERVAL
+
+
+@given(
+    history=histories,
+    watched=st.integers(min_value=0, max_value=10**7),
+    calls=st.floats(min_value=1e-6, max_value=1e3) | st.just(math.inf),
+    strategy=st.sampled_from(STRATEGIES),
+)
+def test_every_interval_is_within_the_bounds(
+    history: list[tuple[float, bool]], watched: int, calls: float, strategy: str
+) -> None:
+    product = observed(*history)
+
+    interval = Schedule(strategy, Budget(calls, 300, 7 * DAY), [product], watched).interval(product)
+
+    assert 300 <= interval <= 7 * DAY * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("watched", [0, 1, 600])
+def test_a_budget_that_suffices_fetches_as_often_as_allowed(watched: int, strategy: str) -> None:
+    each = schedule(watched=watched, calls=1.0, strategy=strategy)
+
+    assert each.interval(observed((DAY, False))) == MIN_INTERVAL
+
+
+def test_products_that_are_alike_get_the_same_share_of_the_overbooked_budget() -> None:
+    products = [observed((DAY, True), (DAY, False))] * 9
+
+    assert schedule(*products).interval(products[0]) == pytest.approx(DAY / 1.1, rel=1e-3)
+
+
+@given(st.lists(histories, min_size=1, max_size=9))
+def test_the_sample_asks_for_the_overbooked_budget(
+    sample: list[list[tuple[float, bool]]],
+) -> None:
+    products = [observed(*history) for history in sample]
+    each = schedule(*products)
+
+    demand = sum(1 / each.interval(product) for product in products) / len(products)
+
+    assert demand == pytest.approx(1.1 / DAY, rel=1e-3)
+
+
+def test_a_product_that_changes_more_often_is_fetched_more_often() -> None:
+    products = [
+        observed(*((DAY / 4, index % 10 < changes) for index in range(30))) for changes in (0, 2, 5)
+    ]
+    never, sometimes, often = map(schedule(*products).interval, products)
+
+    assert often < sometimes < never
+
+
+def test_a_product_too_fast_for_the_budget_is_fetched_least() -> None:
+    fast = observed(*[(HOUR, True)] * 60)
+    others = [observed(*[(10 * DAY, index % 2 == 0) for index in range(8)])] * 20
+
+    assert schedule(fast, *others, calls=100 / DAY).interval(fast) == pytest.approx(MAX_INTERVAL)
+
+
+def test_removed_products_ask_for_nothing() -> None:
+    _, removed = observed().fetched(None, NOW + DAY)
+    for strategy in STRATEGIES:
+        alone = schedule(*[observed()] * 5, watched=500, strategy=strategy)
+        among_others = schedule(*[observed(), removed] * 5, watched=1000, strategy=strategy)
+
+        assert alone.interval(observed()) == pytest.approx(among_others.interval(observed()))
+
+
+def test_a_removed_product_backs_off_to_the_longest_interval() -> None:
+    product, delays = observed(), []
+    for day in range(7):
+        _, product = product.fetched(None, NOW + day * DAY)
+        delays.append(schedule().interval(product) / DAY)
+
+    assert delays == [1, 2, 4, 8, 16, 30, 30]
+
+
+def test_a_product_removed_for_ever_stays_within_the_bounds() -> None:
+    at_least_two_days = Schedule("uniform", Budget(1.0, min_interval=2 * DAY), [], 10)
+
+    assert schedule().interval(WatchedProduct("a", NOW, 100_000)) == MAX_INTERVAL
+    assert at_least_two_days.interval(WatchedProduct("a", NOW, 1)) == 2 * DAY
+
+
+# Freshness
+
+
+def test_a_copy_just_fetched_is_fresh_and_gets_old() -> None:
+    each = schedule()
+    ages = [each.fraction_fresh([observed()], NOW + age) for age in (-5, 0, HOUR, DAY, 9 * DAY)]
+
+    assert ages[:2] == [1, 1]
+    assert ages == sorted(ages, key=lambda fresh: -(fresh or 0))
+    assert ages[3] == pytest.approx((1 + 1 / 2) ** -2)
+
+
+def test_the_fraction_counts_what_is_unfetched_and_leaves_out_what_is_removed() -> None:
+    _, removed = observed().fetched(None, NOW)
+
+    assert schedule().fraction_fresh([WatchedProduct(), observed(), removed], NOW) == 0.5
+
+
+def test_a_product_seen_to_change_often_counts_less() -> None:
+    each = schedule()
+    often, rarely = observed(*[(DAY, True)] * 10), observed(*[(DAY, False)] * 10)
+    stale, fresh = (each.fraction_fresh([product], NOW + 11 * DAY) for product in (often, rarely))
+
+    assert stale is not None
+    assert fresh is not None
+    assert stale < fresh / 3
+
+
+def test_nothing_watched_has_no_freshness() -> None:
+    assert schedule().fraction_fresh([], NOW) is None
+    assert schedule().fraction_fresh([WatchedProduct("a", NOW, 2)], NOW) is None

@@ -8,22 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ali1688_spider.watching.product import WatchedProduct
+from ali1688_spider.watching.schedule import WatchedProduct
 from ali1688_spider.watching.sqlite_store import SqliteWatchStore
-from ali1688_spider.watching.totals import Totals
-from tests.watching.stores import (
-    AGAIN,
-    FETCHED,
-    TEXT,
-    TEXT_AGAIN,
-    assert_sums,
-    first_fetch,
-    second_fetch,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+FIRST, SECOND = "0123456789ab[1,0,0,0]", "0123456789ab[2,0,0,1]"
+DELAY = 5000.0
 
 
 @pytest.fixture
@@ -43,10 +36,8 @@ def test_products_are_due_at_once_and_kept(
 ) -> None:
     clock = itertools.count(1_700_000_000)  # no two products are due at the same moment
     monkeypatch.setattr(time, "time", lambda: next(clock))
-    assert store.next_due() is None
     assert store.add([3, 1]) == 2
     assert store.add([1, 2]) == 1
-    assert store.next_due() == 0
     assert store.load([1, 9]) == ["", ""]
     other = SqliteWatchStore(path)
     assert other.take_due(2, 60) == [3, 1]
@@ -58,58 +49,55 @@ def test_products_are_due_at_once_and_kept(
 def test_what_is_fetched_is_due_later(store: SqliteWatchStore) -> None:
     store.add([1, 2])
     assert store.take_due(9, 60) == [1, 2]
-    store.save([first_fetch(1), first_fetch(2, delay=0)])
+    store.save([(1, FIRST, DELAY), (2, FIRST, 0)])
     assert store.take_due(9, 60) == [2]
-    assert store.load([1, 2]) == [TEXT, TEXT]
-    assert_sums(store.totals(), Totals.of([FETCHED, FETCHED]))
-    store.save([second_fetch(1)])
-    assert store.load([1]) == [TEXT_AGAIN]
-    assert_sums(store.totals(), Totals.of([FETCHED, AGAIN]))
-    assert store.sample(9) in ([FETCHED, AGAIN], [AGAIN, FETCHED])
+    assert store.load([1, 2]) == [FIRST, FIRST]
+    store.save([(1, SECOND, DELAY)])
+    assert store.load([1]) == [SECOND]
+    watched, texts = store.sample(9)
+    assert (watched, sorted(texts)) == (2, [FIRST, SECOND])
+    assert store.sample(1)[1] in ([FIRST], [SECOND])
 
 
-def test_a_fetch_whose_product_changed_meanwhile_changes_nothing(store: SqliteWatchStore) -> None:
-    store.add([1])
-    store.save([first_fetch(1), first_fetch(1), first_fetch(8)])
-    assert_sums(store.totals(), Totals.of([FETCHED]))
-    assert store.load([8]) == [""]
-
-
-def test_what_a_process_left_is_due_again(store: SqliteWatchStore) -> None:
+def test_what_a_process_left_is_due_again(
+    store: SqliteWatchStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
     store.add([1, 2, 3])
     store.take_due(9, 86_400)
-    store.save([first_fetch(2, delay=5000)])
+    store.save([(2, FIRST, DELAY)])
     store.resume(100_000)
     assert store.take_due(9, 86_400) == [1, 3]
-    assert store.next_due() == pytest.approx(5000, abs=60)
+    monkeypatch.setattr(time, "time", lambda: now + DELAY - 1)
+    assert store.take_due(9, 86_400) == []
+    monkeypatch.setattr(time, "time", lambda: now + DELAY + 60)
+    assert store.take_due(9, 86_400) == [2]
+    monkeypatch.undo()
     store.resume(0)
-    assert store.take_due(9, 86_400) == [1, 3, 2]
+    assert sorted(store.take_due(9, 86_400)) == [1, 2, 3]
 
 
 def test_a_product_not_watched_any_longer(store: SqliteWatchStore) -> None:
     store.add([1, 2])
-    store.save([first_fetch(1), first_fetch(2)])
+    store.save([(1, FIRST, 0), (2, FIRST, 0), (8, FIRST, 0)])
+    assert store.load([8]) == [""]
+    assert store.remove([]) == 0
     assert store.remove([2, 7]) == 1
-    assert_sums(store.totals(), Totals.of([FETCHED]))
-    store.save([second_fetch(2)])  # it was under way
-    assert store.load([2]) == [""]
+    store.save([(2, SECOND, 0)])  # it was under way
+    assert store.load([1, 2]) == [FIRST, ""]
     assert store.remove([1]) == 1
-    assert_sums(store.totals(), Totals(0))
-    assert store.next_due() is None
+    assert store.sample(9) == (0, [])
     assert store.add([2]) == 1
 
 
-def test_an_entry_that_cannot_be_read_is_begun_anew(
-    store: SqliteWatchStore, path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_file_of_the_earlier_form_is_watched_on(path: Path, store: SqliteWatchStore) -> None:
     store.add([1])
-    connection = sqlite3.connect(path)
-    connection.execute("UPDATE watched SET entry = 'nonsense'")
-    connection.commit()
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE sums (name TEXT PRIMARY KEY, value REAL NOT NULL)")
+        connection.execute("UPDATE watched SET entry = 'a[5,1700000000,200,0,0,0,1,100]'")
     connection.close()
-    assert store.sample(1) == [WatchedProduct()]
-    assert "What is kept of a watched product is begun anew" in caplog.text
-    assert store.remove([1]) == 1
+    [text] = SqliteWatchStore(path).load([1])
+    assert WatchedProduct.decode(text) == WatchedProduct("a", 1_700_000_000, 0, 1, 15)
 
 
 def test_threads_and_processes_at_once(store: SqliteWatchStore, path: Path) -> None:
@@ -119,7 +107,7 @@ def test_threads_and_processes_at_once(store: SqliteWatchStore, path: Path) -> N
         each = (store, store, *others)[worker]
         for number in range(worker * 100, worker * 100 + 50):
             each.add([number])
-            each.save([first_fetch(number)])
+            each.save([(number, FIRST, 0)])
             if number % 2:
                 each.remove([number])
 
@@ -130,4 +118,5 @@ def test_threads_and_processes_at_once(store: SqliteWatchStore, path: Path) -> N
         thread.join()
     for other in others:
         other.close()
-    assert_sums(store.totals(), Totals.of([FETCHED] * 100))
+    watched, texts = store.sample(999)
+    assert (watched, texts) == (100, [FIRST] * 100)

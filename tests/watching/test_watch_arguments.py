@@ -6,7 +6,7 @@ import pytest
 from scrapy.settings import Settings
 
 from ali1688_spider import settings as defaults
-from ali1688_spider.configuration import Configuration
+from ali1688_spider.config import Config
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.spiders.watch import WatchSpider
 
@@ -14,9 +14,9 @@ CREDENTIALS = {"ALI1688_APP_KEY": "1000000", "ALI1688_APP_SECRET": "test123"}
 
 
 @pytest.fixture
-def configuration() -> Configuration:
+def config() -> Config:
     values = {name: getattr(defaults, name) for name in dir(defaults) if name.isupper()}
-    return Configuration.from_settings(Settings(values | CREDENTIALS))
+    return Config.from_settings(Settings(values | CREDENTIALS))
 
 
 @pytest.mark.parametrize(
@@ -33,11 +33,9 @@ def configuration() -> Configuration:
         ({"ids_file": "no-such-file"}, "ids_file 'no-such-file' cannot be read"),
     ],
 )
-def test_wrong_ones_are_named(
-    configuration: Configuration, arguments: dict[str, str], sentence: str
-) -> None:
+def test_wrong_ones_are_named(config: Config, arguments: dict[str, str], sentence: str) -> None:
     with pytest.raises(ConfigurationError) as error:
-        WatchSpider.check_arguments(configuration, arguments)
+        WatchSpider.check_arguments(config, arguments)
     assert str(error.value).startswith(sentence)
 
 
@@ -49,6 +47,6 @@ def test_wrong_ones_are_named(
         {"keyword": "杯子", "max_pages": "3", "min_interval": "0.5", "max_interval": "0.5"},
     ],
 )
-def test_right_ones_pass(configuration: Configuration, arguments: dict[str, Any]) -> None:
-    WatchSpider.check_arguments(configuration, arguments)
+def test_right_ones_pass(config: Config, arguments: dict[str, Any]) -> None:
+    WatchSpider.check_arguments(config, arguments)
     assert WatchSpider(**arguments).has_source

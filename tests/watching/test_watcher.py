@@ -11,17 +11,15 @@ import redis
 
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.items import REMOVED, Product
-from ali1688_spider.scheduling.entries import QueueEntry
+from ali1688_spider.retrying import ServerRetry
 from ali1688_spider.scheduling.keys import QUEUE_KEY
-from ali1688_spider.scheduling.producers import QueueName
-from ali1688_spider.scheduling.queue import LeaseQueue
-from ali1688_spider.watching.redis_store import RedisWatchStore
-from ali1688_spider.watching.schedule import Outcome
+from ali1688_spider.scheduling.lease import QueueEntry
+from ali1688_spider.scheduling.queue import LeaseQueue, QueueName
+from ali1688_spider.spiders.watch import open_redis_store
+from ali1688_spider.watching.redis_store import WATCHED_KEY, RedisWatchStore
+from ali1688_spider.watching.schedule import DAY, STRATEGIES, Budget, Outcome
 from ali1688_spider.watching.sqlite_store import SqliteWatchStore
-from ali1688_spider.watching.strategies import AdaptiveStrategy, Budget, UniformStrategy
-from ali1688_spider.watching.totals import CORRECTION, Totals
-from ali1688_spider.watching.watcher import Watcher
-from tests.watching.stores import assert_sums
+from ali1688_spider.watching.watcher import Watcher, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +43,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         with redis.Redis.from_url(request.getfixturevalue("redis_url")) as client:
             queue = LeaseQueue(client, QueueName("watch"), QUEUE_KEY)
             queue.push(QueueEntry(ApiCall.product(number)) for number in range(1, 21))
-            yield RedisWatchStore(client)
+            yield open_redis_store(client)
 
 
 def product(product_id: int, seconds: float = 0, **fields: Any) -> Product:
@@ -58,8 +56,8 @@ def product(product_id: int, seconds: float = 0, **fields: Any) -> Product:
     )
 
 
-def watcher(store: Store, budget: Budget = UNLIMITED, strategy: Any = AdaptiveStrategy) -> Watcher:
-    return Watcher(store, strategy(budget), asyncio.to_thread)
+def watcher(store: Store, budget: Budget = UNLIMITED, strategy: str = "adaptive") -> Watcher:
+    return Watcher(store, strategy, budget, ServerRetry("Redis", lambda _: None))
 
 
 async def test_what_fetches_say(store: Store) -> None:
@@ -83,12 +81,13 @@ async def test_fetches_at_once_are_kept_together(store: Store) -> None:
     each = watcher(store)
     found = await asyncio.gather(*(each.fetched(product(number)) for number in range(1, 21)))
     assert found == [(Outcome.UNCHANGED, 10)] * 20
-    assert_sums(Totals(20, store.totals().sums), Totals.of(store.sample(100)))
     found = await asyncio.gather(
         *(each.fetched(product(number, 10, stock=number % 2)) for number in range(1, 21))
     )
     assert [outcome for outcome, _ in found] == [Outcome.CHANGED] * 20
-    assert_sums(store.totals(), Totals.of(store.sample(100)))
+    watched, texts = store.sample(100)
+    assert watched == len(texts) == 20
+    assert all(texts)
 
 
 async def test_an_entry_of_nonsense_takes_no_other_along(store: Store) -> None:
@@ -103,11 +102,9 @@ async def test_an_entry_of_nonsense_takes_no_other_along(store: Store) -> None:
 
 def spoil(store: Store, product_id: int) -> None:
     if isinstance(store, RedisWatchStore):
-        store._scripts._server.hset("{watch:start_urls}:watched", str(product_id), "nonsense")
+        store._scripts._server.hset(WATCHED_KEY, str(product_id), "nonsense")
     else:
-        query = "UPDATE watched SET entry = 'nonsense' WHERE product_id = ?"
-        with store._connection as connection:
-            connection.execute(query, (product_id,))
+        store.save([(product_id, "nonsense", 0.0)])
 
 
 async def test_the_fraction_that_is_fresh(store: Store) -> None:
@@ -124,23 +121,20 @@ async def test_the_fraction_that_is_fresh(store: Store) -> None:
 async def test_the_budget_is_spread_over_ten_thousand_products(tmp_path: Path) -> None:
     store = SqliteWatchStore(tmp_path / "watch.sqlite")
     store.add(range(1, 10_001))
-    each = watcher(store, Budget(2.0, 600, 30 * 86_400), UniformStrategy)
+    each = watcher(store, Budget(2.0, 600, 30 * DAY), "uniform")
     for first in range(1, 10_001, 500):
         some = range(first, first + 500)
         found = await asyncio.gather(*(each.fetched(product(number)) for number in some))
         assert found == [(Outcome.UNCHANGED, 5000)] * 500
-    totals = store.totals()
-    assert (totals.watched, totals.sums.get(CORRECTION, 0.0)) == (10_000, 0.0)
-    assert totals.demand == pytest.approx(2.0)
     await each.close()
 
 
 async def test_adaptive_spends_the_same_budget(tmp_path: Path) -> None:
     store = SqliteWatchStore(tmp_path / "watch.sqlite")
     store.add(range(1, 1001))
-    each = watcher(store, Budget(1.0, 10, 30 * 86_400))
     delays = []
-    for round_ in range(2):
+    for round_ in range(3):
+        each = watcher(store, Budget(1.0, 10, 30 * DAY))
         found = await asyncio.gather(
             *(
                 each.fetched(product(number, round_ * 1000, stock=round_ * (number % 2)))
@@ -150,11 +144,69 @@ async def test_adaptive_spends_the_same_budget(tmp_path: Path) -> None:
         delays = [delay for _, delay in found]
     often, seldom = delays[0::2], delays[1::2]
     assert sum(often) < 0.9 * sum(seldom)
-    assert store.totals().demand == pytest.approx(1.0, rel=0.5)
+    assert sum(1 / delay for delay in delays) == pytest.approx(1.1, rel=0.1)
     await each.close()
 
 
 async def test_without_a_limit_the_shortest_interval_rules(store: Store) -> None:
-    for strategy in (AdaptiveStrategy, UniformStrategy):
+    for strategy in STRATEGIES:
         each = watcher(store, Budget(math.inf, 7, 1000), strategy)
         assert (await each.fetched(product(1)))[1] == 7
+
+
+# Fingerprint
+
+
+def sku(sku_id: int, **fields: Any) -> dict[str, Any]:
+    return {
+        "sku_id": sku_id,
+        "spec_id": None,
+        "attributes": {},
+        "price": None,
+        "price_tiers": [],
+        "stock": 3,
+        "image": None,
+        **fields,
+    }
+
+
+def with_skus(**fields: Any) -> Product:
+    return product(1, **{"skus": [sku(1), sku(2)], **fields})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "碗"},
+        {"status": "published"},
+        {"price": Decimal("2.51")},
+        {"price_max": Decimal(9)},
+        {"price_tiers": [{"min_quantity": 2, "price": Decimal("2.50")}]},
+        {"stock": 6},
+        {"skus": [sku(1), sku(2, stock=4)]},
+        {"skus": [sku(1), sku(2, price=Decimal(1))]},
+        {"skus": [sku(1), sku(2, price_tiers=[{"min_quantity": 2, "price": Decimal(2)}])]},
+        {"skus": [sku(1)]},
+    ],
+)
+def test_a_change_shows(fields: dict[str, Any]) -> None:
+    assert fingerprint(with_skus(**fields)) != fingerprint(with_skus())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"category_id": 6},
+        {"images": ["https://cbu01.alicdn.com/1.jpg"], "supplier": "厂"},
+        {"skus": [sku(2, image="https://cbu01.alicdn.com/2.jpg"), sku(1)]},
+        {"price": Decimal("2.5")},
+        {"skus": [sku(1, price_tiers=[]), sku(2)]},
+    ],
+)
+def test_what_is_no_change_does_not(fields: dict[str, Any]) -> None:
+    assert fingerprint(with_skus(**{"seconds": 86_400, **fields})) == fingerprint(with_skus())
+
+
+def test_it_has_twelve_characters() -> None:
+    assert len(fingerprint(product(1))) == 12

@@ -1,7 +1,7 @@
 -- What all workers know of an outage of the gateway. All times are microseconds.
 -- ARGV: action, time between two probes at first, at most, time until a probe is taken for lost.
--- Actions: 'lasts' returns 1 or 0; 'begin'; 'ask' returns 0 when the caller is to probe, else the time
--- until it is worth to ask again, or -1 when there is no outage; 'failed', of a probe; 'end'.
+-- Actions: 'is_known' returns 1 or 0; 'begin'; 'ask' returns 0 when the caller is to probe, else the time
+-- until it is worth asking, or -1 when there is no outage; 'probe_failed'; 'end'.
 
 local OUTAGE = KEYS[1]
 local EXPIRY = 600 -- seconds
@@ -31,7 +31,7 @@ local fields = redis.call('HMGET', OUTAGE, 'probes', 'next_probe')
 local probes = tonumber(fields[1] or nil) or 0
 local next_probe = tonumber(fields[2] or nil) or 0
 
-if action == 'failed' then
+if action == 'probe_failed' then
   probes = math.max(0, math.min(probes, 60)) + 1
   store(probes, now + math.min(cap, base * 2 ^ probes))
 elseif action == 'ask' then
@@ -43,4 +43,4 @@ elseif action == 'ask' then
   end
   store(probes, now + lost)
 end
-return action == 'lasts' and 1 or 0
+return action == 'is_known' and 1 or 0

@@ -1,7 +1,7 @@
 -- Take slots. ARGV: how many at most, interval, calls per day (0 for no limit), lead, horizon.
--- Returns {time until the first slot, slots, day}; with no slots, the time until it is worth to ask
+-- Returns {time until the first slot, slots, day}; with no slots, the time until it is worth asking
 -- again; with -1 slots, the day has no calls left and ends in that time.
--- The same as Schedule.reserve in schedule.py.
+-- The same as MemoryQuota.reserve in limits.py.
 
 local count, interval, daily_quota = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local lead, horizon = tonumber(ARGV[4]), tonumber(ARGV[5])

@@ -12,13 +12,13 @@ local in_china = now + 8 * 3600 * SECOND
 local today = math.floor(in_china / DAY)
 local reset_in = DAY - in_china % DAY
 
--- Something else lies where the schedule belongs: it is set aside, and counting begins anew.
+-- Something else lies where the schedule belongs: it is set aside, and counting begins at 0.
 local kind = redis.call('TYPE', SCHEDULE).ok
 if kind ~= 'hash' and kind ~= 'none' then
   redis.call('RENAME', SCHEDULE, SCHEDULE .. ':broken')
 end
 
--- A whole number within bounds; what is none of these counts as absent.
+-- A whole number within bounds; anything else counts as absent.
 local function read(text, least, most)
   local number = tonumber(text or nil)
   return number and number >= least and number <= most and math.floor(number) or nil

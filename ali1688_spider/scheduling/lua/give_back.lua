@@ -1,4 +1,4 @@
--- Put a worker's leases back, uncounted, save those of the members that it names.
+-- Put a worker's leases back, uncounted, except those of the members that it names.
 -- ARGV: worker, how many at most, 1 when the worker leaves, members that it still works on.
 -- Returns how many were put back.
 

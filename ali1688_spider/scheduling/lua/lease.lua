@@ -1,5 +1,5 @@
 -- Lease calls. ARGV: worker, lease in ms, how many at most, how many the worker holds, 1 to reclaim
--- calls of silent workers, how many losses make a call suspect, how many suspects at most.
+-- calls of silent workers, how many losses make a call a poison candidate, how many candidates at most.
 -- Returns {token, surplus, calls reclaimed, {messages, ready, delayed, leased, next due},
 -- {member, attempt, score, losses, ...}}; a positive surplus says that the worker holds less than it
 -- leased, a negative one that it lost some.
@@ -52,7 +52,7 @@ end
 -- A call with which several workers fell silent may have killed them: it goes to one worker at a
 -- time, few at once, so that it does not take the same innocent ones with it until they are given up.
 local function choose()
-  local suspect, suspects = tonumber(ARGV[6]), tonumber(ARGV[7])
+  local poisonous, candidates = tonumber(ARGV[6]), tonumber(ARGV[7])
   local members, scores, losses = {}, {}, {}
   local start, bytes, passed = 0, 0, 0
   local any_lost = redis.call('EXISTS', LOSSES) == 1
@@ -66,10 +66,10 @@ local function choose()
         break
       end
       local lost = any_lost and count_of(redis.call('HGET', LOSSES, page[i])) or 0
-      if lost >= suspect and suspects == 0 then
+      if lost >= poisonous and candidates == 0 then
         passed = passed + 1
       else
-        suspects = suspects - (lost >= suspect and 1 or 0)
+        candidates = candidates - (lost >= poisonous and 1 or 0)
         members[#members + 1] = page[i]
         scores[#scores + 1], losses[#losses + 1] = page[i + 1], lost
         bytes = bytes + #page[i]

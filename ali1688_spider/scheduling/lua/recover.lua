@@ -6,7 +6,8 @@ local limit = tonumber(ARGV[2])
 local now = now_ms()
 local recovered = 0
 
--- Whoever is not among the workers would never be found silent: it has a lease's time to be heard.
+-- A holder that is not among the workers would never be found silent: it gets one lease's time to be
+-- heard.
 local function find_workers()
   local due = digits(now + ARGV[1])
   local holder = redis.call('ZRANGE', LEASED, 0, 0, 'WITHSCORES')[2]

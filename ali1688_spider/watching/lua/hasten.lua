@@ -4,8 +4,8 @@
 local time = redis.call('TIME')
 local latest = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[1]
 local due = string.format('%.0f', latest)
-local calls = redis.call('ZRANGEBYSCORE', DELAYED, '(' .. due, '+inf', 'LIMIT', 0, ARGV[2])
+local calls = redis.call('ZRANGEBYSCORE', KEYS[3], '(' .. due, '+inf', 'LIMIT', 0, ARGV[2])
 for _, call in ipairs(calls) do
-  redis.call('ZADD', DELAYED, due, call)
+  redis.call('ZADD', KEYS[3], due, call)
 end
 return #calls

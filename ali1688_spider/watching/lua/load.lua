@@ -1,7 +1,3 @@
--- ARGV: product ids. Returns the entry of each, or nothing.
+-- ARGV: product ids. Returns the state of each, or nothing.
 
-local entries = {}
-for i, id in ipairs(ARGV) do
-  entries[i] = redis.call('HGET', ENTRIES, id)
-end
-return entries
+return #ARGV > 0 and redis.call('HMGET', KEYS[1], unpack(ARGV)) or {}

@@ -1,8 +1,8 @@
--- Watch products no longer. ARGV: product id, entry as it was read, JSON {sum: difference}, ...
--- Returns {how many were watched, id, ...}; the entries of these ids have changed since, and they
--- are left as they are.
+-- Watch products no longer. ARGV: product ids. Returns how many were watched.
 
--- Whoever makes the call at this moment finds its lease gone, and does not queue it again.
+local WATCHED, READY, DELAYED, LEASED, SCORES, ATTEMPTS, LEASES, LOSSES = unpack(KEYS)
+
+-- A worker that makes the call at this moment finds its lease gone, and does not queue it again.
 local function leave_queue(call)
   local left = 0
   for _, key in ipairs({ READY, DELAYED, LEASED }) do
@@ -14,16 +14,10 @@ local function leave_queue(call)
   return left
 end
 
-local answer = { 0 }
-for i = 1, #ARGV, 3 do
-  local id, entry = ARGV[i], ARGV[i + 1]
-  if (redis.call('HGET', ENTRIES, id) or '') == entry then
-    add_to_sums(cjson.decode(ARGV[i + 2]))
-    if redis.call('HDEL', ENTRIES, id) + leave_queue(id) > 0 then
-      answer[1] = answer[1] + 1
-    end
-  else
-    answer[#answer + 1] = id
+local removed = 0
+for _, id in ipairs(ARGV) do
+  if redis.call('HDEL', WATCHED, id) + leave_queue(id) > 0 then
+    removed = removed + 1
   end
 end
-return answer
+return removed

@@ -1,20 +1,14 @@
--- Keep what fetches made of watched products, and add their differences to the sums.
--- ARGV: product id, old text, new text, JSON {sum: difference}, ...
--- A change whose old text is no longer what is kept adds nothing: another worker was first, or the
--- product was unwatched. Before its first fetch a product has no text: it is watched while its call
--- is in the queue, as it is leased while it is fetched.
+-- Keep the states of watched products. ARGV: product id, state, ...
+-- A product that was unwatched meanwhile does not come back. Before its first fetch a product has no
+-- state: it is watched while its call is in the queue, and leased while it is fetched.
 
-local function is_watched(id, entry)
-  return entry or redis.call('HEXISTS', LEASES, id) == 1 or redis.call('ZSCORE', DELAYED, id)
-    or redis.call('ZSCORE', READY, id)
-end
+local WATCHED, READY, DELAYED, _, _, _, LEASES = unpack(KEYS)
 
-for i = 1, #ARGV, 4 do
-  local id, old, new = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local entry = redis.call('HGET', ENTRIES, id)
-  if (entry or '') == old and is_watched(id, entry) then
-    redis.call('HSET', ENTRIES, id, new)
-    add_to_sums(cjson.decode(ARGV[i + 3]))
+for i = 1, #ARGV, 2 do
+  local id, state = ARGV[i], ARGV[i + 1]
+  if redis.call('HEXISTS', WATCHED, id) == 1 or redis.call('HEXISTS', LEASES, id) == 1
+    or redis.call('ZSCORE', DELAYED, id) or redis.call('ZSCORE', READY, id) then
+    redis.call('HSET', WATCHED, id, state)
   end
 end
 return 1

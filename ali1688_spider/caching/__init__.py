@@ -1,1 +1,0 @@
-"""Answers that are reused for a while instead of calling again."""

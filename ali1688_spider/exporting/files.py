@@ -1,0 +1,94 @@
+"""Output files: the format that the suffix says, written to their place as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sys
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.exporting.feeds import CsvFeed, JsonLinesFeed
+from ali1688_spider.exporting.typed_files import ParquetFile, XlsxFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from scrapy.exporters import BaseItemExporter
+
+STANDARD_OUTPUT = "-"
+FORMATS = ("csv", "jsonl", "xlsx", "parquet")
+
+
+def format_of(file: str) -> str:
+    """Return the format that the suffix of *file* means; raise ConfigurationError for none."""
+    if file == STANDARD_OUTPUT:
+        raise ConfigurationError(
+            f"standard output has no suffix: say --format with one of {', '.join(FORMATS)}"
+        )
+    suffix = Path(file).suffix.removeprefix(".").lower()
+    name = "jsonl" if suffix in {"jsonlines", "ndjson"} else suffix
+    if name not in FORMATS:
+        endings = ", ".join(f".{known}" for known in FORMATS)
+        raise ConfigurationError(
+            f"{file} has no suffix that says its format: end it with one of {endings}, "
+            "or say --format"
+        )
+    return name
+
+
+def exporter(name: str, file: IO[bytes], *, columns: Sequence[str], title: str) -> BaseItemExporter:
+    """Return what writes *columns* into *file* in the format *name*."""
+    writers: dict[str, Callable[..., BaseItemExporter]] = {
+        "csv": CsvFeed,
+        "jsonl": JsonLinesFeed,
+        "xlsx": partial(XlsxFile, title=title),
+        "parquet": ParquetFile,
+    }
+    return writers[name](file, fields_to_export=columns)
+
+
+@contextlib.contextmanager
+def open_output(file: str) -> Iterator[IO[bytes]]:
+    """Open *file* for writing bytes; it appears, or replaces an older one, when all is written.
+
+    Until then the bytes are in a hidden file beside it, which is removed when something fails.
+    ``-`` is standard output.
+
+    Raises:
+        BrokenPipeError: A reader of standard output, such as ``head``, has enough.
+        ConfigurationError: The file cannot be written; the text says why.
+    """
+    try:
+        if file == STANDARD_OUTPUT:
+            sys.stdout.flush()
+            # Of its own, so that an exporter that closes it leaves sys.stdout open.
+            with open(sys.stdout.fileno(), "wb", closefd=False) as stream:
+                yield stream
+        else:
+            with _replacing(Path(file).resolve()) as part:
+                yield part
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        shown = "standard output" if file == STANDARD_OUTPUT else file
+        raise ConfigurationError(f"{shown} cannot be written: {reason}") from error
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    if path.exists() and not path.is_file():
+        raise OSError(0, "it exists and is not a regular file")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with part.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

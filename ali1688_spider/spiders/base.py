@@ -1,0 +1,188 @@
+"""What all spiders share: arguments are checked, calls become requests, answers products."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, Field, InstanceOf
+from scrapy import Spider, signals
+from scrapy.core.scheduler import Scheduler
+from scrapy.exceptions import IgnoreRequest
+
+from ali1688_spider.addon import context_of
+from ali1688_spider.config import UserInput
+from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
+from ali1688_spider.gateway.calls import OPERATIONS, ApiCall
+from ali1688_spider.http import ApiRequest, ApiResponse
+from ali1688_spider.items import REMOVED, ProductAnswer
+from ali1688_spider.middlewares.errors import ErrorsMiddleware
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping
+    from collections.abc import Set as AbstractSet
+
+    from scrapy.http import Response
+
+    from ali1688_spider.config import Config
+    from ali1688_spider.gateway.calls import Operation
+
+SCRAPYD_ARGUMENTS = frozenset({"_job", "_version"})
+"""What Scrapyd passes along with a schedule's own arguments."""
+
+
+def _read_calls(file: str) -> tuple[ApiCall, ...]:
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+        return tuple(ApiCall.decode(line) for line in lines)
+    except (OSError, UnicodeDecodeError, MalformedMessageError) as error:
+        raise ConfigurationError(
+            f"calls_file {file!r} cannot be read ({error}): name a file of calls, one a line as "
+            "the queue holds them"
+        ) from None
+
+
+class Arguments(UserInput):
+    """What ``-a`` may say to every spider; *calls* are to be made instead of the spider's own."""
+
+    idle: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="a number of seconds, such as -a idle=60"
+    )
+    calls: Annotated[tuple[InstanceOf[ApiCall], ...] | None, BeforeValidator(_read_calls)] = Field(
+        None, alias="calls_file"
+    )
+
+    def check_config(self, config: Config, given: Collection[str]) -> None:
+        """Check what depends on the settings; *given* names the arguments, empty ones too."""
+
+
+class ApiSpider(Spider):
+    """Base of the spiders; no ``ABC``, of which Scrapy's feeds cannot read all attributes.
+
+    Attributes:
+        arguments: What ``-a`` says.
+        idle_seconds: How long a worker stays without work; None: by the spider.
+        operations: The calls that it makes; the queue's others go to the failed calls.
+        uses_cache: Whether an answer may come from the cache.
+        joins_crawl: Whether workers that were started with the same calls share one crawl of them,
+            which ends.
+        has_source: Whether the crawl begins with calls of its own.
+        source_digest: A name for these calls, the same wherever the same ones are asked for; None
+            when they cannot be known beforehand.
+        outlasts_quota: Whether the crawl waits for the next day when the day's quota is used up,
+            instead of ending.
+    """
+
+    arguments_class: ClassVar[type[Arguments]] = Arguments
+    arguments: Arguments
+    operations: ClassVar[AbstractSet[Operation]] = OPERATIONS
+    uses_cache: bool = True
+    joins_crawl: bool = True
+    has_source: bool = True
+    source_digest: str | None = None
+    outlasts_quota: bool = False
+
+    def __init__(self, **arguments: str) -> None:
+        super().__init__()
+        self.arguments = self.read_arguments(arguments)
+        self.idle_seconds = self.arguments.idle
+
+    @classmethod
+    def read_arguments(cls, given: Mapping[str, str]) -> Arguments:
+        """Return what ``-a`` says, as an instance of ``arguments_class``.
+
+        Raises:
+            ConfigurationError: One sentence that names the argument and the way out.
+        """
+        own = {name: text for name, text in given.items() if name not in SCRAPYD_ARGUMENTS}
+        fields = cls.arguments_class.model_fields.items()
+        known = {field.alias or name for name, field in fields}
+        if unknown := sorted(own.keys() - known):
+            raise ConfigurationError(
+                f"the spider {cls.name} has no argument {unknown[0]!r}: "
+                f"it has {', '.join(sorted(known))}"
+            )
+        return cls.arguments_class.read(own)
+
+    @classmethod
+    def check_arguments(cls, config: Config, given: Mapping[str, str]) -> None:
+        """Check what ``-a`` says, before the crawl starts; raises as :meth:`read_arguments`."""
+        cls.read_arguments(given).check_config(config, given.keys())
+
+    def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
+        """Yield the calls that the crawl begins with, and their priorities."""
+        raise NotImplementedError
+
+    def repeat_in(self, call: ApiCall) -> float | None:  # noqa: ARG002  # for spiders that do
+        """Return the seconds after which a finished call is made again; None: never."""
+        return None
+
+    async def start(self) -> AsyncIterator[ApiRequest]:
+        """Yield a request for each call, one when the scheduler has no other.
+
+        With Redis there is none: the scheduler reads :meth:`all_calls` itself.
+        """
+        if context_of(self.crawler).config.redis_url:
+            return
+        scheduler = self.crawler.engine.scheduler
+        assert isinstance(scheduler, Scheduler)
+        async for call, priority in self.all_calls():
+            while len(scheduler):
+                await self.crawler.signals.wait_for(signals.scheduler_empty)
+            yield self.request(call, priority=priority)
+
+    def can_read_again(self) -> bool:
+        """Return whether :meth:`all_calls` yields the same calls once more; may block."""
+        return True
+
+    async def all_calls(self) -> AsyncGenerator[tuple[ApiCall, int]]:
+        """Yield the calls of ``calls_file``; without it, those of :meth:`calls`."""
+        if self.arguments.calls is not None:
+            for call in self.arguments.calls:
+                yield call, 0
+        else:
+            async for call, priority in self.calls():
+                yield call, priority
+
+    def request(self, call: ApiCall, **options: Any) -> ApiRequest:
+        """Return the request for *call*; *options* are :class:`ApiRequest`'s own."""
+        return ApiRequest(
+            context_of(self.crawler).client.address(call),
+            call=call,
+            method="POST",
+            dont_filter=True,
+            errback=self.call_failed,
+            **options,
+        )
+
+    async def call_failed(self, failure: Any) -> AsyncIterator[ApiRequest]:
+        """Yield the next try of a call that failed where no middleware has caught it."""
+        request = failure.request  # Scrapy adds it to Twisted's ``Failure``
+        errors = self.crawler.get_downloader_middleware(ErrorsMiddleware)
+        assert errors is not None
+        error = failure.value
+        try:
+            next_try = await errors.process_exception(request, error)
+            if isinstance(next_try, ApiRequest):
+                yield next_try
+                return
+        except IgnoreRequest as settled:
+            error = settled
+        for lease in request.leases:
+            lease.fail(error)
+
+    def parse(self, response: Response, **_: Any) -> Iterable[Any] | AsyncIterator[Any]:
+        """Make products of an answer."""
+        assert isinstance(response, ApiResponse)
+        return [self.parse_product(response)]
+
+    def parse_product(self, response: ApiResponse) -> ProductAnswer:
+        """Make the product of the answer to a product call; validation says what it lacks."""
+        assert response.request is not None
+        api = context_of(self.crawler).client.apis.product
+        product_id = int(response.request.call.params["product_id"])
+        removed = {"product_id": product_id, "status": REMOVED}
+        fields = removed if response.gone else api.parse(response.payload)
+        if fields.setdefault("product_id", product_id) != product_id:
+            fields = {"product_id": product_id}  # an answer about another product is none
+        return ProductAnswer(fields, response.payload, api.name, response.fetched_at)

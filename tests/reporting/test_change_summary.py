@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import random
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from ali1688_spider.reporting.change_summary import MAX_POINTS, count_changes, curve, product_curves
+from ali1688_spider.reporting.figures import Period, PriceMove, ShownProduct
+
+if TYPE_CHECKING:
+    from ali1688_spider.reporting.figures import ChangeFigures
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+PERIOD = Period.last_days(2, NOW)
+DAYS = [date(2026, 11, 21), date(2026, 11, 22), date(2026, 11, 23)]
+
+
+def change(product_id: int, old: Any, new: Any, *, hours: int = 1, **fields: Any) -> dict[str, Any]:
+    kind = "price" if isinstance(old, str) or isinstance(new, str) else "stock"
+    values = [Decimal(value) if isinstance(value, str) else value for value in (old, new)]
+    return {
+        "product_id": product_id,
+        "sku_id": None,
+        "field": kind,
+        "old": values[0],
+        "new": values[1],
+        "at": NOW - timedelta(hours=hours),
+        **fields,
+    }
+
+
+def counted(*changes: dict[str, Any], private: tuple[int, ...] = (), top: int = 9) -> ChangeFigures:
+    ordered = sorted(changes, key=itemgetter("at"))
+    return count_changes(ordered, PERIOD, private=set(private), top=top, most_changed=2)
+
+
+def test_period_begins_at_midnight() -> None:
+    assert PERIOD.start == datetime(2026, 11, 21, tzinfo=UTC)
+    assert PERIOD.days == DAYS
+
+
+def test_nothing() -> None:
+    figures = counted()
+    assert (figures.changes, figures.changed, figures.drops, figures.rises) == (0, 0, [], [])
+    assert {day: dict(it) for day, it in figures.days.items()} == {day: {} for day in DAYS}
+
+
+def test_a_product_counts_by_its_first_and_last_price() -> None:
+    figures = counted(
+        change(1, "12.50", "20.00", hours=30),
+        change(1, "20.00", "9.90", hours=2),
+        change(2, "1.00", "2.00", hours=3),
+        change(2, "2.00", "1.00", hours=2),
+        change(3, "1.00", "1.01"),
+    )
+    assert (figures.changes, figures.changed) == (5, 3)
+    assert (figures.cheaper, figures.dearer) == (1, 1)
+    assert figures.drops == [PriceMove(1, Decimal("12.50"), Decimal("9.90"), 2)]
+    assert figures.drops[0].change == Decimal("-0.208")
+    assert figures.rises == [PriceMove(3, Decimal("1.00"), Decimal("1.01"), 1)]
+
+
+def test_days_count_products() -> None:
+    figures = counted(
+        change(1, "3.00", "2.00", hours=30),
+        change(1, "2.00", "1.00", hours=29),
+        change(1, "1.00", "2.00", hours=28),
+        change(1, 5, 4, hours=28),
+        change(2, "3.00", "2.00", hours=30),
+        change(2, 0, 4, hours=1),
+    )
+    assert [dict(figures.days[day]) for day in DAYS] == [
+        {},
+        {"any": 2, "cheaper": 2, "dearer": 1, "stock": 1},
+        {"any": 1, "stock": 1},
+    ]
+
+
+def test_stock_and_status() -> None:
+    def status(product_id: int, old: str, new: str) -> dict[str, Any]:
+        return change(product_id, 0, 0) | {"field": "status", "old": old, "new": new}
+
+    figures = counted(
+        change(1, 5, 0),
+        change(2, 0, 5),
+        change(3, 5, 0, hours=2),
+        change(3, 0, 5),
+        change(4, None, 0),
+        status(5, "published", "removed"),
+        status(6, "removed", "published"),
+    )
+    assert (figures.sold_out, figures.back_in_stock, figures.removed) == (1, 1, 1)
+    assert figures.changed == 6
+
+
+def test_an_unknown_price_makes_no_move() -> None:
+    figures = counted(change(1, None, "2.00"), change(2, "2.00", None), change(3, "0.00", "1.00"))
+    assert (figures.cheaper, figures.dearer) == (0, 1)
+    assert figures.drops == figures.rises == []
+
+
+def test_changes_of_skus_and_private_prices_make_no_move() -> None:
+    figures = counted(
+        change(1, "2.00", "1.00", sku_id=7),
+        change(2, "2.00", "1.00"),
+        change(2, 3, 4),
+        private=(2,),
+    )
+    assert (figures.changes, figures.changed, figures.cheaper) == (3, 2, 0)
+    assert figures.drops == []
+    assert dict(figures.days[DAYS[2]]) == {"any": 2, "stock": 1}
+
+
+def test_the_biggest_are_kept_in_order() -> None:
+    figures = counted(
+        *(change(number, "100.00", f"{100 - number}.00") for number in range(1, 6)),
+        *(change(number, "100.00", f"{100 + number}.00") for number in range(6, 9)),
+        top=2,
+    )
+    assert [move.product_id for move in figures.drops] == [5, 4]
+    assert [move.product_id for move in figures.rises] == [8, 7]
+    assert (figures.cheaper, figures.dearer) == (5, 3)
+
+
+def test_the_most_changed_have_most_changes_then_the_biggest() -> None:
+    figures = counted(
+        change(1, 1, 2),
+        change(2, "1.00", "1.10"),
+        change(3, "1.00", "1.20"),
+        change(4, 1, 2),
+        change(4, 2, 3),
+        change(5, "1.00", "9.00", sku_id=1),
+    )
+    assert figures.most_changed == [4, 3]
+
+
+def shown(first_seen_at: datetime | None = None) -> ShownProduct:
+    return ShownProduct(1, "裙", None, Decimal("9.90"), 5, first_seen_at)
+
+
+def test_curve_begins_with_the_old_value() -> None:
+    at = NOW - timedelta(hours=1)
+    changes = [change(1, "12.50", "9.90"), change(1, 5, None)]
+    curves = product_curves(shown(), changes, PERIOD)
+    assert curves.price.points == [(PERIOD.start, Decimal("12.50")), (at, Decimal("9.90"))]
+    assert curves.stock.points == [(PERIOD.start, 5), (at, None)]
+
+
+def test_curve_without_changes_is_what_is_stored() -> None:
+    curves = product_curves(shown(), [], PERIOD)
+    assert curves.price.points == [(PERIOD.start, Decimal("9.90"))]
+    assert curves.stock.points == [(PERIOD.start, 5)]
+
+
+def test_curve_of_a_new_product_begins_when_it_was_first_seen() -> None:
+    first_seen_at = NOW - timedelta(hours=5)
+    curves = product_curves(shown(first_seen_at), [], PERIOD)
+    assert curves.price.points == [(first_seen_at, Decimal("9.90"))]
+
+
+def test_long_curve_keeps_its_ends_and_extremes() -> None:
+    chance = random.Random(3)
+    values = [chance.randrange(10, 1000) for _ in range(5000)]
+    values[1234], values[4321] = 1, 9999
+    times = [PERIOD.start + number * timedelta(minutes=2) for number in range(5000)]
+    changes = [{"at": at, "old": 0, "new": value} for at, value in zip(times, values, strict=True)]
+    long = curve(PERIOD.start, changes, now=None)
+    assert long.total == 5001
+    assert len(long.points) <= MAX_POINTS
+    assert long.points == sorted(long.points)
+    assert (long.points[0], long.points[-1]) == ((PERIOD.start, 0), (times[-1], values[-1]))
+    assert {(times[1234], 1), (times[4321], 9999)} <= set(long.points)
+    assert set(long.points[1:]) <= set(zip(times, values, strict=True))
