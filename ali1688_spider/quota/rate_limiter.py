@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from redis.exceptions import RedisError
 
-from ali1688_spider.quota.limits import slot_interval
+from ali1688_spider.quota.limits import DailyQuotaExhaustedError, slot_interval
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -211,6 +211,10 @@ class RateLimiter:
             self._refill = asyncio.create_task(self._reserve())
         try:
             await self._refill
+        except DailyQuotaExhaustedError:
+            if not self._unused:
+                raise
+            # Slots that came too late count still: they are given back before it is asked again.
         finally:
             self._refill = None
 

@@ -277,6 +277,25 @@ async def test_the_end_of_the_day_reaches_every_call_that_waits(
     assert await limiter.acquire() == day + 1
 
 
+async def test_the_last_call_of_a_day_is_made_although_its_slot_came_too_late(
+    limiter: RateLimiter, quota: FailingQuota, time: Time
+) -> None:
+    quota.daily_quota = 2
+    time.thread_seconds = 0.01
+
+    def oversleep() -> None:
+        # The next slots are asked for, of which the day has none, while the last one gets late.
+        time.oversleep = 1.0
+        time.on_sleep = lambda: None
+
+    time.on_sleep = oversleep
+    calls = (limiter.acquire() for _ in range(4))
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(result) for result in results] == [int] * 2 + [DailyQuotaExhaustedError] * 2
+    assert limiter.slots_discarded == 1
+    assert quota.usage().used == 2
+
+
 async def test_a_call_that_did_not_reach_the_gateway_is_given_back(
     limiter: RateLimiter, quota: FailingQuota
 ) -> None:
