@@ -87,7 +87,9 @@ class DiskStore:
     def __init__(self, path: Path) -> None:
         make_private_database(path)
         self._lock = threading.Lock()
-        self._connection = sqlite3.connect(path, 30, isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(
+            path, timeout=30, isolation_level=None, check_same_thread=False
+        )
         self._connection.executescript(_PREPARE)
         self._connection.execute("DELETE FROM answers WHERE expires <= ?", (time.time(),))
 
