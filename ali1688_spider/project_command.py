@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from bson.errors import BSONError
@@ -136,8 +137,9 @@ class ProjectCommand(ScrapyCommand):
             text = f"standard output cannot be written: {error.strerror}"
             self._discard_output(print_error(text))
 
+    @abstractmethod
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
-        raise NotImplementedError
+        """Do what the command is for."""
 
     def _discard_output(self, exit_code: int) -> None:
         """Discard the rest of the output, which the interpreter would write when it ends."""

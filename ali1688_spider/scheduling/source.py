@@ -212,6 +212,8 @@ class CrawlSource:
                     self.add(QueueEntry(call, priority))
         except CrawlClosingError:
             return
+        # Spiders of others may read anything here; what it was stands in the log, and the crawl
+        # ends as incomplete instead of standing still.
         except Exception:
             logger.exception(
                 "What the crawl begins with cannot be read to its end: start it again when it can"

@@ -165,6 +165,8 @@ class Outbox:
                     await wait(self._wake, left)
             except StoreUnavailableError:
                 return  # the crawl ends, and the database stayed away, as was logged
+            # Nobody awaits this task: whatever a publisher or the driver raises, changes have to go
+            # on being published, and stay on their products until they are.
             except Exception:
                 logger.exception("Changes stay pending; trying again")
                 self._postpone()

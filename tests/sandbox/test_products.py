@@ -225,8 +225,7 @@ async def test_prices_and_stock_move_with_the_steps_alone(
     await gateway.control("settings", {"step": 1})
     after = await seen()
     changes = [one != other for one, other in zip(before, after, strict=True)]
-    assert True in changes
-    assert False in changes
+    assert set(changes) == {True, False}  # some products change, others do not
     assert [name for *_, name in before] == [name for *_, name in after]
     assert any(one[0] != other[0] for one, other in zip(before, after, strict=True))
     assert any(one[1] != other[1] for one, other in zip(before, after, strict=True))
