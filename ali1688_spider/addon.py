@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from scrapy import signals
 from scrapy.utils.misc import load_object
@@ -14,8 +14,6 @@ from ali1688_spider.private_files import env_file, is_open_to_others
 from ali1688_spider.redaction import raise_log_threshold, redact_logs
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from scrapy.crawler import Crawler
     from scrapy.settings import BaseSettings
 

@@ -9,18 +9,16 @@ import sqlite3
 import threading
 import time
 import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from redis.exceptions import RedisError
 
 from ali1688_spider.batching import BatchWriter
 from ali1688_spider.private_files import make_private_database
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
 CACHE_ERRORS = (RedisError, sqlite3.Error, OSError)
 """What a store raises that does not work."""

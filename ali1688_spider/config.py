@@ -8,10 +8,10 @@ checked :class:`Config` only.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping  # noqa: TC003  # pydantic reads the annotations
+from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -38,8 +38,6 @@ from ali1688_spider.items import CHANGE_FIELDS, ChangeField
 from ali1688_spider.redaction import redact_url
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from pydantic_core import ErrorDetails
     from scrapy.settings import BaseSettings
 

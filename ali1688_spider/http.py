@@ -31,17 +31,6 @@ class ApiRequest(Request):
         quota_day: The day that this try counts for (days since 1970 in China); 0 for none.
     """
 
-    __slots__ = (
-        "access_token",
-        "attempt",
-        "call",
-        "delay",
-        "leases",
-        "probe",
-        "quota_day",
-        "recoveries",
-    )
-
     attributes = (*Request.attributes, "call", "attempt", "delay", "leases", "recoveries")
 
     def __init__(

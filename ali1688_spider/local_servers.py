@@ -21,18 +21,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pymongo
 import redis
 from pymongo.errors import PyMongoError
 
 from ali1688_spider.exceptions import ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0

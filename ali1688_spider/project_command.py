@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
 from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from bson.errors import BSONError
@@ -22,9 +24,6 @@ from ali1688_spider.spiders.ids import IdentifierSource, place
 from ali1688_spider.storage.database_errors import explain
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterator, Sequence
-
     from scrapy.settings import Settings
 
 SETTINGS_MODULE = "ali1688_spider.settings"

@@ -7,12 +7,9 @@ import json
 import logging
 import re
 import traceback
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import Any
 from urllib.parse import quote, quote_plus
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
 
 MASK = "***"
 

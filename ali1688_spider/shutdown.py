@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, TypeVar
 
 from scrapy.exceptions import CloseSpider, IgnoreRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from scrapy.crawler import Crawler
 
 logger = logging.getLogger(__name__)

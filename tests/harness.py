@@ -19,6 +19,7 @@ import urllib.request
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis
@@ -27,7 +28,7 @@ from scrapy.settings import Settings
 
 from ali1688_spider.local_servers import free_port, start_redis, start_sandbox
 from ali1688_spider.scheduling.keys import QUEUE_KEY
-from ali1688_spider.scheduling.queue import LeaseQueue, QueueName
+from ali1688_spider.scheduling.queue import LeaseQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -372,7 +373,7 @@ class Cluster:
         self._sandbox = start_sandbox(folder / "sandbox", sandbox, port=self._sandbox_port)
         self.gateway = Gateway(self._sandbox.url)
         self.redis = redis.Redis(port=self._redis_port)
-        self.queue = LeaseQueue(self.redis, QueueName("product"), QUEUE_KEY)
+        self.queue = LeaseQueue(self.redis, SimpleNamespace(name="product"), QUEUE_KEY)
         self.workers: list[Process] = []
 
     def __enter__(self) -> Self:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import secrets
-from typing import TYPE_CHECKING
+from datetime import datetime
 from urllib.parse import parse_qs, urlsplit
 
 from ali1688_spider.config import Config
@@ -12,10 +13,6 @@ from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.errors import CallError, TransportError
 from ali1688_spider.gateway.tokens import authorization_url
 from ali1688_spider.project_command import ProjectCommand
-
-if TYPE_CHECKING:
-    import argparse
-    from datetime import datetime
 
 
 class Command(ProjectCommand):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import logging
 from typing import TYPE_CHECKING
@@ -15,8 +16,6 @@ from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.project_command import load_project, print_error
 
 if TYPE_CHECKING:
-    import argparse
-
     from scrapy.crawler import Crawler
     from scrapy.settings import Settings
     from scrapy.spiders import Spider

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pymongo
 from rich.console import Console
@@ -17,9 +18,6 @@ from rich.table import Column, Table
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.local_servers import start_mongo, start_redis, start_sandbox
 from ali1688_spider.project_command import SETTINGS_MODULE, ProjectCommand
-
-if TYPE_CHECKING:
-    import argparse
 
 FIRST_PRODUCT = 610000000001
 DATABASE = "ali1688_demo"

@@ -5,9 +5,9 @@ It prints one line for each thing; the exit code is 1 when one of them fails.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from ali1688_spider.config import Config
 from ali1688_spider.context import client_for, redis_client
@@ -18,9 +18,6 @@ from ali1688_spider.gateway.errors import TokenStoreError
 from ali1688_spider.private_files import env_file, is_open_to_others
 from ali1688_spider.project_command import ProjectCommand
 from ali1688_spider.redaction import SecretRedactor
-
-if TYPE_CHECKING:
-    import argparse
 
 
 class Command(ProjectCommand):

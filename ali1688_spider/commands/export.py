@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
@@ -26,9 +28,6 @@ from ali1688_spider.exporting.typed_files import XlsxFile
 from ali1688_spider.project_command import ProductIds, ProjectCommand, output_file
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterator
-
     from scrapy.exporters import BaseItemExporter
 
 _AMOUNT = re.compile(r"\d{1,16}(\.\d{1,18})?", re.ASCII)

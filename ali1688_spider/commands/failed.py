@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import json
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,9 +32,6 @@ from ali1688_spider.storage.database import connect, mongo_retry
 from ali1688_spider.storage.failed_calls import failed_call_store
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import AsyncIterator
-
     from ali1688_spider.storage.failed_calls import FailedCall, FailedCallStore
 
 ACTIONS = ("list", "retry")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -17,8 +18,6 @@ from ali1688_spider.scheduling.lease import QueueEntry
 from ali1688_spider.scheduling.queue import open_queue
 
 if TYPE_CHECKING:
-    import argparse
-
     from ali1688_spider.scheduling.queue import LeaseQueue
 
 SPIDERS = ("product", "watch")

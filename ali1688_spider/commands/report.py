@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from ali1688_spider.config import read_setting
 from ali1688_spider.exceptions import ConfigurationError
@@ -15,9 +15,6 @@ from ali1688_spider.project_command import ProjectCommand, output_file
 from ali1688_spider.reporting.figures import Period
 from ali1688_spider.reporting.page import page
 from ali1688_spider.reporting.reading import read_report
-
-if TYPE_CHECKING:
-    import argparse
 
 MAX_DAYS = 366
 MAX_PRODUCTS = 50

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-from typing import TYPE_CHECKING
 
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
@@ -11,9 +11,6 @@ from scrapy.exceptions import UsageError
 from ali1688_spider.sandbox import DESCRIPTION
 from ali1688_spider.sandbox.options import Options
 from ali1688_spider.sandbox.server import run
-
-if TYPE_CHECKING:
-    import argparse
 
 
 class Command(ScrapyCommand):

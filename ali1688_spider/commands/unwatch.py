@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -16,8 +17,6 @@ from ali1688_spider.spiders.watch import open_redis_store
 from ali1688_spider.watching.sqlite_store import FILE_NAME, SqliteWatchStore
 
 if TYPE_CHECKING:
-    import argparse
-
     from scrapy.settings import Settings
 
     from ali1688_spider.watching.redis_store import RedisWatchStore

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ConnectionError, RedisError, TimeoutError  # noqa: A004  # Redis's own
@@ -15,8 +16,6 @@ from redis.exceptions import ConnectionError, RedisError, TimeoutError  # noqa: 
 from ali1688_spider.storage.database_errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ali1688_spider.storage.changes import Change
 
 STREAM = "ali1688:changes"

@@ -8,6 +8,7 @@ import hmac
 import json
 import logging
 import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,6 @@ from ali1688_spider.storage.database_errors import explain
 from ali1688_spider.storage.outbox import CLOSE_SECONDS, end, wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from ali1688_spider.delivery.webhook_outbox import Delivery
     from ali1688_spider.storage.changes import Change
     from ali1688_spider.storage.database import Database

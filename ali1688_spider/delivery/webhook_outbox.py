@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,6 @@ from ali1688_spider.storage.changes import Change
 from ali1688_spider.storage.database import SECONDS_PER_DAY, ensure_expiry, insert_new
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from ali1688_spider.storage.database import Database
 
 WEBHOOK_OUTBOX = "webhook_outbox"

@@ -8,14 +8,13 @@ rest is well.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ali1688_spider.diagnosis import Finding
 from ali1688_spider.gateway import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ali1688_spider.gateway.client import Client
 
 CLOCK_TOLERANCE = 60.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
@@ -17,8 +18,6 @@ from ali1688_spider.storage.database import connect
 from ali1688_spider.storage.database_errors import explain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ali1688_spider.config import Config
 
 

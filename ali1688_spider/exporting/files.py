@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -15,8 +16,6 @@ from ali1688_spider.exporting.feeds import CsvFeed, JsonLinesFeed
 from ali1688_spider.exporting.typed_files import ParquetFile, XlsxFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     from scrapy.exporters import BaseItemExporter
 
 STANDARD_OUTPUT = "-"

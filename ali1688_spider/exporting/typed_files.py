@@ -9,10 +9,11 @@ import contextlib
 import errno
 import os
 import re
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from importlib import import_module
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from lxml.etree import SerialisationError
@@ -20,9 +21,6 @@ from scrapy.exporters import BaseItemExporter
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.exporting.rows import FORMULA_STARTS, cell_text, row_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 # Microsoft, "Excel specifications and limits": rows of a sheet, characters of a cell, digits.
 MAX_ROWS = 1_048_576

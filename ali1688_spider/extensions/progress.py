@@ -7,7 +7,7 @@ import logging
 import sqlite3
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from redis.exceptions import RedisError
 from scrapy import signals
@@ -19,8 +19,6 @@ from ali1688_spider.shutdown import CrawlClosingError
 from ali1688_spider.spiders.watch import WatchSpider
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from scrapy.crawler import Crawler
     from scrapy.statscollectors import StatsCollector
 

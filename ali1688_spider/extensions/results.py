@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from pymongo.errors import PyMongoError
 from scrapy import signals
@@ -16,8 +16,6 @@ from ali1688_spider.addon import context_of
 from ali1688_spider.storage.database_errors import explain
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from scrapy import Spider
     from scrapy.crawler import Crawler
     from scrapy.statscollectors import StatsCollector

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _MAX_DOUBLINGS = 64  # beyond any cap; keeps the power within what a float holds
 
@@ -23,18 +20,11 @@ class Backoff:
         base: Longest wait after the first failed attempt, in seconds; doubles with each further.
         cap: Longest wait ever drawn, in seconds.
         random: Returns a number from 0 up to, not including, 1.
-
-    Raises:
-        ValueError: ``base`` is not positive, or ``cap`` is below it.
     """
 
     base: float = 1.0
     cap: float = 60.0
     random: Callable[[], float] = random.random
-
-    def __post_init__(self) -> None:
-        if not 0 < self.base <= self.cap:
-            raise ValueError(f"a back-off needs 0 < base <= cap, not {self.base} and {self.cap}")
 
     def ceiling(self, attempt: int) -> float:
         """Return the longest wait after failed attempt number ``attempt`` (from 1), in seconds."""

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 from ali1688_spider.exceptions import MalformedMessageError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Operation: TypeAlias = Literal["product", "search"]
 Value: TypeAlias = int | str

@@ -6,6 +6,7 @@ API pages of the 1688 Open Platform.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -13,8 +14,6 @@ from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway import parsing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from ali1688_spider.gateway.calls import ApiCall, Value
     from ali1688_spider.gateway.fields import Fields
     from ali1688_spider.gateway.protocols import ProtocolName

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -38,8 +39,6 @@ from ali1688_spider.gateway.tokens import TOKEN_API, TokenGrant, TokenKeeper
 from ali1688_spider.redaction import SecretRedactor
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
-
     from ali1688_spider.gateway.calls import ApiCall, Value
     from ali1688_spider.gateway.fields import Fields
     from ali1688_spider.gateway.parsing import SearchPage

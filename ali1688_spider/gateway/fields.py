@@ -7,11 +7,9 @@ string into ``None``, and gives back anything else as it came, for validation to
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from typing import Any, TypeAlias
 
 Fields: TypeAlias = dict[str, Any]
 """Fields of the product record by name; one that is not set in the data is absent."""

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
 from urllib.parse import parse_qsl, urlsplit
 
 from ali1688_spider.gateway.calls import MAX_PRODUCT_ID
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 _DIGITS = re.compile(r"[0-9]+")
 _OFFER_PATH = re.compile(r"/offer/([0-9]+)\.html?", re.IGNORECASE)

@@ -11,6 +11,7 @@ UnreadableResponseError when there is none.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,6 @@ from ali1688_spider.gateway import fields
 from ali1688_spider.gateway.errors import UnreadableResponseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ali1688_spider.gateway.fields import Fields
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -20,10 +21,7 @@ from urllib.parse import urlencode
 from ali1688_spider.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ali1688_spider.gateway.clock import GatewayClock
-
 
 ProtocolName: TypeAlias = Literal["router", "param2", "top"]
 HttpMethod: TypeAlias = Literal["GET", "POST"]

@@ -7,6 +7,7 @@ import base64
 import fcntl
 import logging
 import os
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -21,8 +22,6 @@ from ali1688_spider.gateway.errors import TokenStoreError
 from ali1688_spider.gateway.tokens import TokenGrant
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
     from redis import Redis
 
 logger = logging.getLogger(__name__)

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import re
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,8 +24,6 @@ from ali1688_spider.gateway.backoff import Backoff
 from ali1688_spider.redaction import SecretRedactor
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
-
     from ali1688_spider.gateway.clock import GatewayClock
     from ali1688_spider.gateway.token_stores import TokenStore
 

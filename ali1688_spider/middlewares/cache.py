@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from scrapy import signals
 from scrapy.exceptions import NotConfigured
@@ -14,8 +14,6 @@ from ali1688_spider.cache import CACHE_ERRORS, CachedResponse, cache_key
 from ali1688_spider.http import ApiRequest, ApiResponse
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from scrapy import Request
     from scrapy.crawler import Crawler
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pymongo.errors import PyMongoError
 from scrapy.exceptions import CloseSpider, DropItem, NotConfigured
@@ -24,8 +24,6 @@ from ali1688_spider.storage.outbox import Outbox
 from ali1688_spider.storage.product_store import ProductStore, Stored
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from scrapy.crawler import Crawler
     from scrapy.statscollectors import StatsCollector
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from decimal import Decimal
 from reprlib import Repr
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ValidationError
 from scrapy.exceptions import DropItem
@@ -16,8 +16,6 @@ from ali1688_spider.gateway.identifiers import product_url
 from ali1688_spider.items import KEY_PATTERN, REMOVED, URL_PATTERN, Product, ProductAnswer
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from pydantic_core import ErrorDetails
     from scrapy.crawler import Crawler
     from scrapy.statscollectors import StatsCollector

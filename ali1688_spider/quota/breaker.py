@@ -14,6 +14,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from functools import partialmethod
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,6 @@ from ali1688_spider.gateway.backoff import Backoff
 from ali1688_spider.redis_server import LuaScripts
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from ali1688_spider.quota.rate_limiter import RunInThread
     from ali1688_spider.redis_server import RedisClient
 

@@ -8,6 +8,7 @@ for all.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -16,10 +17,7 @@ from ali1688_spider.exceptions import Ali1688Error
 from ali1688_spider.redis_server import LuaScripts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ali1688_spider.redis_server import RedisClient
-
 
 MARGIN_SECONDS = 0.03
 """How much longer than a second the calls of one second take.

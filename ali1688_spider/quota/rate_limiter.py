@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -14,8 +15,6 @@ from redis.exceptions import RedisError
 from ali1688_spider.quota.limits import DailyQuotaExhaustedError, slot_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from ali1688_spider.quota.limits import MemoryQuota, RedisQuota, Reservation
     from ali1688_spider.retrying import ServerRetry
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from heapq import nlargest, nsmallest
 from itertools import groupby
 from operator import attrgetter
@@ -12,9 +14,6 @@ from ali1688_spider.items import REMOVED
 from ali1688_spider.reporting.figures import ChangeFigures, Curve, PriceMove, ProductCurves
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from datetime import datetime
-
     from ali1688_spider.reporting.figures import Period, Point, ShownProduct
 
     Change = dict[str, Any]

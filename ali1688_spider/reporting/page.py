@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from decimal import Decimal
 from inspect import isfunction
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,10 +21,6 @@ from ali1688_spider.reporting import formatting
 from ali1688_spider.reporting.formatting import count, day
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from datetime import date, datetime
-    from decimal import Decimal
-
     from ali1688_spider.reporting.figures import Curve, Period, Report
 
 EXPECTED_REASONS = {"finished", "shutdown", "idle", "cancelled"}

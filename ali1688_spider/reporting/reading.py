@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ali1688_spider.exporting.rows import plain, row_of
@@ -16,8 +17,6 @@ from ali1688_spider.reporting.figures import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
     from pymongo.database import Database
 
     from ali1688_spider.reporting.figures import Period, ProductCurves

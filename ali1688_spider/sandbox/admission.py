@@ -14,6 +14,7 @@ import math
 import time
 import uuid
 from collections import deque
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -22,8 +23,6 @@ from ali1688_spider.sandbox.faults import RefusedError
 from ali1688_spider.sandbox.shapes import platform_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ali1688_spider.sandbox.options import Options
 
 _CODE_SECONDS = 600

@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,8 +23,6 @@ from ali1688_spider.sandbox.faults import RefusedError
 from ali1688_spider.sandbox.products import Criteria, decimal_of
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
     from ali1688_spider.sandbox.products import Inventory, SandboxProduct
     from ali1688_spider.sandbox.shapes import Json
 

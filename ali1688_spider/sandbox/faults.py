@@ -17,13 +17,12 @@ import re
 import socket
 import struct
 from collections import Counter, deque
+from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
-
     from ali1688_spider.sandbox.options import Options
 
 

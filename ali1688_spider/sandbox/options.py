@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ali1688_spider.sandbox.api_catalogue import API_NAMES, bare_name
 from ali1688_spider.sandbox.faults import parse_faults
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Mapping
 
 PROTOCOLS = ("router", "param2", "top")
 _FIXED = frozenset({"host", "port", "protocol", "products"})

@@ -10,6 +10,7 @@ import re
 import signal
 import time
 from collections import Counter, deque
+from collections.abc import Iterable
 from email.utils import formatdate
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,6 @@ from ali1688_spider.sandbox.shapes import encode
 from ali1688_spider.sandbox.wire import PARAM2_PREFIX, Param2, Router, Top, json_response
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from ali1688_spider.sandbox.api_catalogue import Query
     from ali1688_spider.sandbox.options import Options
     from ali1688_spider.sandbox.products import SandboxProduct, Tier

@@ -7,6 +7,7 @@ texts, relative image paths, repeated attributes, missing and undocumented field
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 from ali1688_spider.sandbox import products
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from ali1688_spider.sandbox.products import SandboxProduct, SandboxSku, Tier
 
 Json = dict[str, Any]

@@ -11,6 +11,7 @@ import hmac
 import re
 import zlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -23,8 +24,6 @@ from ali1688_spider.sandbox.products import FIRST_ID
 from ali1688_spider.sandbox.shapes import CHINA, encode, platform_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ali1688_spider.sandbox.faults import Fault
     from ali1688_spider.sandbox.server import Sandbox
     from ali1688_spider.sandbox.shapes import Json

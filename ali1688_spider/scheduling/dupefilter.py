@@ -5,8 +5,9 @@ Requests are not filtered: a queue holds each call once, and a later crawl makes
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from redis.exceptions import RedisError
 from scrapy.dupefilters import BaseDupeFilter
@@ -17,9 +18,6 @@ from scrapy_redis.dupefilter import RFPDupeFilter
 from ali1688_spider.addon import context_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Self
-
     from scrapy import Spider
 
 EXPIRY_SECONDS = 2 * 86_400

@@ -7,6 +7,7 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -17,8 +18,6 @@ from ali1688_spider.shutdown import CrawlClosingError
 from ali1688_spider.storage.database_errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from ali1688_spider.gateway.calls import ApiCall
     from ali1688_spider.scheduling.queue import LeaseQueue
 

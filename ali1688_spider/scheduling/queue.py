@@ -6,8 +6,11 @@ import json
 import logging
 import secrets
 import time
+from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import islice
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from scrapy_redis import connection
@@ -23,9 +26,6 @@ from ali1688_spider.scheduling.source import Crawls
 from ali1688_spider.scheduling.start_list import StartListReader, check_operation
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
-    from collections.abc import Set as AbstractSet
-
     from scrapy.settings import BaseSettings
 
     from ali1688_spider.redis_server import RedisClient
@@ -100,7 +100,7 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
     then be tried again as it was.
 
     Args:
-        spider: A spider, or its class: its name goes into the key.
+        spider: A spider, or anything else with a ``name``, which goes into the key.
         key: scrapy-redis's ``SCHEDULER_QUEUE_KEY``.
         lease_seconds: How long a worker may be silent.
         max_attempts: How often a call is leased before it is refused.
@@ -258,13 +258,6 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         return lease
 
 
-class QueueName:
-    """Stands for a spider of which a queue needs to know the name only."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-
 def open_queue(settings: BaseSettings, spider_name: str) -> LeaseQueue:
     """Return the queue of a spider; credentials of the platform are not needed.
 
@@ -277,7 +270,7 @@ def open_queue(settings: BaseSettings, spider_name: str) -> LeaseQueue:
         )
     client = connection.from_settings(settings)
     queue_key = settings.get("SCHEDULER_QUEUE_KEY") or QUEUE_KEY
-    return LeaseQueue(client, QueueName(spider_name), queue_key)
+    return LeaseQueue(client, SimpleNamespace(name=spider_name), queue_key)
 
 
 def _batches(leases: Iterable[Lease]) -> Iterator[list[Lease]]:

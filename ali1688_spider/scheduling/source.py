@@ -15,6 +15,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import aclosing
 from itertools import islice
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -25,8 +26,6 @@ from ali1688_spider.scheduling.lease import QueueEntry, milliseconds, pack_entri
 from ali1688_spider.shutdown import CrawlClosingError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ali1688_spider.redis_server import LuaScripts
     from ali1688_spider.scheduling.queue import LeaseQueue
     from ali1688_spider.spiders.base import ApiSpider

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,9 +14,6 @@ from ali1688_spider.gateway.identifiers import parse_product_id
 from ali1688_spider.scheduling.lease import QueueEntry, milliseconds, pack_entries, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from collections.abc import Set as AbstractSet
-
     from ali1688_spider.gateway.calls import Operation
     from ali1688_spider.redis_server import LuaScripts
 

@@ -8,6 +8,7 @@ import logging
 import math
 import time
 import uuid
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,8 +24,6 @@ from ali1688_spider.scheduling.source import CrawlSource
 from ali1688_spider.shutdown import INCOMPLETE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from scrapy.crawler import Crawler
 
     from ali1688_spider.scheduling.start_list import MessageBatch

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import AsyncIterator, Collection
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import model_validator
 
@@ -12,10 +14,6 @@ from ali1688_spider.spiders.base import ApiSpider, Arguments
 from ali1688_spider.spiders.ids import IdentifierSource
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection
-    from collections.abc import Set as AbstractSet
-    from typing import Self
-
     from ali1688_spider.config import Config
     from ali1688_spider.gateway.calls import Operation
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -19,16 +20,12 @@ from ali1688_spider.items import ProductAnswer
 from ali1688_spider.spiders.base import ApiSpider, Arguments
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterator, Mapping
-    from typing import Self
-
     from scrapy.http import Response
 
     from ali1688_spider.config import Config
     from ali1688_spider.gateway.calls import Value
     from ali1688_spider.gateway.catalogue import SearchApi
     from ali1688_spider.gateway.parsing import SearchPage
-
 
 SEARCH_ARGUMENTS = frozenset(
     {"keyword", "category_id", "price_start", "price_end", "sort", "max_pages", "details"}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 from scrapy.utils.asyncio import run_in_thread
@@ -32,9 +33,6 @@ from ali1688_spider.watching.sqlite_store import FILE_NAME, SqliteWatchStore
 from ali1688_spider.watching.watcher import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
-    from typing import Self
-
     from ali1688_spider.gateway.calls import Value
     from ali1688_spider.http import ApiResponse
 

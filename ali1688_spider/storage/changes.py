@@ -7,6 +7,7 @@ SKU that appears among others, or goes, changes its stock from or to None.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,8 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from bson.decimal128 import Decimal128
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from ali1688_spider.items import ChangeField
 
 SkuId: TypeAlias = int | str | None

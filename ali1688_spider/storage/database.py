@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC
 from decimal import Decimal
 from functools import lru_cache, partial
@@ -17,8 +18,6 @@ from ali1688_spider.retrying import ServerRetry
 from ali1688_spider.storage.database_errors import StoreUnavailableError, classify, is_there_already
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from pymongo.asynchronous.collection import AsyncCollection
     from pymongo.asynchronous.database import AsyncDatabase
 

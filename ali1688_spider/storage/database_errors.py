@@ -7,7 +7,8 @@ outages, unknown ones too: a good document must not be lost because a disk is fu
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pymongo.errors import (
     BulkWriteError,
@@ -21,9 +22,6 @@ from pymongo.errors import (
 
 from ali1688_spider.exceptions import Ali1688Error
 from ali1688_spider.retrying import Unavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 _DUPLICATE_KEY = 11000
 

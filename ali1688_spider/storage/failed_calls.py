@@ -9,9 +9,11 @@ import json
 import logging
 import os
 from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from redis.client import NEVER_DECODE
@@ -23,12 +25,8 @@ from ali1688_spider.storage.database import FAILED_CALLS, insert_new
 from ali1688_spider.storage.database_errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-    from pathlib import Path
-
     from ali1688_spider.retrying import ServerRetry
     from ali1688_spider.storage.database import Database
-
 
 logger = logging.getLogger(__name__)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
 
 import bson
 from bson.raw_bson import RawBSONDocument
@@ -13,10 +15,6 @@ from ali1688_spider.storage.database import CODEC_OPTIONS
 from ali1688_spider.storage.database_errors import DocumentRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-    from typing import Self
-
     from ali1688_spider.items import Product
 
 MAX_DOCUMENT_BYTES = 1024 * 1024

@@ -16,7 +16,9 @@ import contextlib
 import logging
 import time
 from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -35,9 +37,6 @@ from ali1688_spider.storage.database_errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
-    from datetime import datetime
-
     from ali1688_spider.items import ChangeField
     from ali1688_spider.retrying import ServerRetry
     from ali1688_spider.storage.database import Database

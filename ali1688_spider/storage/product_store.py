@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import bson
@@ -29,9 +31,6 @@ from ali1688_spider.storage.observation import join_documents
 from ali1688_spider.storage.outbox import Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
-
     from bson.raw_bson import RawBSONDocument
 
     from ali1688_spider.retrying import ServerRetry

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import bson
@@ -15,9 +17,6 @@ from pymongo.errors import DuplicateKeyError
 from ali1688_spider.storage.database import CODEC_OPTIONS, REJECTED_ITEMS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
     from ali1688_spider.retrying import ServerRetry
     from ali1688_spider.storage.database import Database
 

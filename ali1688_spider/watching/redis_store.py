@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ali1688_spider.redis_server import LuaScripts
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 AT_ONCE = 1000
 

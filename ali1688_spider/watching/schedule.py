@@ -26,11 +26,8 @@ import enum
 import json
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -74,23 +71,11 @@ class Budget:
         calls_per_second: For all products together; infinite without a limit.
         min_interval: Seconds; no product is fetched more often.
         max_interval: Seconds; no product is to be fetched less often.
-
-    Raises:
-        ValueError: The rate is not positive, or the bounds are not in order.
     """
 
     calls_per_second: float
     min_interval: float = MIN_INTERVAL
     max_interval: float = MAX_INTERVAL
-
-    def __post_init__(self) -> None:
-        if not self.calls_per_second > 0:
-            raise ValueError(f"{self.calls_per_second} calls per second watch nothing")
-        if not 0 < self.min_interval <= self.max_interval < math.inf:
-            raise ValueError(
-                f"the shortest interval ({self.min_interval} s) must be positive and not above "
-                f"the longest ({self.max_interval} s)"
-            )
 
     def bounded(self, interval: float) -> float:
         """Return the interval within the bounds."""

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ali1688_spider.batching import BatchWriter
@@ -13,8 +14,6 @@ from ali1688_spider.items import REMOVED
 from ali1688_spider.watching.schedule import Outcome, Schedule, WatchedProduct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from ali1688_spider.items import Product
     from ali1688_spider.retrying import ServerRetry
     from ali1688_spider.watching.redis_store import RedisWatchStore

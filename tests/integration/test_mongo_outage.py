@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pymongo
@@ -11,7 +12,7 @@ import redis
 
 from ali1688_spider.local_servers import free_port, start_mongo
 from ali1688_spider.scheduling.keys import QUEUE_KEY
-from ali1688_spider.scheduling.queue import LeaseQueue, QueueName
+from ali1688_spider.scheduling.queue import LeaseQueue
 from tests.harness import eventually
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def test_five_seconds_without_database_lose_nothing(
 
 def calls_queued(redis_url: str) -> int:
     with redis.Redis.from_url(redis_url) as client:
-        return LeaseQueue(client, QueueName("product"), QUEUE_KEY).counts().calls
+        return LeaseQueue(client, SimpleNamespace(name="product"), QUEUE_KEY).counts().calls
 
 
 def test_no_database_at_the_start_is_one_sentence(scrapy: Scrapy, ids: Ids) -> None:

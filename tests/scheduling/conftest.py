@@ -16,7 +16,7 @@ from scrapy.utils.test import get_crawler
 from ali1688_spider import settings as defaults
 from ali1688_spider.addon import Ali1688Addon
 from ali1688_spider.scheduling.keys import QUEUE_KEY
-from ali1688_spider.scheduling.queue import LeaseQueue, QueueName
+from ali1688_spider.scheduling.queue import LeaseQueue
 from ali1688_spider.scheduling.scheduler import RedisScheduler
 from ali1688_spider.spiders.product import ProductSpider
 
@@ -62,7 +62,7 @@ def make_queue(client: redis.Redis) -> Callable[..., LeaseQueue]:
     """Make queues over the same keys, each a worker of its own."""
 
     def make(**settings: Any) -> LeaseQueue:
-        return LeaseQueue(client, QueueName("product"), QUEUE_KEY, **settings)
+        return LeaseQueue(client, SimpleNamespace(name="product"), QUEUE_KEY, **settings)
 
     return make
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,7 @@ from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.local_servers import free_port, start_redis
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.lease import Heartbeat, Lease, QueueEntry
-from ali1688_spider.scheduling.queue import LeaseQueue, QueueName
+from ali1688_spider.scheduling.queue import LeaseQueue
 from ali1688_spider.shutdown import CrawlClosingError
 from ali1688_spider.storage.database_errors import StoreUnavailableError
 from tests.harness import eventually
@@ -151,7 +152,7 @@ def test_it_goes_on_when_redis_is_back(tmp_path: Path) -> None:
     port = free_port()
     server = start_redis(tmp_path, port=port)
     client = redis.Redis(port=port)
-    queue = LeaseQueue(client, QueueName("product"), QUEUE_KEY, lease_seconds=1)
+    queue = LeaseQueue(client, SimpleNamespace(name="product"), QUEUE_KEY, lease_seconds=1)
     queue.heartbeat()
     heartbeat = Heartbeat(queue, 0.2)
     heartbeat.start()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,7 +9,7 @@ import redis
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.lease import Lease, QueueEntry
-from ali1688_spider.scheduling.queue import LeaseQueue, QueueName
+from ali1688_spider.scheduling.queue import LeaseQueue
 from ali1688_spider.spiders.watch import open_redis_store
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def store(client: redis.Redis) -> RedisWatchStore:
 
 @pytest.fixture
 def queue(client: redis.Redis) -> LeaseQueue:
-    return LeaseQueue(client, QueueName("watch"), QUEUE_KEY, lease_seconds=60)
+    return LeaseQueue(client, SimpleNamespace(name="watch"), QUEUE_KEY, lease_seconds=60)
 
 
 def entry(product_id: int, delay: float = 0) -> QueueEntry:

@@ -47,18 +47,6 @@ def schedule(
 # Budget
 
 
-@pytest.mark.parametrize("calls", [0.0, -1.0, math.nan])
-def test_a_budget_of_nothing_is_refused(calls: float) -> None:
-    with pytest.raises(ValueError, match="watch nothing"):
-        Budget(calls)
-
-
-@pytest.mark.parametrize(("low", "high"), [(0, 10), (20, 10), (5, math.inf)])
-def test_bounds_out_of_order_are_refused(low: float, high: float) -> None:
-    with pytest.raises(ValueError, match="shortest interval"):
-        Budget(1.0, low, high)
-
-
 # What fetches find
 
 
