@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from scrapy import signals
+from scrapy.crawler import Crawler
+from scrapy.settings import BaseSettings
 from scrapy.utils.misc import load_object
 
 from ali1688_spider.config import Config, strip_settings
 from ali1688_spider.context import CrawlContext
 from ali1688_spider.private_files import env_file, is_open_to_others
 from ali1688_spider.redaction import raise_log_threshold, redact_logs
-
-if TYPE_CHECKING:
-    from scrapy.crawler import Crawler
-    from scrapy.settings import BaseSettings
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, get_args
+from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -25,6 +25,8 @@ from pydantic import (
     create_model,
     model_validator,
 )
+from pydantic_core import ErrorDetails
+from scrapy.settings import BaseSettings
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.catalogue import choose_apis
@@ -36,10 +38,6 @@ from ali1688_spider.gateway.protocols import (
 )
 from ali1688_spider.items import CHANGE_FIELDS, ChangeField
 from ali1688_spider.redaction import redact_url
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-    from scrapy.settings import BaseSettings
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PATH = re.compile(r"[\w.~!$&'()*+,;=:@%/-]*", re.ASCII)  # what Scrapy leaves as it is

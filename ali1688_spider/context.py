@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scrapy import signals
+from scrapy.crawler import Crawler
+from scrapy.settings import BaseSettings
 from scrapy.utils.conf import closest_scrapy_cfg
 from scrapy_redis import connection
 
@@ -26,9 +28,6 @@ from ali1688_spider.storage.failed_calls import failed_call_store
 from ali1688_spider.storage.rejections import RejectionStore
 
 if TYPE_CHECKING:
-    from scrapy.crawler import Crawler
-    from scrapy.settings import BaseSettings
-
     from ali1688_spider.config import Config
     from ali1688_spider.gateway.protocols import WireCall, WireResponse
     from ali1688_spider.redaction import SecretRedactor

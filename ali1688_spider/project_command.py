@@ -8,13 +8,14 @@ import signal
 import sys
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from bson.errors import BSONError
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
+from scrapy.settings import Settings
 from scrapy.utils.project import ENVVAR
 
 from ali1688_spider.config import strip_settings
@@ -22,9 +23,6 @@ from ali1688_spider.exceptions import Ali1688Error, ConfigurationError
 from ali1688_spider.exporting.files import STANDARD_OUTPUT
 from ali1688_spider.spiders.ids import IdentifierSource, place
 from ali1688_spider.storage.database_errors import explain
-
-if TYPE_CHECKING:
-    from scrapy.settings import Settings
 
 SETTINGS_MODULE = "ali1688_spider.settings"
 

@@ -9,13 +9,12 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from redis import Redis
 from redis.client import NEVER_DECODE
+from redis.cluster import RedisCluster
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 if TYPE_CHECKING:
-    from redis import Redis
-    from redis.cluster import RedisCluster
-
     RedisClient: TypeAlias = "Redis | RedisCluster"
 
 Argument: TypeAlias = str | bytes | int

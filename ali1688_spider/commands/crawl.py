@@ -5,20 +5,17 @@ from __future__ import annotations
 import argparse
 import gc
 import logging
-from typing import TYPE_CHECKING
 
 from scrapy import signals
 from scrapy.commands.crawl import Command as ScrapyCrawl
+from scrapy.crawler import Crawler
+from scrapy.settings import Settings
+from scrapy.spiders import Spider
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.config import Config
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.project_command import load_project, print_error
-
-if TYPE_CHECKING:
-    from scrapy.crawler import Crawler
-    from scrapy.settings import Settings
-    from scrapy.spiders import Spider
 
 logger = logging.getLogger(__name__)
 

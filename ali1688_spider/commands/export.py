@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
+from scrapy.exporters import BaseItemExporter
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.exporting import selection
@@ -26,9 +27,6 @@ from ali1688_spider.exporting.files import (
 from ali1688_spider.exporting.rows import CHANGE_COLUMNS, PRODUCT_COLUMNS
 from ali1688_spider.exporting.typed_files import XlsxFile
 from ali1688_spider.project_command import ProductIds, ProjectCommand, output_file
-
-if TYPE_CHECKING:
-    from scrapy.exporters import BaseItemExporter
 
 _AMOUNT = re.compile(r"\d{1,16}(\.\d{1,18})?", re.ASCII)
 

@@ -7,6 +7,7 @@ from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from scrapy.settings import Settings
 from scrapy_redis import connection
 
 from ali1688_spider.config import read_setting
@@ -17,8 +18,6 @@ from ali1688_spider.spiders.watch import open_redis_store
 from ali1688_spider.watching.sqlite_store import FILE_NAME, SqliteWatchStore
 
 if TYPE_CHECKING:
-    from scrapy.settings import Settings
-
     from ali1688_spider.watching.redis_store import RedisWatchStore
 
 AT_ONCE = 1000

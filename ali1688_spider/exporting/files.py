@@ -9,14 +9,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
+
+from scrapy.exporters import BaseItemExporter
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.exporting.feeds import CsvFeed, JsonLinesFeed
 from ali1688_spider.exporting.typed_files import ParquetFile, XlsxFile
-
-if TYPE_CHECKING:
-    from scrapy.exporters import BaseItemExporter
 
 STANDARD_OUTPUT = "-"
 FORMATS = ("csv", "jsonl", "xlsx", "parquet")

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import pymongo
 from bson import Decimal128
+from pymongo.database import Database
+from scrapy.settings import BaseSettings
 
 from ali1688_spider.config import read_setting
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.exporting.rows import CHANGE_COLUMNS, PRODUCT_COLUMNS
 
 if TYPE_CHECKING:
-    from pymongo.database import Database
-    from scrapy.settings import BaseSettings
-
     Document = dict[str, Any]
 
 CONNECT_SECONDS = 5.0

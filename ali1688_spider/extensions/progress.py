@@ -7,20 +7,18 @@ import logging
 import sqlite3
 import sys
 import time
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from redis.exceptions import RedisError
 from scrapy import signals
+from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
+from scrapy.statscollectors import StatsCollector
 from scrapy.utils.asyncio import create_looping_call
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.shutdown import CrawlClosingError
 from ali1688_spider.spiders.watch import WatchSpider
-
-if TYPE_CHECKING:
-    from scrapy.crawler import Crawler
-    from scrapy.statscollectors import StatsCollector
 
 logger = logging.getLogger(__name__)
 

@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from pymongo.errors import PyMongoError
-from scrapy import signals
+from scrapy import Spider, signals
+from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
+from scrapy.statscollectors import StatsCollector
 from scrapy.utils.serialize import ScrapyJSONEncoder
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.storage.database_errors import explain
 
 if TYPE_CHECKING:
-    from scrapy import Spider
-    from scrapy.crawler import Crawler
-    from scrapy.statscollectors import StatsCollector
-
     from ali1688_spider.storage.database import Database
 
 logger = logging.getLogger(__name__)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
+from scrapy import Request
 from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddleware
 from scrapy.exceptions import IgnoreRequest
-
-if TYPE_CHECKING:
-    from scrapy import Request
-    from scrapy.http import Response
+from scrapy.http import Response
 
 logger = logging.getLogger(__name__)
 

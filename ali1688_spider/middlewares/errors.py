@@ -9,8 +9,11 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn, Self
 
-from scrapy import signals
+from scrapy import Request, signals
+from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
+from scrapy.http import Response
+from twisted.python.failure import Failure
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.gateway.backoff import Backoff
@@ -31,11 +34,6 @@ from ali1688_spider.storage.database_errors import StoreUnavailableError
 from ali1688_spider.storage.failed_calls import FailedCall
 
 if TYPE_CHECKING:
-    from scrapy import Request
-    from scrapy.crawler import Crawler
-    from scrapy.http import Response
-    from twisted.python.failure import Failure
-
     from ali1688_spider.gateway.calls import ApiCall
 
 logger = logging.getLogger(__name__)

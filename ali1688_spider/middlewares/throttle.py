@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-from scrapy import signals
+from scrapy import Request, signals
+from scrapy.crawler import Crawler
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.http import ApiRequest
 from ali1688_spider.quota.limits import DailyQuotaExhaustedError
 from ali1688_spider.shutdown import CrawlClosingError
-
-if TYPE_CHECKING:
-    from scrapy import Request
-    from scrapy.crawler import Crawler
 
 logger = logging.getLogger(__name__)
 

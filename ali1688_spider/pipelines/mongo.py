@@ -6,7 +6,9 @@ import logging
 from typing import TYPE_CHECKING, Any, Self
 
 from pymongo.errors import PyMongoError
+from scrapy.crawler import Crawler
 from scrapy.exceptions import CloseSpider, DropItem, NotConfigured
+from scrapy.statscollectors import StatsCollector
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.batching import BatchWriter
@@ -24,9 +26,6 @@ from ali1688_spider.storage.outbox import Outbox
 from ali1688_spider.storage.product_store import ProductStore, Stored
 
 if TYPE_CHECKING:
-    from scrapy.crawler import Crawler
-    from scrapy.statscollectors import StatsCollector
-
     from ali1688_spider.context import CrawlContext
     from ali1688_spider.storage.outbox import ChangePublisher
 

@@ -8,7 +8,10 @@ from reprlib import Repr
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
+from scrapy.statscollectors import StatsCollector
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.gateway.calls import MAX_PRODUCT_ID
@@ -16,10 +19,6 @@ from ali1688_spider.gateway.identifiers import product_url
 from ali1688_spider.items import KEY_PATTERN, REMOVED, URL_PATTERN, Product, ProductAnswer
 
 if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-    from scrapy.crawler import Crawler
-    from scrapy.statscollectors import StatsCollector
-
     from ali1688_spider.storage.rejections import RejectionStore
 
 logger = logging.getLogger(__name__)

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pymongo.database import Database
+
 from ali1688_spider.exporting.rows import plain, row_of
 from ali1688_spider.reporting.change_summary import count_changes, product_curves
 from ali1688_spider.reporting.figures import (
@@ -17,8 +19,6 @@ from ali1688_spider.reporting.figures import (
 )
 
 if TYPE_CHECKING:
-    from pymongo.database import Database
-
     from ali1688_spider.reporting.figures import Period, ProductCurves
 
     Document = dict[str, Any]

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from redis.exceptions import RedisError
+from scrapy import Spider
 from scrapy.dupefilters import BaseDupeFilter
 from scrapy.utils.asyncio import run_in_thread
 from scrapy_redis.defaults import SCHEDULER_DUPEFILTER_KEY
 from scrapy_redis.dupefilter import RFPDupeFilter
 
 from ali1688_spider.addon import context_of
-
-if TYPE_CHECKING:
-    from scrapy import Spider
 
 EXPIRY_SECONDS = 2 * 86_400
 """How long Redis remembers a search after its last page, which may wait a day for its quota."""

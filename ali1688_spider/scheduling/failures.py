@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from scrapy.crawler import Crawler
+
 from ali1688_spider.addon import context_of
 from ali1688_spider.retrying import ServerRetry, Unavailable
 from ali1688_spider.storage.database_errors import StoreUnavailableError
 from ali1688_spider.storage.failed_calls import FailedCall
 
 if TYPE_CHECKING:
-    from scrapy.crawler import Crawler
-
     from ali1688_spider.scheduling.lease import Lease
     from ali1688_spider.scheduling.start_list import MessageBatch
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from scrapy import Request, Spider
 from scrapy.core.scheduler import Scheduler
-from scrapy.utils.asyncio import call_later
+from scrapy.utils.asyncio import CallLaterResult, call_later
+from twisted.internet.defer import Deferred
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.http import ApiRequest
 from ali1688_spider.quota.breaker import FIRST_CALLS
-
-if TYPE_CHECKING:
-    from scrapy import Request, Spider
-    from scrapy.utils.asyncio import CallLaterResult
-    from twisted.internet.defer import Deferred
 
 
 class MemoryScheduler(Scheduler):

@@ -13,6 +13,7 @@ from itertools import islice
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from scrapy.settings import BaseSettings
 from scrapy_redis import connection
 from scrapy_redis.queue import Base
 
@@ -26,8 +27,6 @@ from ali1688_spider.scheduling.source import Crawls
 from ali1688_spider.scheduling.start_list import StartListReader, check_operation
 
 if TYPE_CHECKING:
-    from scrapy.settings import BaseSettings
-
     from ali1688_spider.redis_server import RedisClient
 
 logger = logging.getLogger(__name__)

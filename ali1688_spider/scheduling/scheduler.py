@@ -6,10 +6,14 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Self
 
-from scrapy import signals
+from scrapy import Request, signals
+from scrapy.crawler import Crawler
+from scrapy.http import Response
 from scrapy.utils.defer import deferred_from_coro
 from scrapy.utils.misc import load_object
 from scrapy_redis.scheduler import Scheduler
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.exceptions import ConfigurationError
@@ -20,12 +24,6 @@ from ali1688_spider.scheduling.queue import LeaseQueue
 from ali1688_spider.scheduling.worker import QueueWorker
 
 if TYPE_CHECKING:
-    from scrapy import Request
-    from scrapy.crawler import Crawler
-    from scrapy.http import Response
-    from twisted.internet.defer import Deferred
-    from twisted.python.failure import Failure
-
     from ali1688_spider.spiders.base import ApiSpider
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from scrapy.crawler import Crawler
 from scrapy.utils.asyncio import run_in_thread
 
 import ali1688_spider
@@ -24,8 +25,6 @@ from ali1688_spider.scheduling.source import CrawlSource
 from ali1688_spider.shutdown import INCOMPLETE
 
 if TYPE_CHECKING:
-    from scrapy.crawler import Crawler
-
     from ali1688_spider.scheduling.start_list import MessageBatch
     from ali1688_spider.spiders.base import ApiSpider
 

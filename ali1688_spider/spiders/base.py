@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, InstanceOf
 from scrapy import Spider, signals
 from scrapy.core.scheduler import Scheduler
 from scrapy.exceptions import IgnoreRequest
+from scrapy.http import Response
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.config import UserInput
@@ -21,8 +22,6 @@ from ali1688_spider.items import REMOVED, ProductAnswer
 from ali1688_spider.middlewares.errors import ErrorsMiddleware
 
 if TYPE_CHECKING:
-    from scrapy.http import Response
-
     from ali1688_spider.config import Config
     from ali1688_spider.gateway.calls import Operation
 

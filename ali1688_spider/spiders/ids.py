@@ -12,15 +12,13 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
+from scrapy import Spider
 from scrapy.utils.asyncio import run_in_thread
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.identifiers import read_identifiers
-
-if TYPE_CHECKING:
-    from scrapy import Spider
 
 Entry: TypeAlias = tuple[int, int | ValueError]
 """A line number and the product id of the line, or why it has none; 0 for the argument."""

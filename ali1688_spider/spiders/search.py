@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias
 
 from pydantic import Field, model_validator
+from scrapy.http import Response
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.exceptions import ConfigurationError
@@ -20,8 +21,6 @@ from ali1688_spider.items import ProductAnswer
 from ali1688_spider.spiders.base import ApiSpider, Arguments
 
 if TYPE_CHECKING:
-    from scrapy.http import Response
-
     from ali1688_spider.config import Config
     from ali1688_spider.gateway.calls import Value
     from ali1688_spider.gateway.catalogue import SearchApi

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from bson.codec_options import CodecOptions, TypeEncoder, TypeRegistry
 from bson.decimal128 import Decimal128
 from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel, WriteConcern
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from ali1688_spider.exceptions import ConfigurationError
@@ -18,9 +20,6 @@ from ali1688_spider.retrying import ServerRetry
 from ali1688_spider.storage.database_errors import StoreUnavailableError, classify, is_there_already
 
 if TYPE_CHECKING:
-    from pymongo.asynchronous.collection import AsyncCollection
-    from pymongo.asynchronous.database import AsyncDatabase
-
     Collection: TypeAlias = AsyncCollection[dict[str, Any]]
     Database: TypeAlias = AsyncDatabase[dict[str, Any]]
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import bson
 from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
 from pymongo import InsertOne, UpdateOne, WriteConcern
 from pymongo.errors import BulkWriteError, InvalidOperation, PyMongoError
 
@@ -31,8 +32,6 @@ from ali1688_spider.storage.observation import join_documents
 from ali1688_spider.storage.outbox import Pending
 
 if TYPE_CHECKING:
-    from bson.raw_bson import RawBSONDocument
-
     from ali1688_spider.retrying import ServerRetry
     from ali1688_spider.storage.database import Collection, Database
     from ali1688_spider.storage.observation import Observation

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.scheduling.keys import QUEUE_KEY
-from ali1688_spider.scheduling.queue import LeaseQueue, QueueName, open_queue
+from ali1688_spider.scheduling.queue import LeaseQueue, open_queue
 from ali1688_spider.storage.failed_calls import FailedCall, RedisFailedCallStore
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def fail(redis: Redis, spider: str, numbers: range, **values: str) -> None:
 
 
 def queued(redis: Redis, spider: str) -> int:
-    return LeaseQueue(redis, QueueName(spider), QUEUE_KEY).counts().ready
+    return LeaseQueue(redis, SimpleNamespace(name=spider), QUEUE_KEY).counts().ready
 
 
 def test_the_oldest_are_shown_and_all_are_counted(

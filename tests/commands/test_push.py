@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,7 @@ import redis
 
 import ali1688_spider
 from ali1688_spider.scheduling.keys import QUEUE_KEY
-from ali1688_spider.scheduling.queue import LeaseQueue, QueueName
+from ali1688_spider.scheduling.queue import LeaseQueue
 from tests.harness import eventually
 from tests.scheduling.leases import done
 
@@ -29,7 +30,7 @@ SECONDS = 120
 @pytest.fixture
 def queue(redis_url: str) -> Iterator[LeaseQueue]:
     client = redis.Redis.from_url(redis_url)
-    yield LeaseQueue(client, QueueName("product"), QUEUE_KEY)
+    yield LeaseQueue(client, SimpleNamespace(name="product"), QUEUE_KEY)
     client.close()
 
 

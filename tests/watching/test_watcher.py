@@ -4,6 +4,7 @@ import asyncio
 import math
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,7 @@ from ali1688_spider.items import REMOVED, Product
 from ali1688_spider.retrying import ServerRetry
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.lease import QueueEntry
-from ali1688_spider.scheduling.queue import LeaseQueue, QueueName
+from ali1688_spider.scheduling.queue import LeaseQueue
 from ali1688_spider.spiders.watch import open_redis_store
 from ali1688_spider.watching.redis_store import WATCHED_KEY, RedisWatchStore
 from ali1688_spider.watching.schedule import DAY, STRATEGIES, Budget, Outcome
@@ -41,7 +42,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         local.close()
     else:
         with redis.Redis.from_url(request.getfixturevalue("redis_url")) as client:
-            queue = LeaseQueue(client, QueueName("watch"), QUEUE_KEY)
+            queue = LeaseQueue(client, SimpleNamespace(name="watch"), QUEUE_KEY)
             queue.push(QueueEntry(ApiCall.product(number)) for number in range(1, 21))
             yield open_redis_store(client)
 
