@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
-import json
 import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from redis.client import NEVER_DECODE
 from redis.exceptions import RedisError
 from typing_extensions import override  # in typing from Python 3.12
 
+from ali1688_spider.items import Moment
 from ali1688_spider.private_files import make_private, open_private
 from ali1688_spider.storage.database import FAILED_CALLS, insert_new
 from ali1688_spider.storage.database_errors import StoreUnavailableError
@@ -40,8 +40,11 @@ _PAGE = 1000
 _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailedCall:
+def _encodable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
+
+
+class FailedCall(BaseModel):
     """A call that was given up.
 
     Attributes:
@@ -52,54 +55,40 @@ class FailedCall:
         error: Why it was given up, in plain words.
         attempts: How often it was tried.
         at: When it was given up (UTC, in milliseconds).
-        id: Equal for the same failure of the same call.
     """
 
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     spider: str
-    call: str
+    call: Annotated[str, AfterValidator(_encodable)]
     api: str
-    params: Mapping[str, Any]
-    error: str
+    params: dict[str, Any]
+    error: Annotated[str, AfterValidator(_encodable)]
     attempts: int
-    at: datetime
-    id: str = field(init=False)
+    at: Moment
 
-    def __post_init__(self) -> None:
-        # As every store keeps it: times in milliseconds, text that can be encoded.
-        milliseconds = self.at.replace(microsecond=self.at.microsecond // 1000 * 1000)
-        object.__setattr__(self, "at", milliseconds)
-        for name in ("call", "error"):
-            text = getattr(self, name).encode(errors="backslashreplace").decode()
-            object.__setattr__(self, name, text)
-        digest = hashlib.blake2b(self.to_json().encode(), digest_size=8).hexdigest()
-        object.__setattr__(self, "id", digest)
-
-    def values(self) -> dict[str, Any]:
-        """Return everything but the id, by name."""
-        values = {each.name: getattr(self, each.name) for each in fields(self) if each.init}
-        return {**values, "params": dict(self.params)}
+    @property
+    def id(self) -> str:
+        """Equal for the same failure of the same call."""
+        return hashlib.blake2b(self.to_json().encode(), digest_size=8).hexdigest()
 
     def to_json(self) -> str:
         """Return the failed call as one line of JSON, always the same for the same."""
-        values = {**self.values(), "at": self.at.isoformat()}
-        return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+        return self.model_dump_json()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> FailedCall | None:
         """Return the failed call of a line of :meth:`to_json`; None for any other."""
-        try:
-            values = json.loads(text)
-            return cls.from_values({**values, "at": datetime.fromisoformat(values["at"])})
-        except (ValueError, TypeError, KeyError, RecursionError):
-            return None
+        with suppress(ValidationError):
+            return cls.model_validate_json(text)
+        return None
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> FailedCall | None:
-        """Return the failed call of :meth:`values`; None for any others."""
-        try:
-            return cls(**values)
-        except (TypeError, AttributeError):
-            return None
+        """Return the failed call whose attributes have these *values*; None if none has."""
+        with suppress(ValidationError):
+            return cls.model_validate(values)
+        return None
 
 
 class FailedCallStore(ABC):
@@ -156,7 +145,7 @@ class MongoFailedCallStore(FailedCallStore):
 
     @override
     async def keep_all(self, failed: Sequence[FailedCall]) -> None:
-        documents = {call.id: {"_id": call.id, **call.values()} for call in failed}
+        documents = {call.id: {"_id": call.id, **call.model_dump()} for call in failed}
         if documents:
             await self._retry.run(lambda: insert_new(self._collection, documents.values()))
 

@@ -148,23 +148,13 @@ class WatchedProduct:
 def _read_numbers(text: str) -> tuple[float, int, float, float]:
     """Return time of the last fetch, removals, changes and seconds.
 
-    An earlier form had category, time, interval and removals, then count and seconds of the
-    observations without a change and of some groups of those with one.
-
     Raises:
         ValueError, TypeError, ArithmeticError, RecursionError: The text is anything else.
     """
     numbers = json.loads(text)
     if any(type(number) not in {int, float} for number in numbers):
         raise ValueError(f"{text[:100]!r} is no list of numbers")
-    match [float(number) for number in numbers]:
-        case [fetched_at, removals, changes, seconds]:
-            pass
-        case [_, fetched_at, _, removals, _, seconds, *changed] if len(changed) % 2 == 0:
-            changes = sum(changed[::2])
-            seconds += _CHANGED_PART * sum(changed[1::2])
-        case _:
-            raise ValueError(f"{text[:100]!r} has a wrong number of numbers")
+    fetched_at, removals, changes, seconds = map(float, numbers)
     if not all(0 <= number < _LARGEST for number in (fetched_at, removals, changes, seconds)):
         raise ValueError(f"{text[:100]!r} has a number out of bounds")
     return fetched_at, int(removals), changes, seconds

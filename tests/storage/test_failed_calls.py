@@ -131,7 +131,7 @@ async def test_removing_while_they_are_listed(store: FailedCallStore) -> None:
 
 
 def replace_call(failed: FailedCall, call: str, **values: Any) -> FailedCall:
-    return FailedCall(**{**failed.values(), "call": call, **values})
+    return FailedCall(**{**failed.model_dump(), "call": call, **values})
 
 
 async def test_what_cannot_be_read_is_counted_and_stays(
@@ -148,7 +148,11 @@ async def test_what_cannot_be_read_is_counted_and_stays(
             redis.zadd(KEY, {text: float(number) for number, text in enumerate(texts)})
         case _:
             await place["failed_calls"].insert_many(
-                [{"at": FAILED.at}, {**FAILED.values(), "spam": 1}, {**FAILED.values(), "call": 7}]
+                [
+                    {"at": FAILED.at},
+                    {**FAILED.model_dump(), "spam": 1},
+                    {**FAILED.model_dump(), "call": 7},
+                ]
             )
     another = replace_call(FAILED, "another", at=MALFORMED.at + timedelta(seconds=1))
     await store.keep(another)

@@ -126,15 +126,6 @@ def test_a_product_without_a_fetch_has_no_text() -> None:
     assert WatchedProduct.decode("") == WatchedProduct()
 
 
-def test_the_earlier_form_with_categories_and_tallies_is_read() -> None:
-    text = "0123456789ab[1031910,1700000000.5,7214.31,2,40,200000,3,10000,1,90000]"
-
-    product = WatchedProduct.decode(text)
-
-    assert product == WatchedProduct("0123456789ab", 1_700_000_000.5, 2, 4, 215_000)
-    assert WatchedProduct.decode("a[0,1700000000,600,0,0,0]") == WatchedProduct("a", 1_700_000_000)
-
-
 @pytest.mark.parametrize(
     "text",
     [
