@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -16,6 +14,7 @@ from scrapy.exporters import BaseItemExporter
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.exporting.feeds import CsvFeed, JsonLinesFeed
 from ali1688_spider.exporting.typed_files import ParquetFile, XlsxFile
+from ali1688_spider.private_files import replacing
 
 STANDARD_OUTPUT = "-"
 FORMATS = ("csv", "jsonl", "xlsx", "parquet")
@@ -67,7 +66,10 @@ def open_output(file: str) -> Iterator[IO[bytes]]:
             with open(sys.stdout.fileno(), "wb", closefd=False) as stream:
                 yield stream
         else:
-            with _replacing(Path(file).resolve()) as part:
+            path = Path(file).resolve()
+            if path.exists() and not path.is_file():
+                raise OSError(0, "it exists and is not a regular file")  # noqa: TRY301  # as others
+            with replacing(path, mode=0o666) as part:
                 yield part
     except BrokenPipeError:
         raise
@@ -75,18 +77,3 @@ def open_output(file: str) -> Iterator[IO[bytes]]:
         reason = error.strerror or type(error).__name__
         shown = "standard output" if file == STANDARD_OUTPUT else file
         raise ConfigurationError(f"{shown} cannot be written: {reason}") from error
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    if path.exists() and not path.is_file():
-        raise OSError(0, "it exists and is not a regular file")
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with part.open("xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -10,7 +10,6 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken
@@ -21,6 +20,7 @@ from redis.exceptions import RedisError
 
 from ali1688_spider.gateway.errors import TokenStoreError
 from ali1688_spider.gateway.tokens import TokenGrant
+from ali1688_spider.private_files import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,8 @@ class FileTokenStore(TokenStore):
         """Replace the file."""
         with _reported():
             self._make_directory()
-            self._replace(grant.to_json())
+            with replacing(self._path) as file:
+                file.write(grant.to_json())
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
@@ -103,17 +104,6 @@ class FileTokenStore(TokenStore):
                 os.fchmod(file.fileno(), 0o600)
                 logger.warning("The token file %s was open to others: now mode 600", self._path)
             return file.read()
-
-    def _replace(self, content: bytes) -> None:
-        with NamedTemporaryFile(dir=self._path.parent, delete=False) as file:  # mode 600
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).replace(self._path)
-            except BaseException:
-                Path(file.name).unlink()
-                raise
 
     def _make_directory(self) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

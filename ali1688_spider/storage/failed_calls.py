@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from typing_extensions import override  # in typing from Python 3.12
 
 from ali1688_spider.items import Moment
-from ali1688_spider.private_files import make_private, open_private
+from ali1688_spider.private_files import make_private, open_private, replacing
 from ali1688_spider.storage.database import FAILED_CALLS, insert_new
 from ali1688_spider.storage.database_errors import StoreUnavailableError
 
@@ -251,20 +251,11 @@ class FileFailedCallStore(FailedCallStore):
     @override
     async def remove(self, failed: Sequence[FailedCall]) -> None:
         forgotten = {call.id for call in failed}
-        new = self._path.with_suffix(".new")
-        with self._locked():
-            new.unlink(missing_ok=True)  # a crash may have left it
-            try:
-                with self._path.open("rb") as lines, open_private(new) as descriptor:
-                    with os.fdopen(descriptor, "wb", closefd=False) as file:
-                        for line in lines:
-                            call = FailedCall.from_json(line)
-                            if call is None or call.id not in forgotten:
-                                file.write(line)
-                    os.fsync(descriptor)
-                new.replace(self._path)
-            finally:
-                new.unlink(missing_ok=True)
+        with self._locked(), self._path.open("rb") as lines, replacing(self._path) as file:
+            for line in lines:
+                call = FailedCall.from_json(line)
+                if call is None or call.id not in forgotten:
+                    file.write(line)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
