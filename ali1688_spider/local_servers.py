@@ -2,8 +2,7 @@
 
 Each start returns when the server answers. The servers listen on the loopback address only, keep
 their data in the folder that they are given, and end with :meth:`Server.stop`. All functions raise
-ConfigurationError, with one sentence, when no port is free, or the server is not installed or does
-not start.
+ConfigurationError, with one sentence, when the server is not installed or does not start.
 """
 
 from __future__ import annotations
@@ -11,9 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
-import itertools
 import os
-import random
 import re
 import shutil
 import signal
@@ -21,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,10 +33,6 @@ STOP_SECONDS = 10.0
 HOST = "127.0.0.1"
 
 OLDEST_REDIS = (6, 2)  # has all commands that the project uses
-# Below what systems give to outgoing connections: such a connection could take the port of a
-# server that is away for a moment, or even connect to itself there.
-PORTS = range(20_000, 32_000)
-PORTS_OF_A_PROCESS = 100
 
 
 @dataclass
@@ -65,32 +58,10 @@ class Server:
 
 
 def free_port() -> int:
-    """Return a TCP port that nobody listens on, and that no other process gets from here."""
-    for port in itertools.islice(_ports_of_this_process(), PORTS_OF_A_PROCESS):
-        with contextlib.suppress(OSError), socket.socket() as listener:
-            listener.bind((HOST, port))
-            return port
-    raise ConfigurationError("no TCP port is free: too many servers run on this machine")
-
-
-@functools.cache
-def _ports_of_this_process() -> Iterator[int]:
-    """Return ports, one after the other and round again, that belong to this process.
-
-    Between asking for a free port and listening on it, another process could get the same one. So
-    each has a block of its own, whose first number it holds as a port of UDP.
-    """
-    blocks = list(PORTS[::PORTS_OF_A_PROCESS])
-    for first in random.sample(blocks, len(blocks)):
-        holder = socket.socket(type=socket.SOCK_DGRAM)
-        try:
-            holder.bind((HOST, first))
-        except OSError:
-            holder.close()
-            continue
-        holder.detach()  # stays open until the process ends
-        return itertools.cycle(range(first, first + PORTS_OF_A_PROCESS))
-    raise ConfigurationError("no block of TCP ports is free: too many processes start servers")
+    """Return a TCP port that nobody listens on at this moment."""
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        return int(listener.getsockname()[1])
 
 
 def start_redis(folder: Path, *, port: int | None = None, arguments: Sequence[str] = ()) -> Server:

@@ -25,6 +25,7 @@ from ali1688_spider.local_servers import (
     start_redis,
     start_sandbox,
 )
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,7 +117,7 @@ def server_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def redis_server(server_folder: Path) -> Iterator[Server]:
-    server = start_redis(server_folder / "redis")
+    server = start_redis(server_folder / "redis", port=free_port())
     yield server
     server.stop()
 
@@ -136,7 +137,7 @@ def mongo_server_uri(server_folder: Path) -> Iterator[str]:
     if uri := os.environ.get("MONGO_URI"):
         yield uri
         return
-    server = start_mongo(server_folder / "mongo")
+    server = start_mongo(server_folder / "mongo", port=free_port())
     yield server.url
     server.kill()
 
@@ -160,6 +161,6 @@ def mongo_database(mongo_server_uri: str) -> Iterator[str]:
 def sandbox(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
     """A local gateway; ``@pytest.mark.parametrize("sandbox", [["--qps", "5"]], indirect=True)``."""
     arguments: list[str] = getattr(request, "param", [])
-    server = start_sandbox(tmp_path / "sandbox", arguments)
+    server = start_sandbox(tmp_path / "sandbox", arguments, port=free_port())
     yield server
     server.stop()

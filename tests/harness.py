@@ -26,9 +26,10 @@ import redis
 from scrapy.crawler import AsyncCrawlerRunner
 from scrapy.settings import Settings
 
-from ali1688_spider.local_servers import free_port, start_redis, start_sandbox
+from ali1688_spider.local_servers import start_redis, start_sandbox
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.queue import LeaseQueue
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

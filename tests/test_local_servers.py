@@ -9,17 +9,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from ali1688_spider.local_servers import (
-    HOST,
-    PORTS_OF_A_PROCESS,
-    bundled_redis_program,
-    free_port,
-    redis_program,
-    start_redis,
-)
+from ali1688_spider.local_servers import HOST, bundled_redis_program, redis_program, start_redis
+from tests.ports import PORTS_OF_A_PROCESS, free_port
 
 PRINT_PORTS = f"""
-from ali1688_spider.local_servers import free_port
+from tests.ports import free_port
 print(*(free_port() for _ in range({PORTS_OF_A_PROCESS // 2})), flush=True)
 input()
 """

@@ -8,9 +8,9 @@ import pytest
 from redis import Redis
 
 from ali1688_spider.delivery.redis_stream import REMEMBERED, STREAM, RedisStream
-from ali1688_spider.local_servers import free_port
 from ali1688_spider.storage.database_errors import StoreUnavailableError
 from tests.delivery.observed import price_change
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from ali1688_spider.storage.changes import Change

@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from ali1688_spider.delivery.webhook import signature
-from ali1688_spider.local_servers import free_port
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,8 @@ from scrapy.utils.test import get_crawler
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.extensions.results import CrawlRecord
-from ali1688_spider.local_servers import free_port
 from ali1688_spider.spiders.product import ProductSpider
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,9 +22,9 @@ from ali1688_spider.gateway.errors import (
     TokenRefusedError,
 )
 from ali1688_spider.gateway.protocols import WireCall, WireResponse
-from ali1688_spider.local_servers import free_port
 from ali1688_spider.sandbox.options import Options
 from ali1688_spider.sandbox.server import Sandbox
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

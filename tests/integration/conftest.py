@@ -9,6 +9,7 @@ import pytest
 
 from ali1688_spider.local_servers import start_sandbox
 from tests.harness import FIRST_PRODUCT, ROOT, Administration, Gateway, Scrapy
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def gateway_server(server_folder: Path) -> Iterator[Server]:
-    server = start_sandbox(server_folder / "gateway")
+    server = start_sandbox(server_folder / "gateway", port=free_port())
     yield server
     server.stop()
 

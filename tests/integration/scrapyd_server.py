@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ali1688_spider.local_servers import HOST, free_port
+from ali1688_spider.local_servers import HOST
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,8 +15,8 @@ import pymongo
 import pytest
 import redis
 
-from ali1688_spider.local_servers import free_port
 from tests.harness import eventually
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -10,10 +10,11 @@ import pymongo
 import pytest
 import redis
 
-from ali1688_spider.local_servers import free_port, start_mongo
+from ali1688_spider.local_servers import start_mongo
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.queue import LeaseQueue
 from tests.harness import eventually
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

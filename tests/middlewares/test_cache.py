@@ -11,11 +11,11 @@ from scrapy.exceptions import NotConfigured
 from scrapy.http import Response
 
 from ali1688_spider.http import ApiResponse
-from ali1688_spider.local_servers import free_port
 from ali1688_spider.middlewares.cache import CacheMiddleware
 from ali1688_spider.middlewares.errors import ErrorsMiddleware
 from ali1688_spider.spiders.product import ProductSpider
 from ali1688_spider.spiders.watch import WatchSpider
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,10 +21,10 @@ from ali1688_spider import settings as project_settings
 from ali1688_spider.addon import context_of
 from ali1688_spider.extensions.results import CrawlRecord
 from ali1688_spider.items import Product, ProductAnswer
-from ali1688_spider.local_servers import free_port
 from ali1688_spider.pipelines.mongo import MongoPipeline
 from ali1688_spider.pipelines.validation import ValidationPipeline
 from ali1688_spider.storage.failed_calls import FailedCall
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 import pytest
 
-from ali1688_spider.local_servers import free_port, start_mongo
+from ali1688_spider.local_servers import start_mongo
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

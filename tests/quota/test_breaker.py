@@ -11,7 +11,6 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ali1688_spider.local_servers import free_port
 from ali1688_spider.quota.breaker import (
     EXCUSES,
     FAILURES_TO_OPEN,
@@ -22,6 +21,7 @@ from ali1688_spider.quota.breaker import (
     MemoryOutage,
     RedisOutage,
 )
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

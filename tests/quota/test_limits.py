@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ali1688_spider.local_servers import free_port
 from ali1688_spider.quota.limits import (
     HORIZON_SECONDS,
     DailyQuotaExhaustedError,
@@ -21,6 +20,7 @@ from ali1688_spider.quota.limits import (
     Reservation,
     slot_interval,
 )
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

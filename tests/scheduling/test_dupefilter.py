@@ -8,8 +8,8 @@ from scrapy import Spider
 from scrapy.utils.test import get_crawler
 
 from ali1688_spider import settings as defaults
-from ali1688_spider.local_servers import free_port
 from ali1688_spider.scheduling.dupefilter import EXPIRY_SECONDS, MemoryDupeFilter, RedisDupeFilter
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

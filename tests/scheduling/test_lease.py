@@ -8,13 +8,14 @@ import pytest
 import redis
 
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.local_servers import free_port, start_redis
+from ali1688_spider.local_servers import start_redis
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.lease import Heartbeat, Lease, QueueEntry
 from ali1688_spider.scheduling.queue import LeaseQueue
 from ali1688_spider.shutdown import CrawlClosingError
 from ali1688_spider.storage.database_errors import StoreUnavailableError
 from tests.harness import eventually
+from tests.ports import free_port
 from tests.scheduling.leases import products
 
 if TYPE_CHECKING:

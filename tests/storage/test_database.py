@@ -10,9 +10,9 @@ import pytest
 from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.local_servers import free_port
 from ali1688_spider.storage.database import connect, ensure_indexes, mongo_retry
 from ali1688_spider.storage.database_errors import explain
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from ali1688_spider.storage.database import Database

@@ -9,7 +9,6 @@ import pytest
 import pytest_asyncio
 from redis import Redis
 
-from ali1688_spider.local_servers import free_port
 from ali1688_spider.storage.database import connect, mongo_retry
 from ali1688_spider.storage.database_errors import StoreUnavailableError
 from ali1688_spider.storage.failed_calls import (
@@ -20,6 +19,7 @@ from ali1688_spider.storage.failed_calls import (
     failed_call_store,
 )
 from tests.full_disk import largest_file
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
