@@ -34,8 +34,8 @@ REDIS_PREFIX = "ali1688:cache:"
 _PREPARE = """
 PRAGMA journal_mode=WAL;
 PRAGMA synchronous=OFF;
-CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, expires REAL, data BLOB) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS answers_expires ON answers (expires);
+CREATE TABLE IF NOT EXISTS responses (key TEXT PRIMARY KEY, expires REAL, data BLOB) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS responses_expires ON responses (expires);
 """
 
 
@@ -89,12 +89,12 @@ class DiskStore:
             path, timeout=30, isolation_level=None, check_same_thread=False
         )
         self._connection.executescript(_PREPARE)
-        self._connection.execute("DELETE FROM answers WHERE expires <= ?", (time.time(),))
+        self._connection.execute("DELETE FROM responses WHERE expires <= ?", (time.time(),))
 
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return what is kept under each key and has not expired."""
         wanted = ",".join("?" * len(keys))
-        query = f"SELECT key, data FROM answers WHERE expires > ? AND key IN ({wanted})"  # noqa: S608  # only question marks
+        query = f"SELECT key, data FROM responses WHERE expires > ? AND key IN ({wanted})"  # noqa: S608  # only question marks
         with self._lock:
             kept: dict[str, bytes] = dict(self._connection.execute(query, (time.time(), *keys)))
         return [kept.get(key) for key in keys]
@@ -104,7 +104,7 @@ class DiskStore:
         rows = [(key, time.time() + seconds, data) for key, data in responses.items()]
         with self._lock, self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany("REPLACE INTO answers VALUES (?, ?, ?)", rows)
+            self._connection.executemany("REPLACE INTO responses VALUES (?, ?, ?)", rows)
 
     def close(self) -> None:
         """Close the file."""

@@ -115,11 +115,11 @@ def wire_response(request: Request, response: Response) -> WireResponse:
 
 
 class ApiResponse(Response):
-    """What ``middlewares/errors.py`` makes of an answer that is no error.
+    """What ``middlewares/errors.py`` makes of a response that is no error.
 
     Attributes:
         payload: The decoded JSON, its numbers exact (``Decimal``); None when the product is gone.
-        fetched_at: When the answer arrived (UTC); for a cached answer, when it first did.
+        fetched_at: When the response arrived (UTC); for a cached one, when it first did.
         gone: The platform says that the product no longer exists.
     """
 

@@ -35,7 +35,7 @@ URL_PATTERN = r"^https?://[A-Za-z0-9.-]+(:[0-9]+)?([/?#]\S*)?$"
 
 
 @dataclass(slots=True)
-class ProductAnswer:
+class ParsedProduct:
     """A response of the platform about one product, parsed but not yet checked.
 
     Attributes:

@@ -22,7 +22,7 @@ Argument: TypeAlias = str | bytes | int
 logger = logging.getLogger(__name__)
 
 SET_ASIDE = "SETASIDE "
-"""How the answer of a script begins that found keys of wrong types; see ``lua/keys.lua``."""
+"""How the reply of a script begins that found keys of wrong types; see ``lua/keys.lua``."""
 
 
 def durability_risks(client: Any) -> Iterator[str]:
@@ -76,7 +76,7 @@ class LuaScripts:
         self.set_aside = 0
 
     def run(self, name: str, *arguments: Argument) -> Any:
-        """Run a script and return its answer; texts are bytes, however the client is set up.
+        """Run a script and return its reply; texts are bytes, however the client is set up.
 
         Raises:
             redis.exceptions.RedisError: Redis cannot be reached or refuses.

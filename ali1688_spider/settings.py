@@ -35,20 +35,20 @@ REQUEST_FINGERPRINTER_CLASS = "ali1688_spider.http.CallFingerprinter"
 # Enough for one processor (default 16); a worker that is killed makes others repeat as many calls.
 # One host serves everything, so that the limit per host is the limit.
 CONCURRENT_REQUESTS = CONCURRENT_REQUESTS_PER_DOMAIN = 24
-# Tasks for each answer (default 100), which holds one product; spiders of longer ones raise it.
+# Tasks for each response (default 100), which holds one product; spiders of longer ones raise it.
 CONCURRENT_ITEMS = 1
 # The gateway answers in well under a second; the default, 180 s, would hold a place for 3 minutes.
 DOWNLOAD_TIMEOUT = 30
-# An answer has some tens of kilobytes; the default, 1 GiB, lets one answer fill the memory.
+# A response has some tens of kilobytes; the default, 1 GiB, lets one fill the memory.
 DOWNLOAD_MAXSIZE = 16 * 1024 * 1024
 DOWNLOAD_WARNSIZE = 4 * 1024 * 1024
 # Calls carry credentials: the other end has to be who it says.
 DOWNLOAD_VERIFY_CERTIFICATES = True
-# Only HTTP: nothing that a queue or an answer says may read files or reach other services.
+# Only HTTP: nothing that a queue or a response says may read files or reach other services.
 DOWNLOAD_HANDLERS = {"data": None, "file": None, "ftp": None, "s3": None}
 DEFAULT_REQUEST_HEADERS = {"Accept": "application/json"}
 USER_AGENT = "ali1688_spider"
-# A signed call must not follow where an answer points to.
+# A signed call must not follow where a response points to.
 REDIRECT_ENABLED = METAREFRESH_ENABLED = False
 # The gateway has no sessions.
 COOKIES_ENABLED = False
@@ -65,7 +65,7 @@ DOWNLOADER_MIDDLEWARES = {
     "ali1688_spider.middlewares.compression.CompressionMiddleware": 590,
     "ali1688_spider.middlewares.throttle.ThrottleMiddleware": 900,
     "ali1688_spider.middlewares.signing.SigningMiddleware": 950,
-    # What the API client has no use for, and each answer would pass through.
+    # What the API client has no use for, and each response would pass through.
     "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
     "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
     # Ours takes its place.

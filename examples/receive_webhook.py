@@ -3,7 +3,7 @@
 
 The body is ``{"changes": [...]}``. ``X-Ali1688-Signature`` is ``sha256=`` and the HMAC-SHA256, in
 hex, of ``X-Ali1688-Timestamp``, a dot and the body. Answer 2xx once a delivery is handled; anything
-else, and it comes again. It also comes again when the answer was lost, so remember the ids of
+else, and it comes again. It also comes again when the response was lost, so remember the ids of
 changes.
 
     WEBHOOK_SECRET=... python receive_webhook.py 8080

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from ali1688_spider.items import Product, ProductAnswer
+from ali1688_spider.items import ParsedProduct, Product
 from ali1688_spider.pipelines.validation import validation_errors
 
 NOW = datetime(2026, 10, 10, 8, 45, 52, 223456, UTC)
@@ -185,6 +185,6 @@ def test_a_reason_is_short_whatever_came() -> None:
 
 
 def test_a_response_shows_neither_its_fields_nor_its_payload() -> None:
-    answer = ProductAnswer({"product_id": "1\ud800\n", "name": "杯"}, {"x": 1}, "api", NOW)
+    answer = ParsedProduct({"product_id": "1\ud800\n", "name": "杯"}, {"x": 1}, "api", NOW)
     assert str(answer) == r"product '1\ud800\n' by api"
-    assert str(ProductAnswer({}, None, "api", NOW)) == "product None by api"
+    assert str(ParsedProduct({}, None, "api", NOW)) == "product None by api"

@@ -82,7 +82,7 @@ class PauseLimit:
         return self._until - now
 
     def reset(self) -> None:
-        """Note that a call was answered: what is asked for next is a first time again."""
+        """Note that a call brought a response: what is asked for next is a first time again."""
         if time.monotonic() >= self._until:
             self._granted = 0
 

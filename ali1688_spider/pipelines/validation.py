@@ -16,7 +16,7 @@ from scrapy.statscollectors import StatsCollector
 from ali1688_spider.addon import context_of
 from ali1688_spider.gateway.calls import MAX_PRODUCT_ID
 from ali1688_spider.gateway.identifiers import product_url
-from ali1688_spider.items import KEY_PATTERN, REMOVED, URL_PATTERN, Product, ProductAnswer
+from ali1688_spider.items import KEY_PATTERN, REMOVED, URL_PATTERN, ParsedProduct, Product
 
 if TYPE_CHECKING:
     from ali1688_spider.storage.rejections import RejectionStore
@@ -33,7 +33,7 @@ _UNKNOWN = {
 
 
 class ValidationPipeline:
-    """Turns each :class:`ProductAnswer` into a :class:`Product`; other items pass untouched.
+    """Turns each :class:`ParsedProduct` into a :class:`Product`; other items pass untouched.
 
     A response that breaks a rule is kept with every reason, logged as one WARNING line, counted as
     ``ali1688/items/rejected`` and dropped. Without a database there is the log only.
@@ -50,7 +50,7 @@ class ValidationPipeline:
 
     async def process_item(self, item: Any) -> Any:
         """Return the product that *item* describes, or drop what cannot be one."""
-        if not isinstance(item, ProductAnswer):
+        if not isinstance(item, ParsedProduct):
             return item
         checked = check(item)
         if isinstance(checked, Product):
@@ -64,11 +64,11 @@ class ValidationPipeline:
         raise DropItem("rejected by validation", log_level="DEBUG")  # the reasons are logged
 
 
-def check(answer: ProductAnswer) -> Product | list[str]:
+def check(parsed: ParsedProduct) -> Product | list[str]:
     """Return the product, or every reason why it cannot be one."""
-    if answer.fields.keys() <= {"product_id"}:
-        return ["no product in the answer"]
-    record = _record(answer)
+    if parsed.fields.keys() <= {"product_id"}:
+        return ["no product in the response"]
+    record = _record(parsed)
     errors = ["name: missing"] if "name" in record and record["name"] is None else []
     try:
         product = Product.model_validate(record)
@@ -77,22 +77,22 @@ def check(answer: ProductAnswer) -> Product | list[str]:
     return errors or product
 
 
-def _record(answer: ProductAnswer) -> dict[str, Any]:
+def _record(parsed: ParsedProduct) -> dict[str, Any]:
     """Return the record to check: of a complete response every field, else those that it has."""
-    is_whole = answer.complete and answer.fields.get("status") != REMOVED
-    product_id = _product_id(answer)
+    is_whole = parsed.complete and parsed.fields.get("status") != REMOVED
+    product_id = _product_id(parsed)
     return {
         **(_UNKNOWN if is_whole else {}),
         "currency": "CNY",
         "url": None if product_id is None else product_url(product_id),
-        **answer.fields,
-        "source_api": answer.source_api,
-        "fetched_at": answer.fetched_at,
+        **parsed.fields,
+        "source_api": parsed.source_api,
+        "fetched_at": parsed.fetched_at,
     }
 
 
-def _product_id(answer: ProductAnswer) -> int | None:
-    product_id = answer.fields.get("product_id")
+def _product_id(parsed: ParsedProduct) -> int | None:
+    product_id = parsed.fields.get("product_id")
     if isinstance(product_id, int) and not isinstance(product_id, bool):
         return product_id if 0 < product_id <= MAX_PRODUCT_ID else None
     return None

@@ -239,11 +239,11 @@ class RateLimiter:
             return reservation, (began + self._clock()) / 2
 
         asked = self._clock()
-        answer: tuple[Reservation, float] = await self._run(ask)
+        reply: tuple[Reservation, float] = await self._run(ask)
         # A slot that is closer than a round trip takes would be late before it is known.
         round_trip = self._clock() - asked
         self._lead = min(LONGEST_LEAD_SECONDS, max(round_trip, 0.9 * self._lead))
-        return answer
+        return reply
 
     def _note_pause(self, now: float, seconds: float) -> None:
         """Warn once of a pause that another worker was asked for; its log says by what."""

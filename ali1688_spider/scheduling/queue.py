@@ -58,9 +58,9 @@ class QueueCounts:
     next_due: float | None
 
     @classmethod
-    def of(cls, answer: list[int]) -> QueueCounts:
-        """Read a script's answer."""
-        messages, ready, delayed, leased, next_due = answer
+    def of(cls, reply: list[int]) -> QueueCounts:
+        """Read a script's reply."""
+        messages, ready, delayed, leased, next_due = reply
         return cls(messages, ready, delayed, leased, next_due / 1000 if next_due >= 0 else None)
 
     @property

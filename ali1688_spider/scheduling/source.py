@@ -115,8 +115,8 @@ class Crawls:
         earlier one, unless *process_age* is None.
         """
         age = "" if process_age is None else milliseconds(process_age)
-        answer = self._scripts.run("crawl_progress", digest, age)
-        return CrawlProgress(bool(answer[0]), answer[1]) if answer else None
+        reply = self._scripts.run("crawl_progress", digest, age)
+        return CrawlProgress(bool(reply[0]), reply[1]) if reply else None
 
 
 class CrawlSource:

@@ -60,7 +60,7 @@ class StartListReader:
         """Queue what up to *count* messages ask for, the oldest first, and remove these messages.
 
         None is returned when there is no message, or while another worker reads. When Redis is away
-        it has to be repeated as a whole: a batch may have been queued although the answer was lost.
+        it has to be repeated as a whole: a batch may have been queued although the reply was lost.
         """
         number, *messages = self._scripts.run(
             "take_messages",

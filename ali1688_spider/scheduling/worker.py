@@ -226,7 +226,7 @@ class QueueWorker:
         self._heartbeat.confirm(batch.asked_at)
         self._add(batch)
         if batch.surplus > 0:
-            # The answer that told of them was lost, or Redis lost its last steps in a crash.
+            # The reply that named them was lost, or Redis lost its last steps in a crash.
             held = list(self.leases.values())
             returned = await self._ask(partial(self._queue.give_back, held))
             logger.info("Gave back %d leases that this worker knows nothing of", returned)

@@ -1,4 +1,4 @@
-"""What all spiders share: arguments are checked, calls become requests, answers products."""
+"""What all spiders share: arguments are checked, calls become requests, responses products."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ali1688_spider.config import UserInput
 from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
 from ali1688_spider.gateway.calls import OPERATIONS, ApiCall
 from ali1688_spider.http import ApiRequest, ApiResponse
-from ali1688_spider.items import REMOVED, ProductAnswer
+from ali1688_spider.items import REMOVED, ParsedProduct
 from ali1688_spider.middlewares.errors import ErrorsMiddleware
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class ApiSpider(Spider):
         arguments: What ``-a`` says.
         idle_seconds: How long a worker stays without work; None: by the spider.
         operations: The calls that it makes; the queue's others go to the failed calls.
-        uses_cache: Whether an answer may come from the cache.
+        uses_cache: Whether a response may come from the cache.
         joins_crawl: Whether workers that were started with the same calls share one crawl of them,
             which ends.
         has_source: Whether the crawl begins with calls of its own.
@@ -170,17 +170,17 @@ class ApiSpider(Spider):
             lease.fail(error)
 
     def parse(self, response: Response, **_: Any) -> Iterable[Any] | AsyncIterator[Any]:
-        """Make products of an answer."""
+        """Make products of a response."""
         assert isinstance(response, ApiResponse)
         return [self.parse_product(response)]
 
-    def parse_product(self, response: ApiResponse) -> ProductAnswer:
-        """Make the product of the answer to a product call; validation says what it lacks."""
+    def parse_product(self, response: ApiResponse) -> ParsedProduct:
+        """Make the product of the response to a product call; validation says what it lacks."""
         assert response.request is not None
         api = context_of(self.crawler).client.apis.product
         product_id = int(response.request.call.params["product_id"])
         removed = {"product_id": product_id, "status": REMOVED}
         fields = removed if response.gone else api.parse(response.payload)
         if fields.setdefault("product_id", product_id) != product_id:
-            fields = {"product_id": product_id}  # an answer about another product is none
-        return ProductAnswer(fields, response.payload, api.name, response.fetched_at)
+            fields = {"product_id": product_id}  # a response about another product is none
+        return ParsedProduct(fields, response.payload, api.name, response.fetched_at)

@@ -17,7 +17,7 @@ from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.catalogue import choose_apis
 from ali1688_spider.gateway.errors import UnreadableResponseError
 from ali1688_spider.http import ApiResponse
-from ali1688_spider.items import ProductAnswer
+from ali1688_spider.items import ParsedProduct
 from ali1688_spider.spiders.base import ApiSpider, Arguments
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class SearchSpider(ApiSpider):
     name = "search"
     arguments_class = SearchArguments
     arguments: SearchArguments
-    # An answer holds a page of products, and each waits until it is stored.
+    # A response holds a page of products, and each waits until it is stored.
     custom_settings = {"CONCURRENT_ITEMS": 50}  # noqa: RUF012  # Scrapy declares it
 
     def __init__(self, **arguments: str) -> None:
@@ -104,7 +104,7 @@ class SearchSpider(ApiSpider):
             yield ApiCall.search(**self.query, page=1, page_size=api.max_page_size), 0
 
     async def parse(self, response: Response, **_: Any) -> AsyncIterator[Any]:
-        """Make products, and further calls, of an answer."""
+        """Make products, and further calls, of a response."""
         assert isinstance(response, ApiResponse)
         assert response.request is not None
         if response.request.call.operation == "product":
@@ -123,8 +123,8 @@ class SearchSpider(ApiSpider):
         try:
             page = api.parse(response.payload)
         except UnreadableResponseError:
-            # Validation says so, and keeps the answer.
-            yield ProductAnswer({}, response.payload, api.name, response.fetched_at, complete=False)
+            # Validation says so, and keeps the response.
+            yield ParsedProduct({}, response.payload, api.name, response.fetched_at, complete=False)
             return
         self.crawler.stats.inc_value("ali1688/search/pages")
         begins = "search_id" not in call.params
@@ -155,7 +155,7 @@ class SearchSpider(ApiSpider):
             if call.params.get("details") and isinstance(product_id, int):
                 yield self.request(ApiCall.product(product_id))
             else:
-                yield ProductAnswer(fields, payload, api.name, response.fetched_at, complete=False)
+                yield ParsedProduct(fields, payload, api.name, response.fetched_at, complete=False)
 
 
 def price_fits(price: Any, params: Mapping[str, Value]) -> bool:
@@ -181,7 +181,7 @@ GROWTH = 4
 
 
 def next_calls(call: ApiCall, page: SearchPage, api: SearchApi) -> Iterator[ApiCall]:
-    """Yield what is to be called after *page*, the answer to *call*; nothing when all is seen."""
+    """Yield what is to be called after *page*, the response to *call*; nothing when all is seen."""
     number = int(call.params["page"])
     page_size = page.page_size or int(call.params["page_size"])
     if not page.rows or (page.page is not None and page.page != number):

@@ -81,7 +81,7 @@ class WatchSpider(SearchSpider):
     name = "watch"
     arguments_class = WatchArguments
     arguments: WatchArguments
-    uses_cache = False  # a cached answer is no observation
+    uses_cache = False  # a cached response is no observation
     joins_crawl = False  # it never ends, so there is nothing to join or to resume
     outlasts_quota = True
 

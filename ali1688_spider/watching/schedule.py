@@ -87,7 +87,7 @@ class WatchedProduct:
     """What is kept of one watched product between two fetches.
 
     Attributes:
-        fingerprint: Of the last answer, see :func:`ali1688_spider.watching.watcher.fingerprint`;
+        fingerprint: Of the last response, see :func:`ali1688_spider.watching.watcher.fingerprint`;
             empty before the first.
         fetched_at: Time of the last fetch (UTC, seconds since the epoch), None before the first.
         removals: How many fetches in a row found the product removed from the platform.
@@ -108,7 +108,7 @@ class WatchedProduct:
         the fetch that finds a removed product again, nor by one not later than the one before.
 
         Args:
-            fingerprint: Of the answer; None when the product was removed from the platform.
+            fingerprint: Of the response; None when the product was removed from the platform.
             now: Time of the fetch (UTC, seconds since the epoch).
         """
         before = now if self.fetched_at is None else self.fetched_at

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ali1688_spider.gateway import parsing
 from ali1688_spider.gateway.errors import UnreadableResponseError
 from ali1688_spider.gateway.response import load_json
-from ali1688_spider.items import Product, ProductAnswer
+from ali1688_spider.items import ParsedProduct, Product
 from ali1688_spider.pipelines.validation import check
 from ali1688_spider.storage.database import CODEC_OPTIONS
 from ali1688_spider.storage.observation import Observation
@@ -89,7 +89,7 @@ def test_any_answer(answer: tuple[str, str]) -> None:
 
 
 def judge(fields: dict[str, Any], *, complete: bool) -> None:
-    checked = check(ProductAnswer(fields, None, "api", datetime.now(UTC), complete))
+    checked = check(ParsedProduct(fields, None, "api", datetime.now(UTC), complete))
     if isinstance(checked, Product):
         bson.decode(Observation.of(checked).set_fields)
     else:

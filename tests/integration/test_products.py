@@ -117,7 +117,7 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({"productName": {"zh": "茶杯"}, "price": 2.5, "quantity": 3}, "name: not text"),
     ({"productName": "茶杯", "price": 2.5, "quantity": -1}, "stock: below 0"),
     ({"productName": "茶杯", "price": 2.5, "quantity": 2.5}, "stock: not a whole number"),
-    ({}, "no product in the answer"),
+    ({}, "no product in the response"),
 ]
 
 

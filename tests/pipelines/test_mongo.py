@@ -20,7 +20,7 @@ from scrapy.utils.test import get_crawler
 from ali1688_spider import settings as project_settings
 from ali1688_spider.addon import context_of
 from ali1688_spider.extensions.results import CrawlRecord
-from ali1688_spider.items import Product, ProductAnswer
+from ali1688_spider.items import ParsedProduct, Product
 from ali1688_spider.pipelines.mongo import MongoPipeline
 from ali1688_spider.pipelines.validation import ValidationPipeline
 from ali1688_spider.storage.failed_calls import FailedCall
@@ -258,7 +258,7 @@ async def test_one_client_stores_everything_that_a_worker_stores(
     async with opened(crawler) as pipeline:
         await pipeline.process_item(product(7))
         with pytest.raises(DropItem):
-            await validation.process_item(ProductAnswer({"product_id": 8}, None, "api", NOON))
+            await validation.process_item(ParsedProduct({"product_id": 8}, None, "api", NOON))
         await context_of(crawler).failed_calls.keep(
             FailedCall(spider="product", call="9", api="", params={}, error="", attempts=1, at=NOON)
         )

@@ -13,7 +13,7 @@ from scrapy.utils.test import get_crawler
 
 from ali1688_spider.gateway.parsing import parse_router_product
 from ali1688_spider.gateway.response import load_json
-from ali1688_spider.items import REMOVED, Product, ProductAnswer
+from ali1688_spider.items import REMOVED, ParsedProduct, Product
 from ali1688_spider.pipelines.validation import ValidationPipeline, check
 
 if TYPE_CHECKING:
@@ -57,13 +57,13 @@ def pipeline(crawler: Crawler, rejections: Any) -> ValidationPipeline:
     return ValidationPipeline(crawler.stats, rejections)
 
 
-def answer_of(text: str, product_id: int, **values: Any) -> ProductAnswer:
+def answer_of(text: str, product_id: int, **values: Any) -> ParsedProduct:
     payload = load_json(text.encode())
     fields = {"product_id": product_id, **parse_router_product(payload)}
-    return ProductAnswer(fields, payload, API, NOW, **values)
+    return ParsedProduct(fields, payload, API, NOW, **values)
 
 
-def router_answer(product: str, product_id: int = 610000000001, **values: Any) -> ProductAnswer:
+def router_answer(product: str, product_id: int = 610000000001, **values: Any) -> ParsedProduct:
     return answer_of(f'{{"result":{{"product":{product}}}}}', product_id, **values)
 
 
@@ -86,7 +86,7 @@ IMPOSSIBLE = [
         "name: not text ({'zh': 'a'} came)",
     ),
     ('{"price":1,"quantity":1}', "name: missing"),
-    ("null", "no product in the answer"),
+    ("null", "no product in the response"),
 ]
 
 
@@ -177,7 +177,7 @@ def test_a_response_without_id_says_so() -> None:
     assert check(answer) == ["product_id: missing"]
 
 
-def checked(answer: ProductAnswer) -> Product:
+def checked(answer: ParsedProduct) -> Product:
     product = check(answer)
     assert isinstance(product, Product)
     return product
@@ -223,11 +223,11 @@ def test_the_row_of_a_search_sets_only_what_it_has() -> None:
         "fetched_at": NOW,
     }
     assert checked(router_answer('{"quantity":1}', complete=False)).stock == 1
-    assert check(router_answer("{}", complete=False)) == ["no product in the answer"]
+    assert check(router_answer("{}", complete=False)) == ["no product in the response"]
 
 
 def test_a_removed_product_keeps_what_was_known() -> None:
-    answer = ProductAnswer({"product_id": 610000000001, "status": REMOVED}, None, API, NOW)
+    answer = ParsedProduct({"product_id": 610000000001, "status": REMOVED}, None, API, NOW)
     assert checked(answer).model_fields_set == {
         "product_id",
         "status",

@@ -13,7 +13,7 @@ from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.catalogue import choose_apis
 from ali1688_spider.gateway.parsing import SearchPage
 from ali1688_spider.http import ApiRequest, ApiResponse
-from ali1688_spider.items import ProductAnswer
+from ali1688_spider.items import ParsedProduct
 from ali1688_spider.scheduling.dupefilter import MemoryDupeFilter
 from ali1688_spider.spiders.search import SearchArguments, SearchSpider, next_calls, price_fits
 
@@ -47,7 +47,7 @@ async def answer(
     response = ApiResponse(request.url, request=request, payload=payload)
     outputs = [output async for output in spider.parse(response)]
     return (
-        [each.fields.get("product_id") for each in outputs if isinstance(each, ProductAnswer)],
+        [each.fields.get("product_id") for each in outputs if isinstance(each, ParsedProduct)],
         [each.call for each in outputs if isinstance(each, ApiRequest)],
     )
 

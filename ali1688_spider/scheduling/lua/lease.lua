@@ -85,20 +85,20 @@ local function take(token)
   if #members == 0 then
     return {}
   end
-  local leased, leases, answer = {}, {}, {}
+  local leased, leases, reply = {}, {}, {}
   for i, attempts in ipairs(redis.call('HMGET', ATTEMPTS, unpack(members))) do
     local member, attempt = members[i], count_of(attempts) + 1
     local score = digits(read_ready_score(scores[i]) or new_score())
     leased[2 * i - 1], leased[2 * i] = worker, member
     leases[2 * i - 1], leases[2 * i] = member, lease_record(token, attempt, score)
-    answer[4 * i - 3], answer[4 * i - 2] = member, attempt
-    answer[4 * i - 1], answer[4 * i] = score, losses[i]
+    reply[4 * i - 3], reply[4 * i - 2] = member, attempt
+    reply[4 * i - 1], reply[4 * i] = score, losses[i]
   end
   redis.call('ZADD', LEASED, unpack(leased))
   redis.call('HSET', LEASES, unpack(leases))
   redis.call('ZREM', READY, unpack(members))
   redis.call('HDEL', ATTEMPTS, unpack(members))
-  return answer
+  return reply
 end
 
 redis.call('ZADD', WORKERS, digits(now + ARGV[2]), worker)

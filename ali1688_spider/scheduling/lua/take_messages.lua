@@ -48,16 +48,16 @@ local function read()
   if not is_number(first) then
     redis.call('LPUSH', INTAKE, digits(now_us())) -- somebody else wrote into the list
   end
-  local answer, bytes = { redis.call('LINDEX', INTAKE, 0) }, 0
+  local reply, bytes = { redis.call('LINDEX', INTAKE, 0) }, 0
   for i = 1, limit do
     local message = bytes < most_bytes and redis.call('LINDEX', INTAKE, i)
     if not message then
       break
     end
     bytes = bytes + #message
-    answer[2 * i], answer[2 * i + 1] = string.sub(message, 1, longest), #message
+    reply[2 * i], reply[2 * i + 1] = string.sub(message, 1, longest), #message
   end
-  return answer
+  return reply
 end
 
 local other, left = redis.call('GET', READER), redis.call('PTTL', READER)

@@ -1,8 +1,8 @@
 -- ARGV: how many. Returns the number of states, then some of them, drawn without preference.
 
 local drawn = redis.call('HRANDFIELD', KEYS[1], ARGV[1], 'WITHVALUES')
-local answer = { redis.call('HLEN', KEYS[1]) }
+local reply = { redis.call('HLEN', KEYS[1]) }
 for i = 2, #drawn, 2 do
-  answer[#answer + 1] = drawn[i]
+  reply[#reply + 1] = drawn[i]
 end
-return answer
+return reply
