@@ -156,7 +156,7 @@ def test_crawls_share_the_file_and_the_next_one_forgets_what_is_over(tmp_path: P
         other.put_many({"c": b"3"}, HOUR)
         assert other.get_many(["a", "b", "c"]) == [b"1", None, b"3"]
     with closing(DiskStore(path)) as next_one:
-        (count,) = next_one._connection.execute("SELECT count(*) FROM answers").fetchone()
+        (count,) = next_one._connection.execute("SELECT count(*) FROM responses").fetchone()
     assert count == 2
 
 

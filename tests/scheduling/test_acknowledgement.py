@@ -58,7 +58,7 @@ async def run(middleware: AcknowledgementMiddleware, response: Response, *values
     return [output async for output in result]
 
 
-async def test_an_answer_that_leads_to_nothing_is_done(
+async def test_a_response_that_leads_to_nothing_is_done(
     middleware: AcknowledgementMiddleware, response: Response, lease: Lease
 ) -> None:
     assert await run(middleware, response) == []
@@ -87,6 +87,21 @@ async def test_requests_are_queued_with_the_acknowledgement(
     assert await run(middleware, response, further) == []
     assert lease.outcome == "ack"
     assert lease.children == [QueueEntry(ApiCall.product(8), 3, 60)]
+
+
+@pytest.mark.parametrize(("signal", "outcome"), [("item_scraped", "ack"), ("item_error", "retry")])
+async def test_all_leases_of_a_request_are_settled_alike(
+    middleware: AcknowledgementMiddleware, crawler: Crawler, *, signal: str, outcome: str
+) -> None:
+    leases = tuple(Lease(b"%d" % i, "token", 1, ApiCall.product(i)) for i in (7, 8))
+    request = ApiRequest(URL, call=ApiCall.product(7), leases=leases)
+    response = Response(URL, request=request)
+    further = ApiRequest(URL, call=ApiCall.product(9))
+    await run(middleware, response, "one", further)
+    values = {"item": "one", "response": response, "failure": failure_of(ValueError())}
+    crawler.signals.send_catch_log(getattr(signals, signal), **values)
+    assert [lease.outcome for lease in leases] == [outcome, outcome]
+    assert [len(lease.children) for lease in leases] == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +140,7 @@ async def test_that_the_crawl_ends_is_no_try(
 
 
 @pytest.mark.usefixtures("middleware")
-async def test_a_call_whose_answer_the_spider_fails_on_is_tried_again(
+async def test_a_call_whose_response_the_spider_fails_on_is_tried_again(
     response: Response, lease: Lease, crawler: Crawler
 ) -> None:
     crawler.signals.send_catch_log(

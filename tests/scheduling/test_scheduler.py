@@ -56,6 +56,17 @@ async def test_a_later_try_waits_in_redis(open_scheduler: Open) -> None:
     assert scheduler.queue.counts().leased == 0
 
 
+async def test_a_later_try_of_several_calls_waits_call_by_call(open_scheduler: Open) -> None:
+    scheduler = await open_scheduler()
+    produce(scheduler, 7, 8)
+    requests = [await until(scheduler.next_request) for _ in range(2)]
+    leases = tuple(request.leases[0] for request in requests)
+    together = requests[0].replace(leases=leases)
+    assert scheduler.enqueue_request(together.retried(3600))
+    await until(lambda: scheduler.queue.counts().delayed == 2)
+    assert scheduler.queue.counts().leased == 0
+
+
 async def test_a_retry_after_a_recovery_is_made_at_once(open_scheduler: Open) -> None:
     scheduler = await open_scheduler()
     produce(scheduler, 7)
