@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 import zlib
 from contextlib import closing
@@ -155,8 +156,8 @@ def test_crawls_share_the_file_and_the_next_one_forgets_what_is_over(tmp_path: P
         one.put_many({"b": b"2"}, -1)
         other.put_many({"c": b"3"}, HOUR)
         assert other.get_many(["a", "b", "c"]) == [b"1", None, b"3"]
-    with closing(DiskStore(path)) as next_one:
-        (count,) = next_one._connection.execute("SELECT count(*) FROM responses").fetchone()
+    with closing(DiskStore(path)), closing(sqlite3.connect(path)) as file:
+        (count,) = file.execute("SELECT count(*) FROM responses").fetchone()
     assert count == 2
 
 

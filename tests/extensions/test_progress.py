@@ -2,18 +2,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from scrapy.exceptions import NotConfigured
 from scrapy.utils.test import get_crawler
 
+from ali1688_spider.context import data_folder
 from ali1688_spider.extensions import progress
 from ali1688_spider.extensions.progress import Freshness
 from ali1688_spider.items import Product
 from ali1688_spider.spiders.product import ProductSpider
 from ali1688_spider.spiders.watch import WatchSpider
+from ali1688_spider.watching.sqlite_store import FILE_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +64,7 @@ async def test_it_measures_while_the_crawl_runs_and_at_its_end(
     monkeypatch.setattr(progress, "FRESHNESS_SECONDS", 0.01)
     caplog.set_level(logging.INFO)
     extension = Freshness.from_crawler(crawler)
-    spider = extension._spider
+    spider: Any = crawler.spider
     store_of(spider).add([1, 2])
     await spider.watcher.fetched(fetched(1))
     extension.begin()
@@ -79,7 +83,10 @@ async def test_a_schedule_that_cannot_be_read_is_no_error(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     extension = Freshness.from_crawler(crawler)
-    store_of(extension._spider)._connection.execute("DROP TABLE watched")
+    spider: Any = crawler.spider
+    store_of(spider)
+    with closing(sqlite3.connect(data_folder() / FILE_NAME)) as file:
+        file.execute("DROP TABLE watched")
     await extension.end()
     assert crawler.stats.get_value(FRACTION) is None
     assert "Freshness not measured: no such table: watched" in caplog.text

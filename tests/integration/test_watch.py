@@ -57,10 +57,8 @@ def watch(scrapy: Scrapy) -> Iterator[Callable[..., Process]]:
 
 def stop(running: Process) -> Process:
     """Ask a watch to end, which it does well and within seconds."""
-    running.terminate()
-    begun = time.monotonic()
-    finished = running.finish().ended_well()
-    assert time.monotonic() - begun < 15
+    running.stop(15)
+    finished = running.ended_well()
     assert finished.stats["finish_reason"] == "shutdown"
     return finished
 

@@ -144,6 +144,6 @@ async def test_a_damaged_answer_is_none(
     request = request_for(crawler, 1)
     await keep(crawler, request, answer(request, NAME.encode()))
     with closing(sqlite3.connect(tmp_path / ".scrapy" / "ali1688" / "cache.sqlite")) as connection:
-        connection.execute("UPDATE answers SET data = x'00ff'")
+        connection.execute("UPDATE responses SET data = x'00ff'")
         connection.commit()
     assert await reread(crawler, request) is None

@@ -56,7 +56,8 @@ def test_it_is_off_for_other_spiders() -> None:
 
 async def test_it_counts_what_fetches_found(crawler: Crawler) -> None:
     pipeline = WatchPipeline.from_crawler(crawler)
-    spider = pipeline._spider
+    spider = crawler.spider
+    assert isinstance(spider, WatchSpider)
     assert spider.file_store is not None
     spider.file_store.add([1])
     found = [

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import itertools
-import sqlite3
 import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from ali1688_spider.watching.schedule import WatchedProduct
 from ali1688_spider.watching.sqlite_store import SqliteWatchStore
 
 if TYPE_CHECKING:
@@ -88,16 +86,6 @@ def test_a_product_not_watched_any_longer(store: SqliteWatchStore) -> None:
     assert store.remove([1]) == 1
     assert store.sample(9) == (0, [])
     assert store.add([2]) == 1
-
-
-def test_a_file_of_the_earlier_form_is_watched_on(path: Path, store: SqliteWatchStore) -> None:
-    store.add([1])
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE sums (name TEXT PRIMARY KEY, value REAL NOT NULL)")
-        connection.execute("UPDATE watched SET entry = 'a[5,1700000000,200,0,0,0,1,100]'")
-    connection.close()
-    [text] = SqliteWatchStore(path).load([1])
-    assert WatchedProduct.decode(text) == WatchedProduct("a", 1_700_000_000, 0, 1, 15)
 
 
 def test_threads_and_processes_at_once(store: SqliteWatchStore, path: Path) -> None:

@@ -17,7 +17,6 @@ from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.lease import QueueEntry
 from ali1688_spider.scheduling.queue import LeaseQueue
 from ali1688_spider.spiders.watch import open_redis_store
-from ali1688_spider.watching.redis_store import WATCHED_KEY, RedisWatchStore
 from ali1688_spider.watching.schedule import DAY, STRATEGIES, Budget, Outcome
 from ali1688_spider.watching.sqlite_store import SqliteWatchStore
 from ali1688_spider.watching.watcher import Watcher, fingerprint
@@ -25,6 +24,8 @@ from ali1688_spider.watching.watcher import Watcher, fingerprint
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from ali1688_spider.watching.redis_store import RedisWatchStore
 
     Store = RedisWatchStore | SqliteWatchStore
 
@@ -95,17 +96,10 @@ async def test_an_entry_of_nonsense_takes_no_other_along(store: Store) -> None:
     each = watcher(store)
     await each.fetched(product(1))
     await each.fetched(product(2))
-    spoil(store, 1)
+    store.save([(1, "nonsense", 0.0)])
     found = await asyncio.gather(*(each.fetched(product(number, 10)) for number in (1, 2)))
     assert found == [(Outcome.UNCHANGED, 10)] * 2
     assert (await each.fetched(product(1, 20, stock=9)))[0] is Outcome.CHANGED
-
-
-def spoil(store: Store, product_id: int) -> None:
-    if isinstance(store, RedisWatchStore):
-        store._scripts._server.hset(WATCHED_KEY, str(product_id), "nonsense")
-    else:
-        store.save([(product_id, "nonsense", 0.0)])
 
 
 async def test_the_fraction_that_is_fresh(store: Store) -> None:
