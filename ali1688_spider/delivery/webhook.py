@@ -8,31 +8,26 @@ import hmac
 import json
 import logging
 import time
+import uuid
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import aiohttp
 
-from ali1688_spider.delivery.webhook_outbox import WebhookOutbox
+from ali1688_spider.delivery.webhook_outbox import Documents, WebhookOutbox
 from ali1688_spider.gateway.backoff import Backoff
-from ali1688_spider.storage.database_errors import explain
+from ali1688_spider.storage.changes import Change
+from ali1688_spider.storage.database_errors import StoreUnavailableError, explain
 from ali1688_spider.storage.outbox import CLOSE_SECONDS, end, wait
 
 if TYPE_CHECKING:
-    from ali1688_spider.delivery.webhook_outbox import Delivery
-    from ali1688_spider.storage.changes import Change
     from ali1688_spider.storage.database import Database
 
 logger = logging.getLogger(__name__)
 
-SIGNATURE_HEADER = "X-Ali1688-Signature"
-TIMESTAMP_HEADER = "X-Ali1688-Timestamp"
-DELIVERY_HEADER = "X-Ali1688-Delivery"
-
 RESPONSE_SECONDS = 10.0
 POLL_SECONDS = 15.0
-SHORTEST_WAIT = 0.001
+SHORTEST_WAIT = 0.2
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:
@@ -52,9 +47,10 @@ class Webhook:
     """Posts changes as JSON, ``{"changes": [...]}`` (see :meth:`Change.message`), oldest first.
 
     The crawl only puts changes into the outbox; a task of its own sends them, one delivery at a
-    time. What is not answered with 2xx is sent again until it is, in later crawls too. A delivery
-    whose response was lost comes again, so a receiver remembers the ids of changes. A change never
-    comes before an older one of the same product has arrived.
+    time, and while another worker sends it waits. What is not answered with 2xx is sent again until
+    it is, in later crawls too. A delivery whose response was lost comes again, so a receiver
+    remembers the ids of changes. A change never comes before an older one of the same product has
+    arrived.
 
     The proxy of the environment (``https_proxy``, ``no_proxy``) is used.
 
@@ -85,13 +81,11 @@ class Webhook:
         self._new = asyncio.Event()
         self._closing = asyncio.Event()
         self._failures = 0
-        self._has_indexes = False
-        self._arrived: Delivery | None = None
         self._sender: asyncio.Task[None] | None = None
 
     async def publish(self, changes: Sequence[Change]) -> None:
         """Put *changes* into the outbox; raises as :meth:`WebhookOutbox.add`."""
-        await self._prepare()
+        await self._outbox.ensure_indexes()
         await self._outbox.add(changes)
         self._new.set()
 
@@ -114,74 +108,66 @@ class Webhook:
                 self._new.clear()
                 last = self._closing.is_set()  # by now, all that there will be waits
                 try:
-                    seconds = await self._send_next(session)
+                    await self._outbox.ensure_indexes()
+                    due_in = await self._send_due(session)
                 # Whatever it is, what comes later has to be sent all the same.
                 except Exception as error:  # noqa: BLE001
-                    await self._note_failure(explain(error))
+                    if not self._failures:
+                        text = "The webhook takes no changes, they wait and are kept: %s"
+                        logger.warning(text, explain(error))
+                    self._failures += 1
+                    await wait(self._closing, self._backoff.delay(self._failures))
                     continue
-                if seconds > 0:
-                    if last:
-                        return
-                    await wait(self._new, seconds)
+                if last and due_in > 0:
+                    return
+                await wait(self._new, min(max(due_in, SHORTEST_WAIT), POLL_SECONDS))
 
-    async def _send_next(self, session: aiohttp.ClientSession) -> float:
-        """Send what is due first; return in how many seconds there may be more."""
-        await self._prepare()
-        if self._arrived is not None:  # it could not be noted yet
-            await self._settle(self._arrived)
-        delivery = await self._outbox.claim()
-        if delivery is None:
-            due_at = await self._outbox.next_due()
-            left = POLL_SECONDS if due_at is None else (due_at - datetime.now(UTC)).total_seconds()
-            return min(max(left, SHORTEST_WAIT), POLL_SECONDS)
-        problem = await self._post(session, delivery)
-        if problem is None:
-            await self._settle(delivery)
-        else:
-            self._count("failed", len(delivery.changes))
-            due_in = self._backoff.delay(delivery.attempts + 1)
-            await self._outbox.postpone(delivery, due_in)
-            await self._note_failure(problem)
-        return 0.0
+    async def _send_due(self, session: aiohttp.ClientSession) -> float:
+        """Send what is due; return in how many seconds more is, 0 while another worker sends."""
+        try:
+            while await self._outbox.lease():
+                if not (documents := await self._outbox.oldest_due()):
+                    return await self._outbox.due_in()
+                await self._send(session, documents)
+            return 0.0
+        finally:
+            await self._outbox.release()
 
-    async def _prepare(self) -> None:
-        if not self._has_indexes:
-            await self._outbox.ensure_indexes()
-            self._has_indexes = True
-
-    async def _settle(self, delivery: Delivery) -> None:
-        """Note that *delivery* has arrived."""
-        self._arrived = delivery
-        await self._outbox.settle(delivery)
-        self._arrived = None
-        self._count("delivered", len(delivery.changes))
+    async def _send(self, session: aiohttp.ClientSession, documents: Documents) -> None:
+        try:
+            await self._post(session, documents)
+        except Exception:
+            self._count("failed", len(documents))
+            attempts = 1 + max(each["attempts"] for each in documents)
+            await self._outbox.postpone(documents, self._backoff.delay(attempts))
+            raise
+        await self._outbox.settle(documents)
+        self._count("delivered", len(documents))
         if self._failures:
             logger.info("The webhook takes changes again.")
         self._failures = 0
 
-    async def _note_failure(self, problem: str) -> None:
-        """Say it once, and wait."""
-        if not self._failures:
-            logger.warning("The webhook takes no changes, they wait and are kept: %s", problem)
-        self._failures += 1
-        await wait(self._closing, self._backoff.delay(self._failures))
-
-    async def _post(self, session: aiohttp.ClientSession, delivery: Delivery) -> str | None:
-        """Send *delivery*; return why it did not arrive, without the address: it may be secret."""
-        content = {"changes": [change.message() for change in delivery.changes]}
+    async def _post(self, session: aiohttp.ClientSession, documents: Documents) -> None:
+        """Send *documents*; an error says why it fails, without the address: it may be secret."""
+        content = {
+            "changes": [Change.from_document(each["change"]).message() for each in documents]
+        }
         body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
         timestamp = str(int(time.time()))
         headers = {
             "Content-Type": "application/json",
-            DELIVERY_HEADER: delivery.id,
-            TIMESTAMP_HEADER: timestamp,
-            SIGNATURE_HEADER: signature(self._secret, timestamp, body),
+            "X-Ali1688-Delivery": uuid.uuid4().hex,
+            "X-Ali1688-Timestamp": timestamp,
+            "X-Ali1688-Signature": signature(self._secret, timestamp, body),
         }
         try:
             async with session.post(
                 self._url, data=body, headers=headers, allow_redirects=False
             ) as response:
-                return None if 200 <= response.status < 300 else f"it answers {response.status}"
+                status = response.status
         # An address that cannot be one raises errors of any kind: it counts as no response.
         except Exception as error:  # noqa: BLE001
-            return f"it does not answer ({type(error).__name__})"
+            reason = f"it does not answer ({type(error).__name__})"
+            raise StoreUnavailableError(reason) from None
+        if not 200 <= status < 300:
+            raise StoreUnavailableError(f"it answers {status}")

@@ -2,70 +2,50 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pymongo import ASCENDING, IndexModel, UpdateOne
+from pymongo.errors import DuplicateKeyError
 
-from ali1688_spider.storage.changes import Change
 from ali1688_spider.storage.database import SECONDS_PER_DAY, ensure_expiry, insert_new
 
 if TYPE_CHECKING:
+    from ali1688_spider.storage.changes import Change
     from ali1688_spider.storage.database import Database
 
-WEBHOOK_OUTBOX = "webhook_outbox"
+Documents: TypeAlias = Sequence[Mapping[str, Any]]
 
+WEBHOOK_OUTBOX = "webhook_outbox"
 LARGEST_DELIVERY = 100
-CLAIM_SECONDS = 60.0
+LEASE_SECONDS = 60.0
 KEPT_DAYS = 7
 """How long a delivered change is remembered, so that it is ignored when a crash repeats it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """Changes that one worker has claimed, to be sent together.
-
-    Attributes:
-        id: Names the delivery.
-        changes: What is to be sent, the oldest first.
-        attempts: How often the most unlucky of the changes was sent in vain.
-    """
-
-    id: str
-    changes: list[Change]
-    attempts: int
 
 
 class WebhookOutbox:
     """The changes in ``webhook_outbox``, with ``state`` ``waiting`` or ``delivered``.
 
-    Several workers may send from it. A claim runs out, so that what a crashed worker had claimed
-    goes to another. Of each product only the oldest changes are ever claimed: what is newer waits
-    until they are delivered.
-
-    Args:
-        database: Holds them.
-        claim_seconds: How long a claim lasts.
+    Of several workers one sends, the holder of the lease: the document ``sender``, which has no
+    ``state``. It runs out, so that after a crash another goes on. A holder that does not notice
+    only repeats changes: with a change goes all that waits and is older of its product, so that
+    nothing is overtaken.
     """
 
-    def __init__(self, database: Database, *, claim_seconds: float = CLAIM_SECONDS) -> None:
+    def __init__(self, database: Database) -> None:
         self._collection = database[WEBHOOK_OUTBOX]
-        self._claim = timedelta(seconds=claim_seconds)
+        self._name = uuid.uuid4().hex
+        self._has_indexes = False
 
     async def ensure_indexes(self) -> None:
-        """Create the indexes that are missing."""
-        await self._collection.create_indexes(
-            [
-                IndexModel(["state", "due_at"]),
-                IndexModel(["state", "change.at", "due_at"]),
-                IndexModel(["change.product_id", "state"]),
-                IndexModel("delivery", sparse=True),
-            ]
-        )
-        await ensure_expiry(self._collection, "delivered_at", KEPT_DAYS * SECONDS_PER_DAY)
+        """Create the indexes that are missing; this is done once."""
+        if not self._has_indexes:
+            await self._collection.create_index(["state", "change.at", "due_at"])
+            await self._collection.create_index(["change.product_id", "state"])
+            await ensure_expiry(self._collection, "delivered_at", KEPT_DAYS * SECONDS_PER_DAY)
+            self._has_indexes = True
 
     async def add(self, changes: Sequence[Change]) -> None:
         """Let *changes* wait, except those that wait or were delivered already.
@@ -73,111 +53,65 @@ class WebhookOutbox:
         Raises:
             PyMongoError: They cannot.
         """
-        now = datetime.now(UTC)
-        waiting = {"state": "waiting", "attempts": 0, "due_at": now}
+        waiting = {"state": "waiting", "attempts": 0, "due_at": datetime.now(UTC)}
         documents = [{"_id": each.id, "change": each.document(), **waiting} for each in changes]
         await insert_new(self._collection, documents)
 
-    async def claim(self) -> Delivery | None:
-        """Claim the oldest changes that are due; return None when none is."""
-        while ids := await self._oldest_due():
-            name = uuid.uuid4().hex
-            documents = await self._take(ids, name)
-            held_back = await self._hold_back(documents, name)
-            taken = [document for document in documents if document["_id"] not in held_back]
-            if taken:
-                changes = [Change.from_document(document["change"]) for document in taken]
-                attempts = max(document["attempts"] for document in taken)
-                return Delivery(name, sorted(changes, key=lambda change: change.at), attempts)
-        return None
-
-    async def next_due(self) -> datetime | None:
-        """Return when the next change is due (UTC); None when none waits."""
-        waiting = {"state": "waiting"}
-        first = await self._collection.find_one(
-            waiting, {"due_at": 1}, sort=[("due_at", ASCENDING)]
-        )
-        return None if first is None else first["due_at"]
-
-    async def _oldest_due(self) -> list[str]:
-        due = {"state": "waiting", "due_at": {"$lte": datetime.now(UTC)}}
-        found = self._collection.find(due, {"_id": 1}).sort("change.at").limit(LARGEST_DELIVERY)
-        return [document["_id"] for document in await found.to_list()]
-
-    async def _take(self, ids: Sequence[str], name: str) -> list[dict[str, Any]]:
-        """Claim those that no other worker has claimed meanwhile; return them."""
+    async def lease(self) -> bool:
+        """Take or renew the lease; return False when another has it."""
         now = datetime.now(UTC)
-        due = {"_id": {"$in": ids}, "state": "waiting", "due_at": {"$lte": now}}
-        claim = {"delivery": name, "due_at": now + self._claim}
-        await self._collection.update_many(due, {"$set": claim})
-        return await self._collection.find({"delivery": name}).to_list()
+        free = {"_id": "sender", "$or": [{"sender": self._name}, {"until": {"$lte": now}}]}
+        lease = {"sender": self._name, "until": now + timedelta(seconds=LEASE_SECONDS)}
+        try:
+            await self._collection.update_one(free, {"$set": lease}, upsert=True)
+        except DuplicateKeyError:
+            return False
+        return True
 
-    async def _hold_back(self, documents: Sequence[Mapping[str, Any]], name: str) -> set[str]:
-        """Give back what would overtake an older change of its product; return its ids.
+    async def release(self) -> None:
+        """Give back the lease, if it is held."""
+        await self._collection.delete_one({"_id": "sender", "sender": self._name})
 
-        It is due again when the older one is, or as soon as that is delivered.
+    async def oldest_due(self) -> Documents:
+        """Return what is to be sent next, the oldest first; nothing when nothing is due.
+
+        They are fewer each time that one was sent in vain: what is always refused ends up alone.
         """
-        held_back = await self._overtaking(documents, name)
-        if held_back:
-            releases = [
-                UpdateOne({"_id": id_, "delivery": name}, _release(due_at))
-                for id_, due_at in held_back.items()
-            ]
-            await self._collection.bulk_write(releases, ordered=False)
-            # What was older may have been delivered meanwhile, and has not made these due.
-            still = await self._overtaking(documents, name)
-            await self._make_due({"_id": {"$in": list(held_back.keys() - still.keys())}})
-        return set(held_back)
+        due = {"state": "waiting", "due_at": {"$lte": datetime.now(UTC)}}
+        held_up: list[int] = []  # products of which something else is postponed, or has just come
+        while True:
+            others = {**due, "change.product_id": {"$nin": held_up}}
+            oldest = self._collection.find(others).sort("change.at").limit(LARGEST_DELIVERY)
+            if not (found := await oldest.to_list()):
+                return []
+            older = {
+                "_id": {"$nin": [each["_id"] for each in found]},
+                "state": "waiting",
+                "change.product_id": {"$in": [each["change"]["product_id"] for each in found]},
+                "change.at": {"$lt": found[-1]["change"]["at"]},
+            }
+            if not (products := await self._collection.distinct("change.product_id", older)):
+                attempts = max(each["attempts"] for each in found)
+                return found[: max(1, LARGEST_DELIVERY >> attempts)]
+            held_up += products
 
-    async def _overtaking(
-        self, documents: Sequence[Mapping[str, Any]], name: str
-    ) -> dict[str, datetime]:
-        """Return which of them are newer than one that waits elsewhere, and when that is due."""
-        changes = {document["_id"]: document["change"] for document in documents}
-        elsewhere = {
-            "change.product_id": {"$in": [change["product_id"] for change in changes.values()]},
-            "state": "waiting",
-            "delivery": {"$ne": name},
-        }
-        oldest = {
-            "_id": "$change.product_id",
-            "at": {"$first": "$change.at"},
-            "due_at": {"$first": "$due_at"},
-        }
-        found = await self._collection.aggregate(
-            [{"$match": elsewhere}, {"$sort": {"change.at": ASCENDING}}, {"$group": oldest}]
-        )
-        waiting = {each["_id"]: each for each in await found.to_list()}
-        return {
-            id_: older["due_at"]
-            for id_, change in changes.items()
-            if (older := waiting.get(change["product_id"])) and older["at"] < change["at"]
-        }
-
-    async def _make_due(self, which: Mapping[str, Any]) -> None:
-        unclaimed = {"state": "waiting", "delivery": {"$exists": False}}
-        await self._collection.update_many(
-            {**which, **unclaimed}, {"$set": {"due_at": datetime.now(UTC)}}
-        )
-
-    async def settle(self, delivery: Delivery) -> None:
-        """Note that *delivery* has arrived; newer changes of its products are due."""
+    async def due_in(self) -> float:
+        """Return in how many seconds more is due; infinity when nothing is postponed."""
         now = datetime.now(UTC)
-        arrived = {"state": "delivered", "delivered_at": now}
-        await self._collection.update_many(
-            {"delivery": delivery.id}, {"$set": arrived, "$unset": {"delivery": "", "due_at": ""}}
-        )
-        products = {change.product_id for change in delivery.changes}
-        await self._make_due({"change.product_id": {"$in": list(products)}})
+        postponed = {"state": "waiting", "due_at": {"$gt": now}}
+        first = await self._collection.find_one(postponed, sort=["due_at"])
+        return (first["due_at"] - now).total_seconds() if first else math.inf
 
-    async def postpone(self, delivery: Delivery, seconds: float) -> None:
-        """Let the changes of *delivery* be due again in *seconds*."""
+    async def settle(self, documents: Documents) -> None:
+        """Note that *documents* have arrived."""
+        arrived = {"state": "delivered", "delivered_at": datetime.now(UTC)}
+        await self._update(documents, {"$set": arrived, "$unset": {"due_at": ""}})
+
+    async def postpone(self, documents: Documents, seconds: float) -> None:
+        """Note that *documents* did not arrive, and let them be due again in *seconds*."""
         due_at = datetime.now(UTC) + timedelta(seconds=seconds)
-        await self._collection.update_many(
-            {"delivery": delivery.id}, {**_release(due_at), "$inc": {"attempts": 1}}
-        )
+        await self._update(documents, {"$set": {"due_at": due_at}, "$inc": {"attempts": 1}})
 
-
-def _release(due_at: datetime) -> dict[str, Any]:
-    """Return the update that ends a claim."""
-    return {"$set": {"due_at": due_at}, "$unset": {"delivery": ""}}
+    async def _update(self, documents: Documents, update: Mapping[str, Any]) -> None:
+        ids = [each["_id"] for each in documents]
+        await self._collection.update_many({"_id": {"$in": ids}, "state": "waiting"}, update)

@@ -3,9 +3,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import random
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from ali1688_spider.storage.database import Database
 
 SECRET = "s3cret"
+PAST = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Receiver:
@@ -32,7 +35,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.statuses: list[int] = []
-        self.refuses: Callable[[], bool] = lambda: False
+        self.refuses: Callable[[list[dict[str, Any]]], bool] = lambda _changes: False
         self.posts = 0
         self.accepted: list[dict[str, Any]] = []
         self.deliveries: set[str] = set()
@@ -47,13 +50,14 @@ class Receiver:
         async with self.arrived:
             self.posts += 1
             self.arrived.notify_all()
-        if self.refuses():
+        changes = json.loads(body)["changes"]
+        if self.refuses(changes):
             return web.Response(status=503)
         if self.statuses:
             return web.Response(status=self.statuses.pop(0), headers={"Location": "/other"})
         self.deliveries.add(request.headers["X-Ali1688-Delivery"])
         async with self.arrived:
-            self.accepted += json.loads(body)["changes"]
+            self.accepted += changes
             self.arrived.notify_all()
         return web.Response(status=204)
 
@@ -84,18 +88,18 @@ class Counts(dict[str, int]):
         self[name] = self.get(name, 0) + number
 
 
-def webhook(database: Database, url: str, counts: Counts, **options: Any) -> Webhook:
-    return Webhook(
-        url,
-        SECRET,
-        database,
-        **{"count": counts.add, "backoff": Backoff(base=1e-3, cap=1e-3)} | options,
-    )
+@asynccontextmanager
+async def sending(database: Database, url: str, **options: Any) -> AsyncIterator[Webhook]:
+    """A webhook that sends, and is closed at the end."""
+    hook = Webhook(url, SECRET, database, **{"backoff": Backoff(base=1e-3, cap=1e-3)} | options)
+    hook.start()
+    yield hook
+    await hook.close()
 
 
 async def states(database: Database) -> dict[str, int]:
     counts = Counts()
-    async for document in database[WEBHOOK_OUTBOX].find():
+    async for document in database[WEBHOOK_OUTBOX].find({"_id": {"$ne": "sender"}}):
         counts.add(document["state"], 1)
     return counts
 
@@ -108,14 +112,12 @@ def test_a_signature_that_openssl_made() -> None:
 
 async def test_changes_arrive_signed_and_once(database: Database, receiver: Receiver) -> None:
     counts = Counts()
-    hook = webhook(database, receiver.url, counts)
-    hook.start()
     changes = [price_change(number) for number in range(250)]
-    await hook.publish(changes)
-    await hook.publish(changes[:30])
-    await receiver.has(250)
-    await hook.publish(changes[100:])
-    await hook.close()
+    async with sending(database, receiver.url, count=counts.add) as hook:
+        await hook.publish(changes)
+        await hook.publish(changes[:30])
+        await receiver.has(250)
+        await hook.publish(changes[100:])
     assert [change["product_id"] for change in receiver.accepted] == list(range(250))
     assert receiver.accepted[7] == changes[7].message()
     assert receiver.posts == len(receiver.deliveries) == 3
@@ -129,11 +131,9 @@ async def test_a_receiver_that_fails_first(
     caplog.set_level(logging.INFO, "ali1688_spider")
     receiver.statuses = [500, 302, 400]
     counts = Counts()
-    hook = webhook(database, receiver.url, counts)
-    hook.start()
-    await hook.publish([price_change(1), price_change(2)])
-    await receiver.has(2)
-    await hook.close()
+    async with sending(database, receiver.url, count=counts.add) as hook:
+        await hook.publish([price_change(1), price_change(2)])
+        await receiver.has(2)
     assert [change["product_id"] for change in receiver.accepted] == [1, 2]
     assert counts == {"failed": 6, "delivered": 2}
     assert caplog.messages == [
@@ -146,25 +146,20 @@ async def test_what_is_undelivered_waits_for_the_next_crawl(
     database: Database, receiver: Receiver, unused_tcp_port: int
 ) -> None:
     counts = Counts()
-    hook = webhook(database, f"http://127.0.0.1:{unused_tcp_port}/?token=s3cret", counts)
-    hook.start()
-    await hook.publish([price_change(1)])
-    await hook.close()
+    url = f"http://127.0.0.1:{unused_tcp_port}/?token=s3cret"
+    async with sending(database, url, count=counts.add) as hook:
+        await hook.publish([price_change(1)])
     assert counts["failed"] >= 1
     assert await states(database) == {"waiting": 1}
 
-    hook = webhook(database, receiver.url, counts)
-    hook.start()
-    await receiver.has(1)
-    await hook.close()
+    async with sending(database, receiver.url):
+        await receiver.has(1)
     assert await states(database) == {"delivered": 1}
 
 
 async def test_closing_sends_what_waits(database: Database, receiver: Receiver) -> None:
-    hook = webhook(database, receiver.url, Counts())
-    hook.start()
-    await hook.publish([price_change(number) for number in range(300)])
-    await hook.close()
+    async with sending(database, receiver.url) as hook:
+        await hook.publish([price_change(number) for number in range(300)])
     assert len(receiver.accepted) == 300
 
 
@@ -180,44 +175,57 @@ async def test_closing_does_not_wait_for_a_receiver_that_hangs(
 
     app = web.Application()
     app.router.add_post("/", hang)
-    async with TestServer(app) as server:
-        hook = webhook(database, str(server.make_url("/")), Counts())
-        hook.start()
+    async with TestServer(app) as server, sending(database, str(server.make_url("/"))) as hook:
         await hook.publish([price_change(1)])
         await entered.wait()
         await hook.close(0.01)
     assert await states(database) == {"waiting": 1}
+    assert await WebhookOutbox(database).lease()
 
 
-async def test_a_claim_is_exclusive_and_runs_out(database: Database) -> None:
-    outbox = WebhookOutbox(database)
-    await outbox.ensure_indexes()
-    await outbox.add([price_change(2), price_change(1)])
-    claimed = await outbox.claim()
-    assert claimed is not None
-    assert [change.product_id for change in claimed.changes] == [1, 2]
-    assert await outbox.claim() is None
-
-    forgetful = WebhookOutbox(database, claim_seconds=0)
-    await forgetful.postpone(claimed, 0)
-    first = await forgetful.claim()
-    second = await forgetful.claim()
-    assert first is not None
-    assert second is not None
-    assert second.changes == first.changes
-    assert (first.attempts, first.id == second.id) == (1, False)
-    await forgetful.settle(first)
-    assert await states(database) == {"waiting": 2}
-    await forgetful.settle(second)
-    assert await states(database) == {"delivered": 2}
-
-
-async def test_claims_at_once_share_the_changes(database: Database) -> None:
+async def test_one_worker_at_a_time_has_the_lease(database: Database) -> None:
     outboxes = [WebhookOutbox(database) for _ in range(4)]
-    await outboxes[0].add([price_change(number) for number in range(350)])
-    claims = await asyncio.gather(*(outbox.claim() for outbox in outboxes))
-    claimed = [change.id for claim in claims if claim for change in claim.changes]
-    assert len(claimed) == len(set(claimed))
+    leased = await asyncio.gather(*(outbox.lease() for outbox in outboxes))
+    assert sorted(leased) == [False, False, False, True]
+    holder = outboxes.pop(leased.index(True))
+    assert await holder.lease()
+    await outboxes[0].release()
+    assert not await outboxes[0].lease()
+    await holder.release()
+    assert await outboxes[0].lease()
+    assert not await holder.lease()
+
+
+async def test_another_goes_on_once_the_lease_of_a_crashed_one_ran_out(
+    database: Database, receiver: Receiver
+) -> None:
+    assert await WebhookOutbox(database).lease()
+    async with sending(database, receiver.url) as hook:
+        await hook.publish([price_change(1)])
+        await hook.close(0.01)
+    assert (receiver.posts, await states(database)) == (0, {"waiting": 1})
+
+    # As earlier versions left it; they claimed each change.
+    await database[WEBHOOK_OUTBOX].update_one({"state": "waiting"}, {"$set": {"delivery": "1f"}})
+    await database[WEBHOOK_OUTBOX].update_one({"_id": "sender"}, {"$set": {"until": PAST}})
+    async with sending(database, receiver.url):
+        await receiver.has(1)
+    assert await states(database) == {"delivered": 1}
+
+
+async def test_what_is_always_refused_holds_up_no_other_product(
+    database: Database, receiver: Receiver
+) -> None:
+    receiver.refuses = lambda changes: any(each["product_id"] == 13 for each in changes)
+    broken = {"_id": "broken", "change": {"product_id": -1, "at": NOON}}
+    due = {"state": "waiting", "attempts": 0, "due_at": PAST}
+    await database[WEBHOOK_OUTBOX].insert_one({**broken, **due})
+    newer = replace(price_change(13), id="newer", at=NOON + timedelta(hours=1))
+    async with sending(database, receiver.url, backoff=Backoff(base=1e-3)) as hook:
+        await hook.publish([*(price_change(number) for number in range(150)), newer])
+        await receiver.has(149)
+    assert {each["product_id"] for each in receiver.accepted} == {*range(150)} - {13}
+    assert await states(database) == {"delivered": 149, "waiting": 3}
 
 
 @pytest.mark.parametrize(
@@ -228,12 +236,10 @@ async def test_an_address_that_cannot_be_one_is_a_failure_as_any(
     database: Database, caplog: pytest.LogCaptureFixture, url: str
 ) -> None:
     failures = asyncio.Semaphore(0)
-    hook = webhook(database, url, Counts(), count=lambda _name, _number: failures.release())
-    hook.start()
-    await hook.publish([price_change(1)])
-    await failures.acquire()
-    await failures.acquire()
-    await hook.close()
+    async with sending(database, url, count=lambda _name, _number: failures.release()) as hook:
+        await hook.publish([price_change(1)])
+        await failures.acquire()
+        await failures.acquire()
     assert await states(database) == {"waiting": 1}
     [message] = caplog.messages
     assert message.startswith("The webhook takes no changes, they wait and are kept: it does not ")
@@ -243,16 +249,14 @@ async def test_an_address_that_cannot_be_one_is_a_failure_as_any(
 async def test_an_outbox_that_cannot_be_used_does_not_end_the_sender(
     database: Database, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await database[WEBHOOK_OUTBOX].create_index("delivery", unique=True)
-    hook = webhook(database, receiver.url, Counts())
-    hook.start()
-    while not caplog.messages:
-        with pytest.raises(PyMongoError):
-            await hook.publish([price_change(1)])
-    await database[WEBHOOK_OUTBOX].drop_indexes()
-    await hook.publish([price_change(1)])
-    await receiver.has(1)
-    await hook.close()
+    await database[WEBHOOK_OUTBOX].create_index(["change.product_id", "state"], unique=True)
+    async with sending(database, receiver.url) as hook:
+        while not caplog.messages:
+            with pytest.raises(PyMongoError):
+                await hook.publish([price_change(1)])
+        await database[WEBHOOK_OUTBOX].drop_indexes()
+        await hook.publish([price_change(1)])
+        await receiver.has(1)
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith("The webhook takes no changes, they wait and are kept: ")
 
@@ -262,29 +266,28 @@ async def test_changes_of_a_product_never_overtake_each_other(
 ) -> None:
     """Two senders, and a receiver that fails now and then, and differently for each."""
     generator = random.Random(7)
-    receiver.refuses = lambda: generator.random() < 0.5
+    receiver.refuses = lambda _changes: generator.random() < 0.5
     backoff = Backoff(base=0.3, cap=0.3)  # long enough to be overtaken in
-    hooks = [webhook(database, receiver.url, Counts(), backoff=backoff) for _ in range(2)]
-    for hook in hooks:
-        hook.start()
     expected = {
         product: [f"{product}-{number:02}" for number in range(12)] for product in range(30)
     }
-    for number in range(12):
-        changes = [
-            replace(
-                price_change(product),
-                id=f"{product}-{number:02}",
-                at=NOON + timedelta(seconds=number, milliseconds=product),
-            )
-            for product in range(30)
-        ]
-        generator.shuffle(changes)
-        await hooks[number % 2].publish(changes)
-        await receiver.is_asked_again()
-    await receiver.has(360)
-    for hook in hooks:
-        await hook.close()
+    async with (
+        sending(database, receiver.url, backoff=backoff) as one,
+        sending(database, receiver.url, backoff=backoff) as other,
+    ):
+        for number in range(12):
+            changes = [
+                replace(
+                    price_change(product),
+                    id=f"{product}-{number:02}",
+                    at=NOON + timedelta(seconds=number, milliseconds=product),
+                )
+                for product in range(30)
+            ]
+            generator.shuffle(changes)
+            await (other if number % 2 else one).publish(changes)
+            await receiver.is_asked_again()
+        await receiver.has(360)
     arrived: dict[int, list[str]] = {}
     for change in receiver.accepted:
         of_product = arrived.setdefault(change["product_id"], [])
@@ -294,34 +297,27 @@ async def test_changes_of_a_product_never_overtake_each_other(
     assert await states(database) == {"delivered": 360}
 
 
-async def test_what_is_newer_waits_for_what_is_claimed_or_postponed(database: Database) -> None:
-    first, second = WebhookOutbox(database), WebhookOutbox(database)
+async def test_what_is_newer_waits_for_what_is_postponed(database: Database) -> None:
+    outbox = WebhookOutbox(database)
     old = price_change(1)
-    await first.add([old])
-    claimed = await first.claim()
-    assert claimed is not None
-    new = replace(old, id="new", at=old.at + timedelta(seconds=1))
-    other = price_change(2)
-    await second.add([new, other])
-    others = await second.claim()
-    assert others is not None
-    assert [change.id for change in others.changes] == [other.id]
-    assert await second.claim() is None
-    await first.postpone(claimed, 3600)
-    assert await second.claim() is None
+    await outbox.add([old])
+    await outbox.postpone(await outbox.oldest_due(), 3600)
+    new = [replace(old, id=f"new-{i:03}", at=old.at + timedelta(seconds=i)) for i in range(1, 200)]
+    other = price_change(300)
+    await outbox.add([*reversed(new), other])
+    sent = await outbox.oldest_due()
+    assert [each["_id"] for each in sent] == [other.id]
+    await outbox.settle(sent)
+    assert await outbox.oldest_due() == []
+    assert 0 < await outbox.due_in() <= 3600
 
-    late = await database[WEBHOOK_OUTBOX].update_many({}, {"$set": {"due_at": NOON}})
-    assert late.modified_count == 3
-    both = await second.claim()
-    assert both is not None
-    assert [change.id for change in both.changes if change.product_id == 1] == [old.id, "new"]
-    newest = replace(old, id="newest", at=old.at + timedelta(seconds=2))
-    await first.add([newest])
-    assert await first.claim() is None
-    await second.settle(both)
-    last = await first.claim()
-    assert last is not None
-    assert [change.id for change in last.changes] == ["newest"]
+    await database[WEBHOOK_OUTBOX].update_one({"_id": old.id}, {"$set": {"due_at": PAST}})
+    arrived = []
+    while sent := await outbox.oldest_due():
+        arrived += [each["_id"] for each in sent]
+        await outbox.settle(sent)
+    assert arrived == [each.id for each in (old, *new)]
+    assert await outbox.due_in() == math.inf
 
 
 async def test_the_proxy_of_the_environment_is_used(
@@ -331,16 +327,12 @@ async def test_the_proxy_of_the_environment_is_used(
     app.router.add_post("/{path:.*}", receiver.receive)
     async with TestServer(app) as proxy:
         monkeypatch.setenv("http_proxy", str(proxy.make_url("/")))
-        hook = webhook(database, "http://receiver.example/hook", Counts())
-        hook.start()
-        await hook.publish([price_change(1)])
-        await receiver.has(1)
-        await hook.close()
+        async with sending(database, "http://receiver.example/hook") as hook:
+            await hook.publish([price_change(1)])
+            await receiver.has(1)
         monkeypatch.setenv("no_proxy", "receiver.example")
         failing = Counts()
-        hook = webhook(database, "http://receiver.example/hook", failing)
-        hook.start()
-        await hook.publish([price_change(2)])
-        await hook.close()
+        async with sending(database, "http://receiver.example/hook", count=failing.add) as hook:
+            await hook.publish([price_change(2)])
     assert [change["product_id"] for change in receiver.accepted] == [1]
     assert failing["failed"] >= 1
