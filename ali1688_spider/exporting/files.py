@@ -7,7 +7,6 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -18,7 +17,12 @@ from ali1688_spider.exporting.feeds import CsvFeed, JsonLinesFeed
 from ali1688_spider.exporting.typed_files import ParquetFile, XlsxFile
 
 STANDARD_OUTPUT = "-"
-FORMATS = ("csv", "jsonl", "xlsx", "parquet")
+FORMATS: dict[str, Callable[..., BaseItemExporter]] = {
+    "csv": CsvFeed,
+    "jsonl": JsonLinesFeed,
+    "xlsx": XlsxFile,
+    "parquet": ParquetFile,
+}
 
 
 def format_of(file: str) -> str:
@@ -39,14 +43,9 @@ def format_of(file: str) -> str:
 
 
 def exporter(name: str, file: IO[bytes], *, columns: Sequence[str], title: str) -> BaseItemExporter:
-    """Return what writes *columns* into *file* in the format *name*."""
-    writers: dict[str, Callable[..., BaseItemExporter]] = {
-        "csv": CsvFeed,
-        "jsonl": JsonLinesFeed,
-        "xlsx": partial(XlsxFile, title=title),
-        "parquet": ParquetFile,
-    }
-    return writers[name](file, fields_to_export=columns)
+    """Return what writes *columns* into *file* in the format *name*; *title* is of a sheet."""
+    more = {"title": title} if name == "xlsx" else {}
+    return FORMATS[name](file, fields_to_export=columns, **more)
 
 
 @contextlib.contextmanager
