@@ -90,7 +90,7 @@ def parse_time(text: str, now: datetime | None = None) -> datetime:
 
 
 def product_query(options: argparse.Namespace) -> Document:
-    """Return the query for the products that pass each filter among the options of an export.
+    """Return the query for the products that pass each filter in the options of ``scrapy export``.
 
     Raises:
         ConfigurationError: A time or an amount is none.

@@ -79,7 +79,7 @@ def count_changes(
 
 
 def _kinds(field: str, old: Any, new: Any) -> Iterator[str]:
-    """Yield the kinds of a change, see :class:`ChangeFigures`."""
+    """Yield what happened to a product, in the words of :class:`ChangeFigures`."""
     if field == "price" and old is not None and new is not None and old != new:
         yield "cheaper" if new < old else "dearer"
     elif field == "stock":

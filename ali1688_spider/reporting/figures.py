@@ -70,16 +70,16 @@ class PriceMove:
 
 @dataclass(frozen=True, slots=True)
 class ChangeFigures:
-    """What changed in the period, as numbers of products by the kinds of their changes.
+    """What changed in the period, as numbers of products by what happened to them.
 
-    These are ``any``; ``cheaper`` and ``dearer``; ``stock``, among which ``sold out`` and ``back in
-    stock``; and ``removed`` from the platform.
+    They are ``cheaper`` or ``dearer``; of another ``stock``, and so ``sold out`` or ``back in
+    stock``; or ``removed``. ``any`` counts those with any change, also of a SKU or a private price.
 
     Attributes:
-        days: For each day the products that changed so, and those that were last ``collected``.
-        total: The products that are so at the end of the period, compared with its beginning.
+        days: What happened on each day, and how many were ``collected`` last on it.
+        total: What is so at the end of the period and was not at its beginning.
         drops: The biggest falls of prices by ratio, biggest first.
-        rises: Likewise.
+        rises: The biggest rises, likewise.
         most_changed: The ids of the products with most changes of price and stock.
     """
 

@@ -154,6 +154,28 @@ def test_parquet_is_typed_and_exact() -> None:
     assert row["unit"] is None
 
 
+def test_parquet_types_are_those_of_the_record() -> None:
+    schema = write_parquet().schema
+    types = {field.name: str(field.type) for field in schema}
+    assert tuple(types) == PRODUCT_COLUMNS
+    assert types["product_id"] == types["stock"] == types["category_id"] == "int64"
+    assert types["name"] == types["currency"] == types["url"] == "string"
+    assert types["price"] == types["price_max"] == "decimal128(34, 18)"
+    assert types["fetched_at"] == types["changed_at"] == "timestamp[ms, tz=UTC]"
+    assert types["price_private"] == "bool"
+    attributes, sku = schema.field("attributes").type, schema.field("skus").type.value_type
+    assert (attributes.key_type, attributes.item_type.value_type) == ("string", "string")
+    assert {field.name: str(field.type).partition("<")[0] for field in sku} == {
+        "sku_id": "int64",
+        "spec_id": "string",
+        "attributes": "map",
+        "price": "decimal128(34, 18)",
+        "price_tiers": "list",
+        "stock": "int64",
+        "image": "string",
+    }
+
+
 def test_parquet_changes_have_text_values() -> None:
     at = datetime(2026, 11, 23, 12, tzinfo=UTC)
     changes = [
