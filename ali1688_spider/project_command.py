@@ -8,6 +8,7 @@ import signal
 import sys
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import ClassVar
 
 from bson.errors import BSONError
@@ -21,7 +22,7 @@ from scrapy.utils.project import ENVVAR
 from ali1688_spider.config import strip_settings
 from ali1688_spider.exceptions import Ali1688Error, ConfigurationError
 from ali1688_spider.exporting.files import STANDARD_OUTPUT
-from ali1688_spider.spiders.ids import IdentifierSource, place
+from ali1688_spider.spiders.ids import IdentifierSource
 from ali1688_spider.storage.database_errors import explain
 
 SETTINGS_MODULE = "ali1688_spider.settings"
@@ -54,7 +55,7 @@ def output_file(args: list[str], command: str) -> str:
 class ProductIds(IdentifierSource):
     """Product ids from arguments and a file; lines without one are printed on standard error.
 
-    ``unreadable`` is the number of these, ``characters`` what has been read of the file.
+    ``unreadable`` is the number of these.
     """
 
     def __init__(self, ids: Sequence[str], file: str) -> None:
@@ -62,15 +63,15 @@ class ProductIds(IdentifierSource):
         self.check()
         if not self:
             raise ConfigurationError("say which products: ids, or --file FILE")
-        self.unreadable = self.characters = 0
+        self.unreadable = 0
 
     def __iter__(self) -> Iterator[int]:
-        for line_number, entry in self.entries(self._count):
+        for entry in chain.from_iterable(self.batches()):
             if isinstance(entry, int):
                 yield entry
             else:
                 self.unreadable += 1
-                print(f"{place(line_number)}: {entry}", file=sys.stderr)
+                print(entry, file=sys.stderr)
 
     def check_all_read(self, rest: str = "") -> None:
         """Raise :class:`ConfigurationError` when lines were unreadable."""
@@ -78,9 +79,6 @@ class ProductIds(IdentifierSource):
             raise ConfigurationError(
                 f"{self.unreadable:,} lines, named above, are no product{rest}"
             )
-
-    def _count(self, line: str) -> None:
-        self.characters += len(line)
 
 
 class ProjectCommand(ScrapyCommand):

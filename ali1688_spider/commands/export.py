@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from decimal import Decimal
 from itertools import islice
 from typing import Any
 
@@ -27,8 +24,6 @@ from ali1688_spider.exporting.files import (
 from ali1688_spider.exporting.rows import CHANGE_COLUMNS, PRODUCT_COLUMNS
 from ali1688_spider.exporting.typed_files import XlsxFile
 from ali1688_spider.project_command import ProductIds, ProjectCommand, output_file
-
-_AMOUNT = re.compile(r"\d{1,16}(\.\d{1,18})?", re.ASCII)
 
 
 class Command(ProjectCommand):
@@ -63,18 +58,9 @@ class Command(ProjectCommand):
         file_format = opts.format or format_of(file)
         if opts.limit is not None and opts.limit < 0:
             raise ConfigurationError("--limit is below 0: say how many rows at most")
-        query = selection.product_query(
-            statuses=opts.status,
-            category=opts.category,
-            supplier=opts.supplier,
-            updated_since=_time(opts.updated_since),
-            changed_since=_time(opts.changed_since),
-            min_price=_amount("--min-price", opts.min_price),
-            max_price=_amount("--max-price", opts.max_price),
-            in_stock=opts.in_stock,
-            private=opts.private,
-        )
-        since = _time(opts.changes_since)
+        query = selection.product_query(opts)
+        since = opts.changes_since
+        since = None if since is None else selection.parse_time(since)
         ids = None if opts.ids_file is None else ProductIds([], opts.ids_file)
         with selection.open_database(self.settings) as database:
             total = None
@@ -108,15 +94,3 @@ def _write(writer: BaseItemExporter, rows: Iterator[dict[str, Any]], total: int 
             count += 1
     writer.finish_exporting()
     return count
-
-
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else selection.parse_time(text, now=datetime.now(UTC))
-
-
-def _amount(option: str, text: str | None) -> Decimal | None:
-    if text is None:
-        return None
-    if not _AMOUNT.fullmatch(text):
-        raise ConfigurationError(f"{option} is {text!r}: say an amount in CNY such as 12.50")
-    return Decimal(text)

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,7 +63,7 @@ class Command(ProjectCommand):
             raise ConfigurationError("--limit is below 1: say how many calls at most")
         self._opts = opts
         self._config = Config.from_settings(self.settings)
-        self._retried = self._left = 0
+        self._retried = 0
         try:
             asyncio.run(self._execute(args[0]))
         finally:
@@ -96,40 +95,35 @@ class Command(ProjectCommand):
             raise ConfigurationError(
                 "say where the products go: -o FILE, such as -o products.jsonl, or set MONGO_URI"
             )
+        # Calls that fail again while they are made here are left for the next retry.
+        until = None if self._config.redis_url else datetime.now(UTC)
         portions: dict[str, list[FailedCall]] = defaultdict(list)
-        async for failed in self._chosen(store):
+        chosen = left = 0
+        async for failed in store.list():
+            if chosen == self._opts.limit or (until is not None and failed.at > until):
+                break
+            if self._opts.spider not in {"", failed.spider}:
+                continue
+            if not _is_call(failed):
+                left += 1
+                continue
+            chosen += 1
             portions[failed.spider].append(failed)
             if len(portions[failed.spider]) == AT_ONCE:
                 await self._retry_portion(store, portions.pop(failed.spider))
         for portion in portions.values():
             await self._retry_portion(store, portion)
-        if not self._retried:
+        if not chosen:
             print("There is no call to retry.")
-        if self._left:
-            print(f"{self._left:,} are messages that ask for no call; they stay listed.")
-
-    async def _chosen(self, store: FailedCallStore) -> AsyncIterator[FailedCall]:
-        """Yield the calls to retry, and count the messages that are no calls."""
-        # Calls that fail again while they are made here are left for the next retry.
-        until = None if self._config.redis_url else datetime.now(UTC)
-        chosen = 0
-        async for failed in store.list():
-            if chosen == self._opts.limit or (until is not None and failed.at > until):
-                return
-            if self._opts.spider not in {"", failed.spider}:
-                continue
-            if _decoded(failed) is None:
-                self._left += 1
-            else:
-                chosen += 1
-                yield failed
+        if left:
+            print(f"{left:,} are messages that ask for no call; they stay listed.")
 
     async def _retry_portion(self, store: FailedCallStore, failed: list[FailedCall]) -> None:
         """Queue or make the calls of one spider, then remove them from the list."""
         if self._config.redis_url:
             queue = open_queue(self.settings, failed[0].spider)
-            calls = filter(None, map(_decoded, failed))
-            await asyncio.to_thread(queue.push, [QueueEntry(call) for call in calls])
+            entries = [QueueEntry(ApiCall.decode(each.call)) for each in failed]
+            await asyncio.to_thread(queue.push, entries)
         else:
             await asyncio.to_thread(self._make, failed)
         await store.remove(failed)
@@ -155,10 +149,10 @@ class Command(ProjectCommand):
                 raise ConfigurationError("the crawl ended early, see above; the calls stay listed")
 
 
-def _decoded(failed: FailedCall) -> ApiCall | None:
+def _is_call(failed: FailedCall) -> bool:
     with contextlib.suppress(MalformedMessageError):
-        return ApiCall.decode(failed.call) if failed.api else None
-    return None
+        return bool(failed.api and ApiCall.decode(failed.call))
+    return False
 
 
 async def _list(store: FailedCallStore, spider: str, limit: int) -> None:

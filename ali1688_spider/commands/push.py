@@ -76,7 +76,7 @@ def _push(queue: LeaseQueue, ids: ProductIds, priority: int, name: str) -> None:
                 new = queue.push(batch)
             added += new
             read += len(batch)
-            bar.update(task, completed=ids.characters)
+            bar.update(task, completed=ids.bytes_read)
     if name:
         _check_cursor(queue.crawls.end_source(name, read), read)
     counts = queue.counts()

@@ -45,9 +45,9 @@ class Command(ProjectCommand):
         product_ids = _product_ids(opts.products)
         quota = read_setting(self.settings, "ALI1688_DAILY_QUOTA")
         with open_database(self.settings) as database:
-            report = read_report(database, period, product_ids=product_ids, daily_quota=quota)
+            report = read_report(database, period, product_ids)
         with open_output(file) as stream:
-            stream.write(page(report).encode())
+            stream.write(page(report, quota).encode())
         if file != STANDARD_OUTPUT:
             print(f"Report of {opts.days} days written to {file}")
 

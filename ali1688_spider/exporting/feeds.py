@@ -15,7 +15,7 @@ from ali1688_spider.exporting.rows import (
     FORMULA_STARTS,
     PRODUCT_COLUMNS,
     cell_text,
-    json_value,
+    json_text,
     row_of,
 )
 
@@ -60,11 +60,11 @@ class JsonLinesFeed(JsonLinesItemExporter):
 
     def __init__(self, file: IO[bytes], **kwargs: Any) -> None:
         kwargs["encoding"] = kwargs.get("encoding") or "utf-8"
-        super().__init__(file, **kwargs)  # type: ignore[arg-type]  # any binary file will do
+        super().__init__(file, default=json_text, **kwargs)  # type: ignore[arg-type]  # any binary file will do
 
     def export_item(self, item: Any) -> None:
         """Write one line."""
-        super().export_item({name: json_value(value) for name, value in row_of(item).items()})
+        super().export_item(row_of(item))
 
 
 def _cell(value: Any) -> str:

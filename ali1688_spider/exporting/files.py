@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -17,7 +16,12 @@ from ali1688_spider.exporting.typed_files import ParquetFile, XlsxFile
 from ali1688_spider.private_files import replacing
 
 STANDARD_OUTPUT = "-"
-FORMATS = ("csv", "jsonl", "xlsx", "parquet")
+FORMATS: dict[str, Callable[..., BaseItemExporter]] = {
+    "csv": CsvFeed,
+    "jsonl": JsonLinesFeed,
+    "xlsx": XlsxFile,
+    "parquet": ParquetFile,
+}
 
 
 def format_of(file: str) -> str:
@@ -38,14 +42,9 @@ def format_of(file: str) -> str:
 
 
 def exporter(name: str, file: IO[bytes], *, columns: Sequence[str], title: str) -> BaseItemExporter:
-    """Return what writes *columns* into *file* in the format *name*."""
-    writers: dict[str, Callable[..., BaseItemExporter]] = {
-        "csv": CsvFeed,
-        "jsonl": JsonLinesFeed,
-        "xlsx": partial(XlsxFile, title=title),
-        "parquet": ParquetFile,
-    }
-    return writers[name](file, fields_to_export=columns)
+    """Return what writes *columns* into *file* in the format *name*; *title* is of a sheet."""
+    more = {"title": title} if name == "xlsx" else {}
+    return FORMATS[name](file, fields_to_export=columns, **more)
 
 
 @contextlib.contextmanager

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pymongo
 from bson import Decimal128
+from bson.codec_options import TypeDecoder, TypeRegistry
 from pymongo.database import Database
 from scrapy.settings import BaseSettings
 
@@ -29,13 +31,21 @@ REMEMBERED = 100_000
 ID_DIGITS = 18  # surely within 64 bit
 
 _AGE = re.compile(r"(\d{1,6})([dh])")
+_AMOUNT = re.compile(r"\d{1,16}(\.\d{1,18})?", re.ASCII)
+
+
+class _DecimalDecoder(TypeDecoder):
+    bson_type = Decimal128
+
+    def transform_bson(self, value: Any) -> Any:
+        return value.to_decimal()
 
 
 @contextlib.contextmanager
 def open_database(settings: BaseSettings) -> Iterator[Database[Document]]:
     """Connect to ``MONGO_DATABASE`` at ``MONGO_URI``; close the connection at the end.
 
-    The times in its documents are in UTC.
+    In its documents amounts are ``Decimal``, and times are in UTC.
 
     Raises:
         ConfigurationError: ``MONGO_URI`` is empty or cannot be read.
@@ -47,18 +57,20 @@ def open_database(settings: BaseSettings) -> Iterator[Database[Document]]:
             "MONGO_URI is empty, so no products are stored: "
             "set it to the database's address, such as mongodb://localhost"
         )
-    client: pymongo.MongoClient[Document] = pymongo.MongoClient(address, tz_aware=True)
+    client: pymongo.MongoClient[Document] = pymongo.MongoClient(
+        address, tz_aware=True, type_registry=TypeRegistry([_DecimalDecoder()])
+    )
     with client:
         with pymongo.timeout(min(CONNECT_SECONDS, client.options.server_selection_timeout)):
             client.admin.command("ping")
         yield client[read_setting(settings, "MONGO_DATABASE")]
 
 
-def parse_time(text: str, *, now: datetime) -> datetime:
+def parse_time(text: str, now: datetime | None = None) -> datetime:
     """Return the time that *text* names, in UTC.
 
     It is ``2026-11-23``, ``2026-11-23T10:00:00Z`` or any other ISO 8601 form (without a zone: UTC),
-    or an age before *now*: ``7d`` (days), ``24h`` (hours).
+    or an age, by default before the present: ``7d`` (days), ``24h`` (hours).
 
     Raises:
         ConfigurationError: It is in none of these forms.
@@ -66,7 +78,8 @@ def parse_time(text: str, *, now: datetime) -> datetime:
     try:
         if match := _AGE.fullmatch(text):
             number, unit = int(match[1]), match[2]
-            return now - (timedelta(days=number) if unit == "d" else timedelta(hours=number))
+            age = timedelta(days=number) if unit == "d" else timedelta(hours=number)
+            return (now or datetime.now(UTC)) - age
         when = datetime.fromisoformat(text)
         return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
     except (ValueError, OverflowError):
@@ -76,40 +89,39 @@ def parse_time(text: str, *, now: datetime) -> datetime:
         ) from None
 
 
-def product_query(
-    *,
-    statuses: Sequence[str] = (),
-    category: str | None = None,
-    supplier: str | None = None,
-    updated_since: datetime | None = None,
-    changed_since: datetime | None = None,
-    min_price: Decimal | None = None,
-    max_price: Decimal | None = None,
-    in_stock: bool = False,
-    private: bool = False,
-) -> Document:
-    """Return the query for the products that pass each filter that is given.
+def product_query(options: argparse.Namespace) -> Document:
+    """Return the query for the products that pass each filter in the options of ``scrapy export``.
 
-    A product has any of *statuses*; *category* is a number or a name; *updated_since* and
-    *changed_since* are times of collection and of a change; *min_price* and *max_price* bound the
-    lowest unit price, in CNY. With *private*, products whose price is private pass, too.
+    Raises:
+        ConfigurationError: A time or an amount is none.
     """
-    prices = {"$gte": min_price, "$lte": max_price}
-    filters = {
-        "status": statuses and {"$in": list(statuses)},
-        "fetched_at": updated_since and {"$gte": updated_since},
-        "changed_at": changed_since and {"$gte": changed_since},
-        "price": {name: Decimal128(at) for name, at in prices.items() if at is not None},
-        "stock": in_stock and {"$gt": 0},
-        "price_private": not private and {"$ne": True},
-    }
-    query: Document = {name: wanted for name, wanted in filters.items() if wanted}
-    if supplier is not None:
-        query["supplier"] = supplier
-    if category is not None:
+    query: Document = {}
+    for field, bound, text, read in (
+        ("fetched_at", "$gte", options.updated_since, parse_time),
+        ("changed_at", "$gte", options.changed_since, parse_time),
+        ("price", "$gte", options.min_price, partial(_amount, "--min-price")),
+        ("price", "$lte", options.max_price, partial(_amount, "--max-price")),
+    ):
+        if text is not None:
+            query.setdefault(field, {})[bound] = read(text)
+    if options.status:
+        query["status"] = {"$in": options.status}
+    if options.in_stock:
+        query["stock"] = {"$gt": 0}
+    if not options.private:
+        query["price_private"] = {"$ne": True}
+    if options.supplier is not None:
+        query["supplier"] = options.supplier
+    if (category := options.category) is not None:
         is_id = category.isdecimal() and len(category) <= ID_DIGITS
         query |= {"category_id": int(category)} if is_id else {"category_name": category}
     return query
+
+
+def _amount(option: str, text: str) -> Decimal128:
+    if not _AMOUNT.fullmatch(text):
+        raise ConfigurationError(f"{option} is {text!r}: say an amount in CNY such as 12.50")
+    return Decimal128(text)
 
 
 def products(
@@ -139,15 +151,10 @@ def changes(
             if len(passes) > REMEMBERED:
                 passes.clear()
             unknown = {row["product_id"] for row in batch} - passes.keys()
-            passes |= _passing(database, query, unknown)
+            matching = query | {"_id": {"$in": list(unknown)}}
+            found = database["products"].find(matching, {"_id": 1})
+            passes |= dict.fromkeys(unknown, False) | {product["_id"]: True for product in found}
             yield from (row for row in batch if passes[row["product_id"]])
-
-
-def _passing(database: Database[Document], query: Document, ids: set[int]) -> dict[int, bool]:
-    """Return for each product whether it is stored and matches."""
-    found = database["products"].find(query | {"_id": {"$in": list(ids)}}, {"_id": 1})
-    passing = {product["_id"] for product in found}
-    return {product_id: product_id in passing for product_id in ids}
 
 
 def _portions(query: Document, key: str, ids: Iterable[int] | None) -> Iterator[Document]:

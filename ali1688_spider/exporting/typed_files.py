@@ -13,14 +13,17 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from importlib import import_module
-from typing import IO, Any
+from typing import IO, Any, Literal, get_args, get_origin, get_type_hints
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from lxml.etree import SerialisationError
+from pydantic import AwareDatetime
 from scrapy.exporters import BaseItemExporter
+from typing_extensions import is_typeddict
 
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.exporting.rows import FORMULA_STARTS, cell_text, row_of
+from ali1688_spider.exporting.rows import FORMULA_STARTS, ChangeRow, cell_text, row_of
+from ali1688_spider.items import Product
 
 # Microsoft, "Excel specifications and limits": rows of a sheet, characters of a cell, digits.
 MAX_ROWS = 1_048_576
@@ -146,8 +149,10 @@ class ParquetFile(BaseItemExporter):
     def __init__(self, file: IO[bytes], *, fields_to_export: Sequence[str]) -> None:
         super().__init__(fields_to_export=fields_to_export)
         pyarrow, parquet = _package("pyarrow", "parquet"), _package("pyarrow.parquet", "parquet")
-        types = _types(pyarrow)
-        self._schema = pyarrow.schema([(name, types[name]) for name in fields_to_export])
+        hints = {name: field.annotation for name, field in Product.model_fields.items()}
+        hints |= get_type_hints(ChangeRow)
+        columns = [(name, _arrow_type(pyarrow, hints[name])) for name in fields_to_export]
+        self._schema = pyarrow.schema(columns)
         self._writer = parquet.ParquetWriter(file, self._schema)
         self._as_table = pyarrow.Table.from_pylist
         self._rows: list[dict[str, Any]] = []
@@ -157,9 +162,6 @@ class ParquetFile(BaseItemExporter):
         row = row_of(item)
         for name in {"old", "new"} & row.keys():
             row[name] = None if row[name] is None else cell_text(row[name])
-        for part in (row, *(row.get("skus") or ())):
-            if part.get("attributes") is not None:
-                part["attributes"] = list(part["attributes"].items())
         self._rows.append(row)
         if len(self._rows) == ROW_GROUP:
             self._write_group()
@@ -175,33 +177,27 @@ class ParquetFile(BaseItemExporter):
         self._rows.clear()
 
 
-def _types(pa: Any) -> dict[str, Any]:
-    """Return the type of each column."""
-    text, number, money = pa.string(), pa.int64(), pa.decimal128(34, 18)
-    time = pa.timestamp("ms", tz="UTC")
-    tiers = pa.list_(pa.struct({"min_quantity": number, "price": money}))
-    sku = {
-        "sku_id": number,
-        "spec_id": text,
-        "attributes": pa.map_(text, text),
-        "price": money,
-        "price_tiers": tiers,
-        "stock": number,
-        "image": text,
-    }
-    texts = "name currency unit category_name supplier status url source_api field old new"
-    numbers = "product_id stock min_order_quantity category_id sku_id"
+def _arrow_type(arrow: Any, hint: Any) -> Any:
+    """Return the type of the values that *hint*, an annotation of the record, describes."""
+    if is_typeddict(hint):
+        fields = get_type_hints(hint).items()
+        return arrow.struct([(name, _arrow_type(arrow, field)) for name, field in fields])
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is list:
+        return arrow.list_(_arrow_type(arrow, parts[0]))
+    if origin is dict:
+        return arrow.map_(*(_arrow_type(arrow, part) for part in parts))
+    if origin is Literal:
+        return arrow.string()
+    if parts:  # of a type with constraints, or with None
+        return _arrow_type(arrow, parts[0])
     return {
-        **dict.fromkeys(texts.split(), text),
-        **dict.fromkeys(numbers.split(), number),
-        **dict.fromkeys(("price", "price_max"), money),
-        **dict.fromkeys(("fetched_at", "first_seen_at", "changed_at", "at"), time),
-        "price_tiers": tiers,
-        "skus": pa.list_(pa.struct(sku)),
-        "attributes": pa.map_(text, pa.list_(text)),
-        "images": pa.list_(text),
-        "price_private": pa.bool_(),
-    }
+        bool: arrow.bool_(),
+        int: arrow.int64(),
+        str: arrow.string(),
+        Decimal: arrow.decimal128(34, 18),
+        AwareDatetime: arrow.timestamp("ms", tz="UTC"),
+    }[hint]
 
 
 def _package(name: str, suffix: str) -> Any:

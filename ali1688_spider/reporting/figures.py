@@ -9,10 +9,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Any, TypeAlias
 
-if TYPE_CHECKING:
-    Point: TypeAlias = tuple[datetime, Decimal | int | None]
+Document: TypeAlias = dict[str, Any]
+Point: TypeAlias = tuple[datetime, Decimal | int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,6 @@ class ProductFigures:
     """The stored products.
 
     Attributes:
-        collected: Collected in the period.
         new: Seen for the first time in the period.
         out_of_stock: With a stock of 0.
         collected_on: How many were last collected on each day of the period.
@@ -48,7 +47,6 @@ class ProductFigures:
     """
 
     total: int = 0
-    collected: int = 0
     new: int = 0
     out_of_stock: int = 0
     collected_on: Counter[date] = field(default_factory=Counter)
@@ -70,31 +68,26 @@ class PriceMove:
         return self.new / self.old - 1
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ChangeFigures:
-    """What changed in the period; all numbers but the first count products.
+    """What changed in the period, as numbers of products by what happened to them.
+
+    They are ``cheaper`` or ``dearer``; of another ``stock``, and so ``sold out`` or ``back in
+    stock``; or ``removed``. ``any`` counts those with any change, also of a SKU or a private price.
 
     Attributes:
-        changes: Recorded changes, including those of SKUs.
-        changed: Products with any change.
-        cheaper, dearer: The price is lower, or higher, than at the beginning.
-        sold_out, back_in_stock, removed: So at the end, and not at the beginning.
-        days: For each day the products of ``cheaper``, ``dearer``, ``stock`` and ``any`` change.
-        drops, rises: The biggest by ratio, biggest first.
+        days: What happened on each day, and how many were ``collected`` last on it.
+        total: What is so at the end of the period and was not at its beginning.
+        drops: The biggest falls of prices by ratio, biggest first.
+        rises: The biggest rises, likewise.
         most_changed: The ids of the products with most changes of price and stock.
     """
 
     days: dict[date, Counter[str]]
-    changes: int = 0
-    changed: int = 0
-    cheaper: int = 0
-    dearer: int = 0
-    sold_out: int = 0
-    back_in_stock: int = 0
-    removed: int = 0
-    drops: list[PriceMove] = field(default_factory=list)
-    rises: list[PriceMove] = field(default_factory=list)
-    most_changed: list[int] = field(default_factory=list)
+    total: Counter[str]
+    drops: list[PriceMove]
+    rises: list[PriceMove]
+    most_changed: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,75 +108,37 @@ class Curve:
         return [value for _, value in self.points if value is not None]
 
 
-@dataclass(frozen=True, slots=True)
-class ShownProduct:
-    """A product of the page's tables and curves."""
-
-    product_id: int
-    name: str | None
-    supplier: str | None
-    price: Decimal | None
-    stock: int | None
-    first_seen_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class ProductCurves:
-    """The price and stock of one product in the period."""
-
-    product: ShownProduct
-    price: Curve
-    stock: Curve
-
-
-@dataclass(slots=True)
-class CrawlRow:
-    """One crawl, or the sum of several, whose name, times and reason are empty.
-
-    Attributes:
-        numbers: The statistics ``ali1688/…`` that the page shows, without that prefix.
-        errors: Failed calls by the class of their error.
-        waited: How long calls waited for the quota in all, in seconds.
-    """
-
-    spider: str = ""
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    reason: str | None = None
-    numbers: Counter[str] = field(default_factory=Counter)
-    errors: Counter[str] = field(default_factory=Counter)
-    waited: float = 0.0
-
-    @property
-    def seconds(self) -> float | None:
-        """How long it took."""
-        if self.started_at is None or self.finished_at is None:
-            return None
-        return (self.finished_at - self.started_at).total_seconds()
-
-
 @dataclass(slots=True)
 class CrawlFigures:
-    """The crawls that ended in the period: their number, their sum, the last ones first."""
+    """The crawls that ended in the period.
+
+    Attributes:
+        count: How many there were.
+        numbers: The sums of their statistics ``ali1688/…``, without that prefix.
+        errors: How many calls failed, by the class of the error.
+        latest: The last ones first, ``{spider, started_at, finished_at, reason, numbers, errors}``.
+    """
 
     count: int = 0
-    total: CrawlRow = field(default_factory=CrawlRow)
-    latest: list[CrawlRow] = field(default_factory=list)
+    numbers: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    latest: list[Document] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """What the page shows.
 
-    ``shown`` has the products of the tables and curves; ``missing`` the ids that were asked for and
-    are not stored; ``daily_quota`` calls allowed a day, where 0 is no limit.
+    Attributes:
+        shown: The stored products of the tables and curves, by their ids.
+        curves: The ``price`` and ``stock`` of products in the period, by their ids.
+        missing: The ids that were asked for and are not stored.
     """
 
     period: Period
     products: ProductFigures
     changes: ChangeFigures
-    shown: dict[int, ShownProduct]
-    curves: list[ProductCurves]
+    shown: dict[int, Document]
+    curves: dict[int, dict[str, Curve]]
     missing: list[int]
     crawls: CrawlFigures
-    daily_quota: int

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ali1688_spider.reporting.figures import CrawlFigures, Curve, PriceMove, Report
+    from ali1688_spider.reporting.figures import CrawlFigures, Curve, Report
 
 NOTHING = "–"
 MINUS = "\u2212"
@@ -49,20 +50,23 @@ def share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %"
 
 
+def most(days: Mapping[date, Counter[str]], *kinds: str) -> int:
+    """Return how many of some kinds together the day with most of them counts."""
+    return max(sum(numbers[kind] for kind in kinds) for numbers in days.values())
+
+
 def day(when: date) -> str:
     """Return ``23 Nov``."""
     return f"{when.day} {_MONTHS[when.month - 1]}"
 
 
-def minute(when: datetime | None) -> str:
+def minute(when: datetime) -> str:
     """Return ``2026-11-23 10:00``, in UTC."""
-    return NOTHING if when is None else f"{when:%Y-%m-%d %H:%M}"
+    return f"{when:%Y-%m-%d %H:%M}"
 
 
-def duration(seconds: float | None) -> str:
+def duration(seconds: float) -> str:
     """Return ``8 s``, ``12 min`` or ``3 h 12 min``."""
-    if seconds is None:
-        return NOTHING
     whole = round(seconds)
     if whole < 120:
         return f"{whole} s"
@@ -83,29 +87,41 @@ def price_sentences(report: Report) -> list[str]:
     if not report.products.total:
         return ["No product is stored yet; scrapy crawl product collects some."]
     changes = report.changes
+    cheaper, dearer = changes.total["cheaper"], changes.total["dearer"]
     products = count(report.products.total, "product", "products")
     sentences = [
-        f"Of {products} {count(changes.cheaper)} became cheaper and {count(changes.dearer)} dearer."
-        if changes.cheaper or changes.dearer
+        f"Of {products} {count(cheaper)} became cheaper and {count(dearer)} dearer."
+        if cheaper or dearer
         else f"Of {products} none has another price than on {day(report.period.start)}."
     ]
-    if changes.drops:
-        sentences.append(f"The biggest drop: {_move(report, changes.drops[0])}.")
-    if changes.rises:
-        sentences.append(f"The biggest rise: {_move(report, changes.rises[0])}.")
-    return [*sentences, _stock_sentence(report)]
+    for word, moves in (("drop", changes.drops), ("rise", changes.rises)):
+        for move in moves[:1]:
+            product = report.shown.get(move.product_id)
+            name = (product and product["name"]) or "product"
+            prices = f"from {money(move.old)} to {money(move.new)} ({percent(move.change)})"
+            sentences.append(f"The biggest {word}: {name} ({move.product_id}), {prices}.")
+    phrases = {
+        "sold out": "sold out",
+        "back in stock": "came back in stock",
+        "removed": "disappeared from the platform",
+    }
+    numbers = {kind: changes.total[kind] for kind in phrases if changes.total[kind]}
+    *first, last = [f"{count(number)} {phrases[kind]}" for kind, number in numbers.items()] or [
+        "None sold out, came back in stock or disappeared"
+    ]
+    return [*sentences, f"{', '.join(first)} and {last}." if first else f"{last}."]
 
 
 def crawl_sentences(figures: CrawlFigures, daily_quota: int) -> list[str]:
     """Return the sum of all crawls, in sentences."""
-    numbers, waited = figures.total.numbers, figures.total.waited
+    numbers, waited = figures.numbers, figures.numbers["quota/wait_seconds"]
     calls, retries, failed = numbers["calls"], numbers["retries"], numbers["failed_calls"]
     quota = f"; the quota allows {count(daily_quota)} a day" if daily_quota else ""
     crawls = count(figures.count, "crawl", "crawls")
     sentences = [f"{crawls} made {count(calls, 'call', 'calls')}{quota}."]
     if hits := numbers["cache/hit"]:
         sentences.append(f"{count(hits, 'answer', 'answers')} came from the cache.")
-    errors = figures.total.errors.total()
+    errors = figures.errors.total()
     of_calls = f" ({share(errors, calls)})" if calls else ""
     sentences.append(
         f"{count(errors, 'answer was an error', 'answers were errors')}{of_calls}, "
@@ -116,27 +132,3 @@ def crawl_sentences(figures: CrawlFigures, daily_quota: int) -> list[str]:
     if waited >= 1:
         sentences.append(f"Calls waited {duration(waited)} for the quota.")
     return sentences
-
-
-def _move(report: Report, move: PriceMove) -> str:
-    product = report.shown.get(move.product_id)
-    name = product.name if product and product.name else "product"
-    prices = f"from {money(move.old)} to {money(move.new)}"
-    return f"{name} ({move.product_id}), {prices} ({percent(move.change)})"
-
-
-def _stock_sentence(report: Report) -> str:
-    changes = report.changes
-    parts = [
-        f"{count(number)} {what}"
-        for number, what in (
-            (changes.sold_out, "sold out"),
-            (changes.back_in_stock, "came back in stock"),
-            (changes.removed, "disappeared from the platform"),
-        )
-        if number
-    ]
-    if not parts:
-        return "None sold out, came back in stock or disappeared."
-    *first, last = parts
-    return f"{', '.join(first)} and {last}." if first else f"{last}."

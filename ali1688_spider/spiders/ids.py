@@ -9,19 +9,14 @@ import os
 import re
 import select
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from scrapy import Spider
 from scrapy.utils.asyncio import run_in_thread
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.identifiers import read_identifiers
-
-Entry: TypeAlias = tuple[int, int | ValueError]
-"""A line number and the product id of the line, or why it has none; 0 for the argument."""
 
 STANDARD_INPUT = "-"
 CHUNK_BYTES = 8192
@@ -34,13 +29,17 @@ class IdentifierSource:
 
     Args:
         ids: Ids or URLs, separated by commas or white space.
-        ids_file: A file of one id or URL a line; ``-`` is standard input. It is read while the
-            crawl runs, a few hundred lines at a time.
+        ids_file: A file of one id or URL a line, in UTF-8; ``-`` is standard input. It is read
+            while the ids are asked for, a few hundred lines at a time.
+
+    Attributes:
+        bytes_read: How much of the file has been read.
     """
 
     def __init__(self, ids: str = "", ids_file: str = "") -> None:
         self._ids = [text for text in re.split(r"[,\s]+", ids) if text]
         self.file = ids_file
+        self.bytes_read = 0
 
     def __bool__(self) -> bool:
         return bool(self._ids or self.file)
@@ -84,78 +83,55 @@ class IdentifierSource:
             return None
         return Path(self.file).stat().st_size
 
-    def entries(self, on_line: Callable[[str], object] = lambda _: None) -> Iterator[Entry]:
-        """Yield line number and id of each line, or why it has none; each id once.
+    def batches(self) -> Iterator[list[int | str]]:
+        """Yield the ids as they are read, each once, in lists; instead of an id, why there is none.
 
-        The ids of the argument come first. *on_line* is called with each line of the file.
+        Such a text names the line, or the argument. The ids of the argument come first. A list is
+        empty when nothing has come in for half a second: no thread is stuck in reading, so that a
+        crawl can end while the other end of a pipe neither writes nor closes.
         """
         seen: set[int] = set()
-        yield from self._of_argument(seen)
-        if self.file:
-            yield from read_identifiers(self._lines(on_line), seen)
+        yield [_entry("Argument", found) for _, found in read_identifiers(self._ids, seen)]
+        first = 1
+        for lines in self._lines() if self.file else ():
+            numbered = read_identifiers(lines, seen, first)
+            yield [_entry(f"Line {number}", found) for number, found in numbered]
+            first += len(lines)
 
     async def read(self, spider: Spider) -> AsyncGenerator[int]:
         """Yield each id once; log and count a line without one, and go on."""
-        async for batch in self._batches():
-            for line_number, entry in batch:
+        batches = self.batches()
+        while (batch := await run_in_thread(next, batches, None)) is not None:
+            for entry in batch:
                 if isinstance(entry, int):
                     yield entry
+                else:
+                    spider.crawler.stats.inc_value("ali1688/ids/unreadable")
+                    spider.logger.warning("%s", entry)
+
+    def _lines(self) -> Iterator[list[str]]:
+        """Yield the lines of the file as they come in; an empty list when none has for a while."""
+        is_stdin = self.file == STANDARD_INPUT
+        # Without O_NONBLOCK, opening a pipe waits until its other end is opened.
+        flags = os.O_RDONLY | os.O_NONBLOCK
+        descriptor = sys.stdin.fileno() if is_stdin else os.open(self.file, flags)
+        utf8 = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
+        decoder = io.IncrementalNewlineDecoder(utf8, translate=True)
+        rest, chunk = "", None
+        with io.FileIO(descriptor, closefd=not is_stdin) as stream:
+            while chunk != b"":
+                ready, _, _ = select.select([stream], [], [], POLL_SECONDS)
+                chunk = stream.read(CHUNK_BYTES) if ready else None
+                if chunk is None:
+                    yield []
                     continue
-                spider.crawler.stats.inc_value("ali1688/ids/unreadable")
-                spider.logger.warning("%s: %s", place(line_number), entry)
-
-    async def _batches(self) -> AsyncIterator[Iterable[Entry]]:
-        seen: set[int] = set()
-        yield self._of_argument(seen)
-        if self.file:
-            first = 1
-            async for lines in read_lines(self.file):
-                yield read_identifiers(lines, seen, first)
-                first += len(lines)
-
-    def _of_argument(self, seen: set[int]) -> Iterator[Entry]:
-        return ((0, entry) for _, entry in read_identifiers(self._ids, seen))
-
-    def _lines(self, on_line: Callable[[str], object]) -> Iterator[str]:
-        if self.file == STANDARD_INPUT:
-            opened: Any = nullcontext(sys.stdin)
-        else:
-            opened = Path(self.file).open(encoding="utf-8-sig", errors="replace")  # noqa: SIM115
-        with opened as lines:
-            for line in lines:
-                on_line(line)
-                yield line
+                self.bytes_read += len(chunk)
+                end, *more = decoder.decode(chunk, final=not chunk).split("\n")
+                rest += end
+                *lines, rest = rest, *more
+                yield lines
+        yield [rest]
 
 
-def place(line_number: int) -> str:
-    """Return what a person calls the place of an entry."""
-    return f"Line {line_number}" if line_number else "Argument"
-
-
-async def read_lines(file: str) -> AsyncIterator[list[str]]:
-    """Yield the lines of a file, pipe or terminal as they come in, a list at a time.
-
-    No thread is stuck in reading, so that a crawl can end while the other end of a pipe neither
-    writes nor closes.
-    """
-    utf8 = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
-    decoder = io.IncrementalNewlineDecoder(utf8, translate=True)
-    rest = ""
-    # Without O_NONBLOCK, opening a pipe waits until its other end is opened.
-    flags = os.O_RDONLY | os.O_NONBLOCK
-    is_stdin = file == STANDARD_INPUT
-    descriptor = os.dup(sys.stdin.fileno()) if is_stdin else os.open(file, flags)
-    try:
-        while chunk := await _read(descriptor):
-            *lines, rest = (rest + decoder.decode(chunk)).split("\n")
-            yield lines
-        yield [rest + decoder.decode(b"", final=True)]
-    finally:
-        os.close(descriptor)
-
-
-async def _read(descriptor: int) -> bytes:
-    """Return what has come in, at least a byte; empty at the end."""
-    while not (await run_in_thread(select.select, [descriptor], [], [], POLL_SECONDS))[0]:
-        pass
-    return os.read(descriptor, CHUNK_BYTES)
+def _entry(place: str, found: int | ValueError) -> int | str:
+    return found if isinstance(found, int) else f"{place}: {found}"

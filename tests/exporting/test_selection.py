@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import re
 import uuid
+from argparse import Namespace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -80,22 +80,29 @@ def database(mongo_server_uri: str) -> Iterator[Database[dict[str, Any]]]:
         database.client.drop_database(database.name)
 
 
+def query(**options: Any) -> dict[str, Any]:
+    """Return the query of an export with these options."""
+    texts = ("category", "supplier", "updated_since", "changed_since", "min_price", "max_price")
+    none: dict[str, Any] = {**dict.fromkeys(texts), "status": [], "in_stock": False}
+    return product_query(Namespace(**(none | {"private": False} | options)))
+
+
 @pytest.mark.parametrize(
     ("filters", "ids"),
     [
         ({}, [1, 2, 3, 4, 5, 7]),
         ({"private": True}, [1, 2, 3, 4, 5, 6, 7]),
-        ({"statuses": ("removed",)}, [7]),
-        ({"statuses": ("removed", "published")}, [1, 2, 3, 4, 5, 7]),
+        ({"status": ["removed"]}, [7]),
+        ({"status": ["removed", "published"]}, [1, 2, 3, 4, 5, 7]),
         ({"category": "101"}, [1, 3, 5, 7]),
         ({"category": "连衣裙"}, [2, 4]),
         ({"category": "9" * 30}, []),
         ({"supplier": "厂"}, [4, 5, 7]),
-        ({"updated_since": NOON - 2 * HOUR}, [1, 2]),
-        ({"changed_since": NOON - 2 * HOUR}, [1]),
-        ({"min_price": Decimal("3.5")}, [3, 4, 5, 7]),
-        ({"max_price": Decimal("3.49")}, [1, 2]),
-        ({"min_price": Decimal("2.50"), "max_price": Decimal("3.50")}, [2, 3]),
+        ({"updated_since": "2026-11-23T10:00"}, [1, 2]),
+        ({"changed_since": "2026-11-23T18:00+08:00"}, [1]),
+        ({"min_price": "3.5"}, [3, 4, 5, 7]),
+        ({"max_price": "3.49"}, [1, 2]),
+        ({"min_price": "2.50", "max_price": "3.50"}, [2, 3]),
         ({"in_stock": True}, [2, 3, 4, 5, 7]),
         ({"in_stock": True, "category": "101", "supplier": "厂"}, [5, 7]),
     ],
@@ -103,19 +110,25 @@ def database(mongo_server_uri: str) -> Iterator[Database[dict[str, Any]]]:
 def test_products_pass_every_filter(
     database: Database[dict[str, Any]], filters: dict[str, Any], ids: list[int]
 ) -> None:
-    rows = products(database, product_query(**filters))
+    rows = products(database, query(**filters))
     assert [row["product_id"] for row in rows] == ids
 
 
 def test_only_the_record_is_read(database: Database[dict[str, Any]]) -> None:
-    assert "internal" not in next(products(database, product_query()))
+    assert "internal" not in next(products(database, query()))
+
+
+def test_values_are_plain(database: Database[dict[str, Any]]) -> None:
+    row = next(products(database, query()))
+    assert repr(row["price"]) == "Decimal('1.50')"
+    assert row["fetched_at"] == NOON - HOUR
 
 
 def test_products_of_given_ids(
     database: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(selection, "IDS_AT_ONCE", 2)
-    rows = products(database, product_query(), iter([5, 2, 99, 6, 1]))
+    rows = products(database, query(), iter([5, 2, 99, 6, 1]))
     assert [row["product_id"] for row in rows] == [2, 5, 1]
 
 
@@ -126,7 +139,7 @@ def test_changes_of_the_products_that_pass(
     monkeypatch.setattr(selection, "REMEMBERED", 2)
 
     def found(since: datetime, ids: list[int] | None = None, **filters: Any) -> list[str]:
-        rows = changes(database, product_query(**filters), since, ids)
+        rows = changes(database, query(**filters), since, ids)
         return sorted(row["_id"] for row in rows)
 
     assert found(NOON - 2 * HOUR) == ["1-1", "1-2", "2-1", "2-2"]
@@ -137,7 +150,7 @@ def test_changes_of_the_products_that_pass(
 
 
 def test_changes_come_oldest_first(database: Database[dict[str, Any]]) -> None:
-    times = [row["at"] for row in changes(database, product_query(), NOON - 9 * HOUR)]
+    times = [row["at"] for row in changes(database, query(), NOON - 9 * HOUR)]
     assert times == sorted(times)
     assert len(times) == 6
 

@@ -13,7 +13,6 @@ from typing import Any
 import openpyxl
 import pyarrow.parquet
 import pytest
-from bson import Decimal128
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.exporting import typed_files
@@ -26,16 +25,16 @@ DOCUMENT: dict[str, Any] = {
     "_id": 610000000001,
     "product_id": 610000000001,
     "name": "=HYPERLINK(1)",
-    "price": Decimal128("9.95"),
-    "price_max": Decimal128("9999999999999999.999999999999999999"),
+    "price": Decimal("9.95"),
+    "price_max": Decimal("9999999999999999.999999999999999999"),
     "stock": 2147483646,
-    "price_tiers": [{"min_quantity": 2, "price": Decimal128("9.95")}],
+    "price_tiers": [{"min_quantity": 2, "price": Decimal("9.95")}],
     "skus": [
         {
             "sku_id": 7,
             "spec_id": "a1",
             "attributes": {"颜色": "红色"},
-            "price": Decimal128("9.95"),
+            "price": Decimal("9.95"),
             "price_tiers": [],
             "stock": 3,
             "image": None,
@@ -155,10 +154,32 @@ def test_parquet_is_typed_and_exact() -> None:
     assert row["unit"] is None
 
 
+def test_parquet_types_are_those_of_the_record() -> None:
+    schema = write_parquet().schema
+    types = {field.name: str(field.type) for field in schema}
+    assert tuple(types) == PRODUCT_COLUMNS
+    assert types["product_id"] == types["stock"] == types["category_id"] == "int64"
+    assert types["name"] == types["currency"] == types["url"] == "string"
+    assert types["price"] == types["price_max"] == "decimal128(34, 18)"
+    assert types["fetched_at"] == types["changed_at"] == "timestamp[ms, tz=UTC]"
+    assert types["price_private"] == "bool"
+    attributes, sku = schema.field("attributes").type, schema.field("skus").type.value_type
+    assert (attributes.key_type, attributes.item_type.value_type) == ("string", "string")
+    assert {field.name: str(field.type).partition("<")[0] for field in sku} == {
+        "sku_id": "int64",
+        "spec_id": "string",
+        "attributes": "map",
+        "price": "decimal128(34, 18)",
+        "price_tiers": "list",
+        "stock": "int64",
+        "image": "string",
+    }
+
+
 def test_parquet_changes_have_text_values() -> None:
     at = datetime(2026, 11, 23, 12, tzinfo=UTC)
     changes = [
-        {"product_id": 1, "field": "price", "old": Decimal128("1E+1"), "new": None, "at": at},
+        {"product_id": 1, "field": "price", "old": Decimal("1E+1"), "new": None, "at": at},
         {"product_id": 1, "sku_id": 7, "field": "stock", "old": 5, "new": 0, "at": at},
         {"product_id": 1, "field": "status", "old": "published", "new": "removed", "at": at},
     ]

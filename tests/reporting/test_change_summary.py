@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from ali1688_spider.reporting.change_summary import MAX_POINTS, count_changes, curve, product_curves
-from ali1688_spider.reporting.figures import Period, PriceMove, ShownProduct
+from ali1688_spider.reporting.figures import Period, PriceMove, ProductFigures
 
 if TYPE_CHECKING:
     from ali1688_spider.reporting.figures import ChangeFigures
@@ -33,7 +34,8 @@ def change(product_id: int, old: Any, new: Any, *, hours: int = 1, **fields: Any
 
 def counted(*changes: dict[str, Any], private: tuple[int, ...] = (), top: int = 9) -> ChangeFigures:
     ordered = sorted(changes, key=itemgetter("at"))
-    return count_changes(ordered, PERIOD, private=set(private), top=top, most_changed=2)
+    products = ProductFigures(private=set(private), collected_on=Counter({DAYS[1]: 3}))
+    return count_changes(ordered, products, PERIOD, top=top, most_changed=2)
 
 
 def test_period_begins_at_midnight() -> None:
@@ -43,8 +45,9 @@ def test_period_begins_at_midnight() -> None:
 
 def test_nothing() -> None:
     figures = counted()
-    assert (figures.changes, figures.changed, figures.drops, figures.rises) == (0, 0, [], [])
-    assert {day: dict(it) for day, it in figures.days.items()} == {day: {} for day in DAYS}
+    assert (figures.total, figures.drops, figures.rises) == (Counter(), [], [])
+    assert list(figures.days) == DAYS
+    assert [figures.days[day] for day in DAYS] == [Counter(), Counter(collected=3), Counter()]
 
 
 def test_a_product_counts_by_its_first_and_last_price() -> None:
@@ -55,8 +58,7 @@ def test_a_product_counts_by_its_first_and_last_price() -> None:
         change(2, "2.00", "1.00", hours=2),
         change(3, "1.00", "1.01"),
     )
-    assert (figures.changes, figures.changed) == (5, 3)
-    assert (figures.cheaper, figures.dearer) == (1, 1)
+    assert figures.total == {"any": 3, "cheaper": 1, "dearer": 1}
     assert figures.drops == [PriceMove(1, Decimal("12.50"), Decimal("9.90"), 2)]
     assert figures.drops[0].change == Decimal("-0.208")
     assert figures.rises == [PriceMove(3, Decimal("1.00"), Decimal("1.01"), 1)]
@@ -71,10 +73,10 @@ def test_days_count_products() -> None:
         change(2, "3.00", "2.00", hours=30),
         change(2, 0, 4, hours=1),
     )
-    assert [dict(figures.days[day]) for day in DAYS] == [
-        {},
-        {"any": 2, "cheaper": 2, "dearer": 1, "stock": 1},
-        {"any": 1, "stock": 1},
+    assert [figures.days[day] for day in DAYS] == [
+        Counter(),
+        Counter(any=2, cheaper=2, dearer=1, stock=1, collected=3),
+        Counter({"any": 1, "stock": 1, "back in stock": 1}),
     ]
 
 
@@ -91,13 +93,18 @@ def test_stock_and_status() -> None:
         status(5, "published", "removed"),
         status(6, "removed", "published"),
     )
-    assert (figures.sold_out, figures.back_in_stock, figures.removed) == (1, 1, 1)
-    assert figures.changed == 6
+    assert figures.total == {
+        "any": 6,
+        "stock": 4,
+        "sold out": 1,
+        "back in stock": 1,
+        "removed": 1,
+    }
 
 
 def test_an_unknown_price_makes_no_move() -> None:
     figures = counted(change(1, None, "2.00"), change(2, "2.00", None), change(3, "0.00", "1.00"))
-    assert (figures.cheaper, figures.dearer) == (0, 1)
+    assert figures.total == {"any": 3, "dearer": 1}
     assert figures.drops == figures.rises == []
 
 
@@ -108,9 +115,9 @@ def test_changes_of_skus_and_private_prices_make_no_move() -> None:
         change(2, 3, 4),
         private=(2,),
     )
-    assert (figures.changes, figures.changed, figures.cheaper) == (3, 2, 0)
+    assert figures.total == {"any": 2, "stock": 1}
     assert figures.drops == []
-    assert dict(figures.days[DAYS[2]]) == {"any": 2, "stock": 1}
+    assert figures.days[DAYS[2]] == Counter(any=2, stock=1)
 
 
 def test_the_biggest_are_kept_in_order() -> None:
@@ -121,7 +128,7 @@ def test_the_biggest_are_kept_in_order() -> None:
     )
     assert [move.product_id for move in figures.drops] == [5, 4]
     assert [move.product_id for move in figures.rises] == [8, 7]
-    assert (figures.cheaper, figures.dearer) == (5, 3)
+    assert figures.total == {"any": 8, "cheaper": 5, "dearer": 3}
 
 
 def test_the_most_changed_have_most_changes_then_the_biggest() -> None:
@@ -136,28 +143,28 @@ def test_the_most_changed_have_most_changes_then_the_biggest() -> None:
     assert figures.most_changed == [4, 3]
 
 
-def shown(first_seen_at: datetime | None = None) -> ShownProduct:
-    return ShownProduct(1, "裙", None, Decimal("9.90"), 5, first_seen_at)
+def shown(first_seen_at: datetime | None = None) -> dict[str, Any]:
+    return {"price": Decimal("9.90"), "stock": 5, "first_seen_at": first_seen_at}
 
 
 def test_curve_begins_with_the_old_value() -> None:
     at = NOW - timedelta(hours=1)
     changes = [change(1, "12.50", "9.90"), change(1, 5, None)]
     curves = product_curves(shown(), changes, PERIOD)
-    assert curves.price.points == [(PERIOD.start, Decimal("12.50")), (at, Decimal("9.90"))]
-    assert curves.stock.points == [(PERIOD.start, 5), (at, None)]
+    assert curves["price"].points == [(PERIOD.start, Decimal("12.50")), (at, Decimal("9.90"))]
+    assert curves["stock"].points == [(PERIOD.start, 5), (at, None)]
 
 
 def test_curve_without_changes_is_what_is_stored() -> None:
     curves = product_curves(shown(), [], PERIOD)
-    assert curves.price.points == [(PERIOD.start, Decimal("9.90"))]
-    assert curves.stock.points == [(PERIOD.start, 5)]
+    assert curves["price"].points == [(PERIOD.start, Decimal("9.90"))]
+    assert curves["stock"].points == [(PERIOD.start, 5)]
 
 
 def test_curve_of_a_new_product_begins_when_it_was_first_seen() -> None:
     first_seen_at = NOW - timedelta(hours=5)
     curves = product_curves(shown(first_seen_at), [], PERIOD)
-    assert curves.price.points == [(first_seen_at, Decimal("9.90"))]
+    assert curves["price"].points == [(first_seen_at, Decimal("9.90"))]
 
 
 def test_long_curve_keeps_its_ends_and_extremes() -> None:

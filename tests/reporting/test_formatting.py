@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from ali1688_spider.reporting import formatting
-from ali1688_spider.reporting.figures import CrawlFigures, CrawlRow
+from ali1688_spider.reporting.figures import CrawlFigures
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,6 @@ def test_count() -> None:
 def test_times() -> None:
     assert formatting.day(date(2026, 11, 3)) == "3 Nov"
     assert formatting.minute(datetime(2026, 11, 3, 4, 5, 59, tzinfo=UTC)) == "2026-11-03 04:05"
-    assert formatting.minute(None) == "–"
 
 
 @pytest.mark.parametrize(
@@ -72,8 +71,9 @@ def test_duration(seconds: float, text: str) -> None:
 
 def test_crawls_in_words() -> None:
     numbers = {"calls": 2000, "retries": 1, "failed_calls": 2, "cache/hit": 1}
-    total = CrawlRow(numbers=Counter(numbers), errors=Counter(rate_limit=20), waited=11520)
-    assert formatting.crawl_sentences(CrawlFigures(2, total), daily_quota=100_000) == [
+    numbers["quota/wait_seconds"] = 11520
+    figures = CrawlFigures(2, Counter(numbers), Counter(rate_limit=20))
+    assert formatting.crawl_sentences(figures, daily_quota=100_000) == [
         "2 crawls made 2,000 calls; the quota allows 100,000 a day.",
         "1 answer came from the cache.",
         "20 answers were errors (1.0 %), 1 call was tried again, 2 given up.",
@@ -82,7 +82,7 @@ def test_crawls_in_words() -> None:
 
 
 def test_crawls_without_failure_or_quota() -> None:
-    figures = CrawlFigures(1, CrawlRow(numbers=Counter(calls=1)))
+    figures = CrawlFigures(1, Counter(calls=1))
     assert formatting.crawl_sentences(figures, daily_quota=0) == [
         "1 crawl made 1 call.",
         "No call failed.",

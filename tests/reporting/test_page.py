@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -13,10 +13,10 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from bson import Decimal128
 
-from ali1688_spider.exporting.rows import row_of
 from ali1688_spider.reporting.change_summary import count_changes, product_curves
-from ali1688_spider.reporting.figures import CrawlFigures, CrawlRow, Period, Report, ShownProduct
+from ali1688_spider.reporting.figures import Period, Report
 from ali1688_spider.reporting.formatting import price_sentences
 from ali1688_spider.reporting.page import page, templates
 from ali1688_spider.reporting.reading import crawl_figures, product_figures
@@ -27,45 +27,50 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+QUOTA = 100_000
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> & \"'"
 
 
 def make_report(market: Any) -> Report:
     """Return the report of a market, read from no database."""
     period = Period.last_days(7, market.now)
-    changes = sorted(map(row_of, market.changes), key=itemgetter("at"))
-    figures = count_changes(changes, period, private=set(), top=100, most_changed=8)
+    changes = sorted(map(plain, market.changes), key=itemgetter("at"))
+    products = product_figures(market.products, period)
+    figures = count_changes(changes, products, period)
     steps = defaultdict(list)
     for change in changes:
         steps[change["product_id"]].append(change)
-    names = ("name", "supplier", "price", "stock", "first_seen_at")
-    products = {
-        row["product_id"]: ShownProduct(row["product_id"], *(row[name] for name in names))
-        for row in map(row_of, market.products)
-    }
+    shown = {product["_id"]: plain(product) for product in market.products}
     return Report(
         period=period,
-        products=product_figures(market.products, period),
+        products=products,
         changes=figures,
-        shown=products,
-        curves=[product_curves(products[n], steps[n], period) for n in figures.most_changed],
+        shown=shown,
+        curves={n: product_curves(shown[n], steps[n], period) for n in figures.most_changed},
         missing=[],
         crawls=crawl_figures(market.crawls),
-        daily_quota=100_000,
     )
+
+
+def plain(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a document as the report's database reads it."""
+    return {
+        name: value.to_decimal() if isinstance(value, Decimal128) else value
+        for name, value in document.items()
+    }
 
 
 @pytest.fixture(scope="module")
 def report(big_market: Any) -> Report:
     report = make_report(big_market)
     first = report.changes.drops[0].product_id
-    report.shown[first] = replace(report.shown[first], name=HOSTILE, supplier=HOSTILE)
+    report.shown[first] |= {"name": HOSTILE, "supplier": HOSTILE}
     return report
 
 
 @pytest.fixture(scope="module")
 def html(report: Report) -> str:
-    return page(report)
+    return page(report, QUOTA)
 
 
 class Page(HTMLParser):
@@ -131,31 +136,29 @@ def check_policy(html: str) -> None:
 
 
 def test_texts_never_become_markup(report: Report) -> None:
-    crawl = CrawlRow(spider=HOSTILE, reason=HOSTILE, errors=Counter({HOSTILE: 1}))
-    hostile = replace(report, crawls=CrawlFigures(count=1, total=crawl, latest=[crawl]))
-    first = hostile.curves[0]
-    product = replace(first.product, name=HOSTILE)
-    hostile = replace(hostile, curves=[replace(first, product=product), *hostile.curves[1:]])
-    harmless, parsed = Page(page(report)), Page(page(hostile))
+    crawl = {"spider": HOSTILE, "reason": HOSTILE, "started_at": NOON, "finished_at": NOON}
+    crawls = crawl_figures([{**crawl, "stats": {f"ali1688/errors/{HOSTILE}": 1}}])
+    first = next(iter(report.curves))
+    shown = {**report.shown, first: {**report.shown[first], "name": HOSTILE}}
+    hostile = replace(report, crawls=crawls, shown=shown)
+    harmless, parsed = Page(page(report, QUOTA)), Page(page(hostile, QUOTA))
     assert {tag for tag, _ in parsed.tags} == {tag for tag, _ in harmless.tags}
     assert [tag for tag, _ in parsed.tags].count("script") == 1
-    assert page(hostile).count("&lt;/script&gt;&lt;script&gt;alert(1)") == 7
+    assert page(hostile, QUOTA).count("&lt;/script&gt;&lt;script&gt;alert(1)") == 9
 
 
 def test_summary_says_what_happened(report: Report) -> None:
-    drop = report.changes.drops[0]
+    drop, total = report.changes.drops[0], report.changes.total
     sentences = price_sentences(report)
     assert sentences[0] == (
-        f"Of 10,000 products {report.changes.cheaper:,} became cheaper and "
-        f"{report.changes.dearer:,} dearer."
+        f"Of 10,000 products {total['cheaper']:,} became cheaper and {total['dearer']:,} dearer."
     )
     assert sentences[1].startswith(
         f"The biggest drop: {HOSTILE} ({drop.product_id}), from ¥{drop.old:,.2f}"
     )
     assert sentences[2].startswith("The biggest rise: ")
     assert sentences[3] == (
-        f"{report.changes.sold_out:,} sold out and {report.changes.back_in_stock:,} came back in "
-        "stock."
+        f"{total['sold out']:,} sold out and {total['back in stock']:,} came back in stock."
     )
 
 
@@ -170,7 +173,7 @@ def test_summary_of_nothing() -> None:
     assert price_sentences(make_report(market)) == [
         "No product is stored yet; scrapy crawl product collects some."
     ]
-    assert "No crawl ended in this time." in page(make_report(market))
+    assert "No crawl ended in this time." in page(make_report(market), QUOTA)
 
 
 async def test_browser_shows_the_report(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import pymongo
 import pytest
 from bson import Decimal128
+from scrapy.settings import Settings
 
-from ali1688_spider.reporting.figures import Period, PriceMove, ShownProduct
+from ali1688_spider.exporting.selection import open_database
+from ali1688_spider.reporting.figures import Period, PriceMove
 from ali1688_spider.reporting.reading import crawl_figures, read_report
 
 if TYPE_CHECKING:
@@ -28,8 +30,9 @@ PERIOD = Period.last_days(7, NOW)
 
 @pytest.fixture
 def database(mongo_server_uri: str, mongo_database: str) -> Iterator[Database[dict[str, Any]]]:
-    with pymongo.MongoClient[dict[str, Any]](mongo_server_uri, tz_aware=True) as client:
-        yield client[mongo_database]
+    settings = Settings({"MONGO_URI": mongo_server_uri, "MONGO_DATABASE": mongo_database})
+    with open_database(settings) as database:
+        yield database
 
 
 def product(number: int, **fields: Any) -> dict[str, Any]:
@@ -62,13 +65,13 @@ def change(product_id: int, old: Any, new: Any, at: datetime, **fields: Any) -> 
 
 
 def read(database: Database[dict[str, Any]], *product_ids: int) -> Report:
-    return read_report(database, PERIOD, product_ids=product_ids, daily_quota=0)
+    return read_report(database, PERIOD, product_ids)
 
 
 def test_empty_database(database: Database[dict[str, Any]]) -> None:
     report = read(database)
-    assert (report.products.total, report.changes.changes, report.crawls.count) == (0, 0, 0)
-    assert report.curves == []
+    assert (report.products.total, report.changes.total, report.crawls.count) == (0, Counter(), 0)
+    assert report.curves == {}
     assert report.missing == []
 
 
@@ -82,8 +85,8 @@ def test_products(database: Database[dict[str, Any]]) -> None:
         ]
     )
     figures = read(database).products
-    assert (figures.total, figures.collected, figures.new) == (4, 3, 1)
-    assert (figures.out_of_stock, figures.private) == (1, {3})
+    assert (figures.total, figures.new, figures.out_of_stock) == (4, 1, 1)
+    assert figures.private == {3}
     assert figures.collected_on == {date(2026, 11, 23): 2, date(2026, 11, 21): 1}
 
 
@@ -102,14 +105,22 @@ def test_changes_of_the_period(database: Database[dict[str, Any]]) -> None:
         ]
     )
     report = read(database)
-    assert (report.changes.changes, report.changes.changed) == (7, 5)
+    assert report.changes.total == {"any": 5, "cheaper": 2, "dearer": 1, "stock": 1}
     assert report.changes.drops == [
         PriceMove(5, Decimal("2.00"), Decimal("1.00"), 1),
         PriceMove(1, Decimal("12.50"), Decimal("9.90"), 2),
     ]
     assert report.changes.rises == [PriceMove(2, Decimal("9.00"), Decimal("9.90"), 1)]
-    assert report.shown[1] == ShownProduct(1, "裙 1", None, Decimal("9.90"), 5, NOW - 30 * DAY)
-    assert [curves.product.product_id for curves in report.curves] == [1, 2, 3]
+    assert report.shown[1] == {
+        "_id": 1,
+        "product_id": 1,
+        "name": "裙 1",
+        "supplier": None,
+        "price": Decimal("9.90"),
+        "stock": 5,
+        "first_seen_at": NOW - 30 * DAY,
+    }
+    assert list(report.curves) == [1, 2, 3]
     assert report.missing == [5]
 
 
@@ -125,14 +136,14 @@ def test_curves_of_chosen_products(database: Database[dict[str, Any]]) -> None:
     )
     report = read(database, 2, 99, 1)
     assert report.missing == [99]
-    second, first = report.curves
-    assert first.price.points == [
+    assert list(report.curves) == [2, 1]
+    assert report.curves[1]["price"].points == [
         (PERIOD.start, Decimal("12.50")),
         (NOW - HOUR, Decimal("9.90")),
     ]
-    assert first.stock.points == [(PERIOD.start, 5)]
-    assert second.price.points == [(PERIOD.start, None)]
-    assert second.stock.points == [(PERIOD.start, 7), (NOW - HOUR, 5)]
+    assert report.curves[1]["stock"].points == [(PERIOD.start, 5)]
+    assert report.curves[2]["price"].points == [(PERIOD.start, None)]
+    assert report.curves[2]["stock"].points == [(PERIOD.start, 7), (NOW - HOUR, 5)]
 
 
 def test_crawls_of_the_period(database: Database[dict[str, Any]]) -> None:
@@ -147,15 +158,15 @@ def test_crawls_of_the_period(database: Database[dict[str, Any]]) -> None:
         for age in (3, 1, 2, 8)
     )
     crawls = read(database).crawls
-    assert (crawls.count, crawls.total.numbers["calls"]) == (3, 30)
-    assert [crawl.spider for crawl in crawls.latest] == ["crawl 1", "crawl 2", "crawl 3"]
+    assert (crawls.count, crawls.numbers["calls"]) == (3, 30)
+    assert [crawl["spider"] for crawl in crawls.latest] == ["crawl 1", "crawl 2", "crawl 3"]
 
 
 def test_whole_market(database: Database[dict[str, Any]], small_market: Any) -> None:
     for name in ("products", "crawls"):
         database[name].insert_many(getattr(small_market, name), ordered=False)
     database["product_changes"].insert_many(small_market.changes, ordered=False)
-    report = read_report(database, Period.last_days(7, small_market.now), daily_quota=0)
+    report = read_report(database, Period.last_days(7, small_market.now))
     first: dict[int, Decimal] = {}
     last: dict[int, Decimal] = {}
     for made in small_market.changes:
@@ -163,9 +174,10 @@ def test_whole_market(database: Database[dict[str, Any]], small_market: Any) -> 
             first.setdefault(made["product_id"], made["old"].to_decimal())
             last[made["product_id"]] = made["new"].to_decimal()
     assert report.products.total == 300
-    assert report.changes.changes == 3000
-    assert report.changes.cheaper == sum(last[key] < first[key] for key in first)
-    assert report.changes.dearer == sum(last[key] > first[key] for key in first)
+    changed = {made["product_id"] for made in small_market.changes}
+    assert report.changes.total["any"] == len(changed)
+    assert report.changes.total["cheaper"] == sum(last[key] < first[key] for key in first)
+    assert report.changes.total["dearer"] == sum(last[key] > first[key] for key in first)
     biggest = min(first, key=lambda key: last[key] / first[key])
     assert report.changes.drops[0].product_id == biggest
     assert len(report.curves) == 8
@@ -189,13 +201,12 @@ def test_crawls_are_summed_up() -> None:
             crawl(calls=100, errors__rate_limit=3, quota__wait_seconds=1.5, items__stored=90),
             crawl(calls=50, errors__rate_limit=1, errors__item_gone=2, retries=4),
             crawl(),
-            {"spider": "watch", "finished_at": NOW},
         ],
         latest=2,
     )
-    assert (figures.count, len(figures.latest)) == (4, 2)
-    assert figures.total.numbers["calls"] == 150
-    assert figures.total.numbers["items/stored"] == 90
-    assert figures.total.errors == {"rate_limit": 4, "item_gone": 2}
-    assert figures.total.waited == 1.5
-    assert figures.latest[1].errors == {"rate_limit": 1, "item_gone": 2}
+    assert (figures.count, len(figures.latest)) == (3, 2)
+    assert figures.numbers["calls"] == 150
+    assert figures.numbers["items/stored"] == 90
+    assert figures.errors == {"rate_limit": 4, "item_gone": 2}
+    assert figures.numbers["quota/wait_seconds"] == 1.5
+    assert figures.latest[1]["errors"] == {"rate_limit": 1, "item_gone": 2}
