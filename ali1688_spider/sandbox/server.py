@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import itertools
 import json
 import re
@@ -19,7 +18,7 @@ from aiohttp import web
 
 from ali1688_spider.sandbox.admission import Admission, OAuthError, Tokens
 from ali1688_spider.sandbox.api_catalogue import API_NAMES
-from ali1688_spider.sandbox.faults import Faults, parse_faults
+from ali1688_spider.sandbox.faults import Faults
 from ali1688_spider.sandbox.products import Inventory
 from ali1688_spider.sandbox.shapes import encode
 from ali1688_spider.sandbox.wire import PARAM2_PREFIX, Param2, Router, Top, json_response
@@ -27,7 +26,7 @@ from ali1688_spider.sandbox.wire import PARAM2_PREFIX, Param2, Router, Top, json
 if TYPE_CHECKING:
     from ali1688_spider.sandbox.api_catalogue import Query
     from ali1688_spider.sandbox.options import Options
-    from ali1688_spider.sandbox.products import SandboxProduct, Tier
+    from ali1688_spider.sandbox.products import Tier
     from ali1688_spider.sandbox.shapes import Json
 
 _PROTOCOLS = {
@@ -75,6 +74,7 @@ class Sandbox:
     def __init__(self, options: Options) -> None:
         self._initial = options
         self.reset(everything=True)
+        self.body = lru_cache(maxsize=20_000)(self._body)  # cleared at each change
         self.url = ""
         self.request_ids = itertools.count(1)
         self._protocols = dict(_PROTOCOLS[name] for name in options.protocol)
@@ -84,22 +84,16 @@ class Sandbox:
         """Reset the counts, or go back to how the sandbox started in *everything*."""
         self.counters = Counters()
         if everything:
-            self.options = dataclasses.replace(self._initial)
+            self.options = self._initial.model_copy()
             self.inventory = Inventory(self.options)
             self.admission = Admission(self.options)
             self.tokens = Tokens(self.options)
             self.faults = Faults(self.options)
 
-        @lru_cache(maxsize=20_000)
-        def body(query: Query, step: int) -> bytes:
-            return encode(query.data(self.inventory, step))
-
-        self.body = body  # the JSON text of what a query asks for; raises RefusedError
-
     def change(self, changes: Json) -> None:
         """Change settings while running; raises ValueError, and then nothing is changed."""
         expire_token = changes.pop("expire_token", False)
-        vars(self.options).update(vars(self.options.changed(changes)))
+        self.options.change(changes)
         if any(name.startswith("fault") for name in changes):
             self.faults.load()
         if not _TOKENS.isdisjoint(changes):
@@ -135,6 +129,10 @@ class Sandbox:
         if self.options.clock_skew and not response.prepared:
             response.headers["Date"] = formatdate(self.options.now(), usegmt=True)
         return response
+
+    def _body(self, query: Query, step: int) -> bytes:
+        """Return the JSON text of what a query asks for; raises RefusedError."""
+        return encode(query.data(self.inventory, step))
 
     def _authorize(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -187,16 +185,17 @@ async def _serve_control(sandbox: Sandbox, request: web.BaseRequest) -> web.Resp
 
 
 def _control(sandbox: Sandbox, request: web.BaseRequest, body: Json) -> Json:
-    name = request.path.removeprefix(_CONTROL_PREFIX)
+    inventory, name = sandbox.inventory, request.path.removeprefix(_CONTROL_PREFIX)
     match request.method, name:
         case "GET", "status":
             return _status(sandbox, products=request.query.get("products") != "0")
-        case ("GET" | "POST") as method, "settings":
-            if method == "POST":
+        case "GET" | "POST", "settings":
+            if request.method == "POST":
                 sandbox.change(body)
-            return dataclasses.asdict(sandbox.options)
+            return vars(sandbox.options)
         case "POST", "faults":
-            return _change_faults(sandbox, body)
+            _change_faults(sandbox, body)
+            return {}
         case "POST", "reset":
             _refuse_others(body, {"everything"})
             sandbox.reset(everything=bool(body.get("everything")))
@@ -204,19 +203,14 @@ def _control(sandbox: Sandbox, request: web.BaseRequest, body: Json) -> Json:
     product = _PRODUCT.fullmatch(name)
     if not product:
         raise web.HTTPNotFound
-    return _serve_product(sandbox.inventory, request.method, int(product[1]), body)
-
-
-def _serve_product(inventory: Inventory, method: str, product_id: int, body: Json) -> Json:
-    if method == "POST":
+    product_id = int(product[1])
+    if request.method == "POST":
         inventory.change(product_id, body)
-    elif method == "DELETE":
+    elif request.method == "DELETE":
         inventory.restore(product_id)
-    elif method != "GET":
-        raise web.HTTPMethodNotAllowed(method, ["GET", "POST", "DELETE"])
-    if not inventory.exists(product_id):
-        return {"product_id": product_id, "exists": False}
-    return _describe(inventory.product(product_id, inventory.step()))
+    elif request.method != "GET":
+        raise web.HTTPMethodNotAllowed(request.method, ["GET", "POST", "DELETE"])
+    return _describe(inventory, product_id)
 
 
 def _status(sandbox: Sandbox, *, products: bool) -> Json:
@@ -232,26 +226,23 @@ def _status(sandbox: Sandbox, *, products: bool) -> Json:
     }
 
 
-def _change_faults(sandbox: Sandbox, body: Json) -> Json:
+def _change_faults(sandbox: Sandbox, body: Json) -> None:
     _refuse_others(body, {"faults", "product_id", "api", "rate", "times"})
-    names = body.get("faults")
+    names, options = body.get("faults"), sandbox.options
     if not isinstance(names, (str, list)):
         raise ValueError("faults is a list of names")  # noqa: TRY004  # answered with 400
-    faults = parse_faults(map(str, names) if isinstance(names, list) else names)
+    faults = names if isinstance(names, str) else ",".join(map(str, names))
     if "product_id" in body:
         if type(body["product_id"]) is not int:
             raise ValueError("product_id is an integer")
         sandbox.faults.queue(body["product_id"], faults)
     elif "api" in body:
-        if body["api"] not in API_NAMES:
+        if body["api"] not in list(API_NAMES):
             raise ValueError(f"there is no API {body['api']}")
         sandbox.faults.queue(body["api"], faults)
     else:
-        settings = {"rate": "fault_rate", "times": "fault_times"}
-        changes = {settings[name]: body[name] for name in settings if name in body}
-        text = names if isinstance(names, str) else ",".join(names)
-        sandbox.change(changes | {"faults": text})
-    return {}
+        rate, times = body.get("rate", options.fault_rate), body.get("times", options.fault_times)
+        sandbox.change({"faults": faults, "fault_rate": rate, "fault_times": times})
 
 
 def _refuse_others(body: Json, known: set[str]) -> None:
@@ -260,10 +251,13 @@ def _refuse_others(body: Json, known: set[str]) -> None:
         raise ValueError(f"unknown: {', '.join(sorted(others))}")
 
 
-def _describe(product: SandboxProduct) -> Json:
+def _describe(inventory: Inventory, product_id: int) -> Json:
     """Return what is true of a product, whatever an API says of it; amounts as exact texts."""
+    if not inventory.exists(product_id):
+        return {"product_id": product_id, "exists": False}
+    product = inventory.product(product_id, inventory.step())
     return {
-        "product_id": product.product_id,
+        "product_id": product_id,
         "exists": True,
         "name": product.name,
         "price": str(product.price),
@@ -282,4 +276,4 @@ def _describe(product: SandboxProduct) -> Json:
 
 
 def _describe_tiers(tiers: Iterable[Tier]) -> list[Json]:
-    return [{"min_quantity": tier.min_quantity, "price": str(tier.price)} for tier in tiers]
+    return [{"min_quantity": quantity, "price": str(price)} for quantity, price in tiers]
