@@ -16,11 +16,13 @@ import math
 import re
 import socket
 import struct
+import zlib
 from collections import Counter, deque
-from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aiohttp import web
+
+from ali1688_spider.sandbox.products import FIRST_ID
 
 if TYPE_CHECKING:
     from ali1688_spider.sandbox.options import Options
@@ -73,6 +75,12 @@ class RefusedError(Exception):
             "gone": {"errMsg": message},
         }
         return shapes[self.refusal.shape]
+
+
+def require(holds: object, name: str, message: str = "", **details: Any) -> None:
+    """Raise the :class:`RefusedError` of the other arguments unless something *holds*."""
+    if not holds:
+        raise RefusedError(name, message, **details)
 
 
 # What the codes of `router` and `top` mean, where it is not the refusal's name.
@@ -168,11 +176,9 @@ _REASONS = {
 _BODIES = {"empty": b"", "bare-string": b'"error"', "null": b"null", "list": b"[]"}
 _OTHERS = ("reset", "cut-connection", "html", "truncated", "slow", "redirect", "huge")
 _NAMES = {*_REASONS, *_BODIES, *_OTHERS, *BUSINESS, *REFUSALS}
-
-_NUMBERS = {"slow": 5.0, "huge": 64.0, "429": 1.0, "503": 1.0}  # without one of their own
+_USUAL_NUMBERS = {"slow": 5.0, "huge": 64.0, "429": 1.0, "503": 1.0}
 
 _HTML = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
-_ELSEWHERE = "http://127.0.0.1:9/elsewhere"
 _GOLDEN = 2_654_435_769
 _RANGE = 2**32
 
@@ -194,15 +200,15 @@ def parse_faults(text: str) -> list[Fault]:
             raise ValueError(f"there is no fault {name!r}: give some of {names}")
         if colon and not re.fullmatch(r"[0-9]+(\.[0-9]+)?", number):
             raise ValueError(f"the fault {part!r} has no number after its colon")
-        faults.append(Fault(name, float(number) if colon else _NUMBERS.get(name)))
+        faults.append(Fault(name, float(number) if colon else _USUAL_NUMBERS.get(name)))
     return faults
 
 
 class Faults:
     """Deals out faults: those queued for a product or an API, and those of the options.
 
-    Of the options' faults a product is struck or not, always the same; a struck one fails its
-    first ``fault_times`` tries, beginning with another fault than its neighbour.
+    By the options a product or a page (its query as text) is struck or not, always the same; a
+    struck one fails its first ``fault_times`` tries, beginning with another fault than the next.
     """
 
     def __init__(self, options: Options) -> None:
@@ -213,24 +219,25 @@ class Faults:
     def load(self) -> None:
         """Take over changed options; tries are counted from 0 again."""
         self._faults = parse_faults(self._options.faults)
-        self._tries: Counter[Hashable] = Counter()
+        self._tries: Counter[int | str] = Counter()
 
     def queue(self, target: int | str, faults: str) -> None:
         """Let the next calls of a product (its id) or an API (its name) fail, with these alone."""
         self._queues[target] = deque(parse_faults(faults))
 
-    def take_queued(self, *targets: int | str | None) -> Fault | None:
-        """Return the next fault that is queued for one of a product and an API, None without."""
-        queues = filter(None, map(self._queues.get, targets))
-        return next((queue.popleft() for queue in queues), None)
-
-    def take(self, subject: Hashable, index: int) -> Fault | None:
-        """Return the fault that the options have for a try of a product or a page, or None.
-
-        The *index* decides whether it is struck, and with which fault first.
-        """
+    def take(self, api: str, subject: int | str | None) -> Fault | None:
+        """Return the fault of a call of an API for a product, a page or neither; None for none."""
+        queue = self._queues.get(subject) or self._queues.get(api)
+        if queue:
+            return queue.popleft()
+        if subject is None or not self._faults:
+            return None
+        if isinstance(subject, int):
+            index = subject - FIRST_ID
+        else:
+            index = zlib.crc32(subject.encode("utf-8", "surrogatepass"))
         # Multiples of the golden ratio spread evenly: of any range the right share is struck.
-        if not self._faults or index * _GOLDEN % _RANGE >= self._options.fault_rate * _RANGE:
+        if index * _GOLDEN % _RANGE >= self._options.fault_rate * _RANGE:
             return None
         tries = self._tries[subject]
         if self._options.fault_times and tries >= self._options.fault_times:
@@ -250,11 +257,15 @@ async def spoil(fault: Fault, request: web.BaseRequest, good: web.Response) -> w
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 request.transport.abort()
         case "cut-connection":
-            return await _cut(request, good, body)
+            good.headers["Content-Length"] = str(len(body) + 1)
+            await good.prepare(request)
+            await good.write_eof()
+            if request.transport is not None:
+                request.transport.close()
         case "redirect":
-            return web.Response(status=302, headers={"Location": _ELSEWHERE})
+            return web.Response(status=302, headers={"Location": "http://127.0.0.1:9/elsewhere"})
         case "html":
-            return _page("Welcome", 200)
+            return _page("Welcome")
         case "truncated":
             good.body = body[: len(body) // 2]
         case "huge":
@@ -262,22 +273,12 @@ async def spoil(fault: Fault, request: web.BaseRequest, good: web.Response) -> w
         case name if name in _BODIES:
             good.body = _BODIES[name]
         case status:
-            page = _page(f"{status} {_REASONS[status]}", int(status))
-            if fault.number is not None:
-                page.headers["Retry-After"] = f"{fault.number:.0f}"
-            return page
+            return _page(f"{status} {_REASONS[status]}", int(status), fault.number)
     return good
 
 
-def _page(title: str, status: int) -> web.Response:
-    return web.Response(text=_HTML.format(title), content_type="text/html", status=status)
-
-
-async def _cut(request: web.BaseRequest, good: web.Response, body: bytes) -> web.StreamResponse:
-    response = web.StreamResponse(headers=good.headers)
-    response.content_length = len(body) + 1
-    await response.prepare(request)
-    await response.write(body)
-    if request.transport is not None:
-        request.transport.close()
-    return response
+def _page(title: str, status: int = 200, retry_after: float | None = None) -> web.Response:
+    page = web.Response(text=_HTML.format(title), content_type="text/html", status=status)
+    if retry_after is not None:
+        page.headers["Retry-After"] = f"{retry_after:.0f}"
+    return page

@@ -24,7 +24,6 @@ class Options(BaseModel):
     port: int = Field(0, ge=0, le=65_535, description="port to listen on, 0 for a free one")
     protocol: list[Literal["router", "param2", "top"]] = Field(
         ["router", "param2", "top"],
-        min_length=1,
         description="serve only this protocol: router, param2 or top (repeatable)",
     )
     app_key: str = Field("1000000", description="the only app key that is known")
@@ -32,7 +31,7 @@ class Options(BaseModel):
     access_token: str = Field("", description="require this access token (session)")
     refresh_token: str = Field("", description="accept this refresh token")
     token_lifetime: int = Field(36_000, ge=0, description="seconds until an access token expires")
-    omit_refresh_token: bool = Field(False, description="refresh without a new refresh token")
+    omit_refresh_token: bool = Field(False, description="give no new refresh token at a refresh")
     qps: int = Field(0, ge=0, description="calls in any one second, 0 for no limit")
     ban: float = Field(0.0, ge=0, description="seconds of a ban when --qps is exceeded")
     daily_quota: int = Field(0, ge=0, description="calls per day (GMT+8), 0 for no limit")
@@ -59,11 +58,7 @@ class Options(BaseModel):
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Self:
-        """Return the options with these values.
-
-        Raises:
-            ValueError: A value is wrong; the text is one sentence that names the option.
-        """
+        """Return the options with these values; raises ValueError, a sentence with the option."""
         try:
             return cls.model_validate(values)
         except ValidationError as error:

@@ -194,7 +194,7 @@ async def test_pages_are_struck_too(start: Callable[..., Awaitable[Caller]]) -> 
 
 async def test_the_right_share_is_struck_evenly_with_all_faults() -> None:
     faults = Faults(Options(faults="500,html,empty,isp", fault_rate=0.6))
-    dealt = [faults.take(number, number) for number in range(150)]
+    dealt = [faults.take(PRODUCT, FIRST + number) for number in range(150)]
     assert dealt.count(None) == 60
     share = Counter(fault.name for fault in dealt if fault)
     assert set(share) == {"500", "html", "empty", "isp"}
