@@ -5,7 +5,7 @@ It serves three protocols at once: ``router`` at ``/router/json``, ``top`` at ``
 ``system.oauth2/getToken``). Every signature is checked by an implementation of its own; no code is
 shared with the client. Products are made from their ids, from 610000000001 on; a keyword that ends
 in a number finds that many of them. Its options: :mod:`.options`; the names of errors
-and faults: :mod:`.faults`; the APIs, and how to add one: :mod:`.catalogue`.
+and faults: :mod:`.faults`; the APIs, and how to add one: :mod:`.api_catalogue`.
 
 While it runs it is watched and controlled through these addresses. Bodies of requests and responses
 are JSON objects; a wrong one is answered with status 400 and ``{"error": <sentence>}``.

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from ali1688_spider.sandbox.api_catalogue import bare_name
-from ali1688_spider.sandbox.faults import RefusedError
+from ali1688_spider.sandbox.faults import RefusedError, require
 from ali1688_spider.sandbox.shapes import platform_text
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _CODE_SECONDS = 600
 _REFRESH_TOKEN_SECONDS = 180 * 86_400
 _DAY_SECONDS = 86_400
 _CHINA_SECONDS = 8 * 3600
+_HMACS = {"hmac": "md5", "hmac-sha256": "sha256"}
 
 
 def router_signature(params: Mapping[str, str], secret: str) -> str:
@@ -38,17 +39,11 @@ def router_signature(params: Mapping[str, str], secret: str) -> str:
 
 def top_signature(params: Mapping[str, str], secret: str) -> str:
     """Return the ``sign`` of a call to the Taobao Open Platform by its own ``sign_method``."""
-    pairs = _sorted_pairs(params)
-    match params["sign_method"]:
-        case "md5":
-            digest = hashlib.md5((secret + pairs + secret).encode()).hexdigest()  # noqa: S324
-        case "hmac":
-            digest = hmac.new(secret.encode(), pairs.encode(), hashlib.md5).hexdigest()
-        case "hmac-sha256":
-            digest = hmac.new(secret.encode(), pairs.encode(), hashlib.sha256).hexdigest()
-        case _:
-            raise RefusedError("invalid-parameter", parameter="sign_method")
-    return digest.upper()
+    pairs, method = _sorted_pairs(params), params["sign_method"]
+    if method == "md5":
+        return hashlib.md5((secret + pairs + secret).encode()).hexdigest().upper()  # noqa: S324
+    require(method in _HMACS, "invalid-parameter", parameter="sign_method")
+    return hmac.new(secret.encode(), pairs.encode(), _HMACS[method]).hexdigest().upper()
 
 
 def param2_signature(path: str, params: Mapping[str, str], secret: str) -> str:
@@ -93,12 +88,10 @@ class Tokens:
 
     def check(self, presented: str) -> None:
         """Check the access token of a call; raises RefusedError."""
-        if not self._options.access_token:
-            return
-        if not presented:
-            raise RefusedError("missing-session")
-        if presented != self._access_token or self._options.now() >= self._expires_at:
-            raise RefusedError("invalid-session")
+        if self._options.access_token:
+            require(presented, "missing-session")
+            fresh = self._options.now() < self._expires_at
+            require(fresh and presented == self._access_token, "invalid-session")
 
     def authorize(self, params: Mapping[str, str]) -> str:
         """Return where a user who agrees is sent to, with a code; raises OAuthError."""
@@ -171,27 +164,20 @@ class Admission:
     def admit(self, api_name: str) -> None:
         """Admit a call of an API; raises RefusedError."""
         options, now = self._options, self._options.now()
-        if options.deny and not {api_name, bare_name(api_name)}.isdisjoint(options.deny):
-            raise RefusedError("permission")
-        if now < self._banned_until:
-            raise RefusedError("ban", seconds=self._banned_until - now)
-        if options.qps and self._is_too_fast():
-            if not options.ban:
-                raise RefusedError("rate-limit")
-            self._banned_until = now + options.ban
-            raise RefusedError("ban", seconds=options.ban)
+        require({api_name, bare_name(api_name)}.isdisjoint(options.deny), "permission")
+        require(now >= self._banned_until, "ban", seconds=self._banned_until - now)
+        if options.qps:
+            recent, moment = self._last_second, time.monotonic()
+            while recent and recent[0] <= moment - 1:
+                recent.popleft()
+            if len(recent) >= options.qps:
+                require(options.ban, "rate-limit")
+                self._banned_until = now + options.ban
+                raise RefusedError("ban", seconds=options.ban)
+            recent.append(moment)
         day, passed = divmod(now + _CHINA_SECONDS, _DAY_SECONDS)
         if day != self._day:
             self._day, self.used_today = day, 0
-        if options.daily_quota and self.used_today >= options.daily_quota:
-            raise RefusedError("daily-limit", seconds=_DAY_SECONDS - passed)
+        left = not options.daily_quota or self.used_today < options.daily_quota
+        require(left, "daily-limit", seconds=_DAY_SECONDS - passed)
         self.used_today += 1
-
-    def _is_too_fast(self) -> bool:
-        now, recent = time.monotonic(), self._last_second
-        while recent and recent[0] <= now - 1:
-            recent.popleft()
-        if len(recent) >= self._options.qps:
-            return True
-        recent.append(now)
-        return False

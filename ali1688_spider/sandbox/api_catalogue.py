@@ -16,23 +16,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from ali1688_spider.sandbox import shapes
-from ali1688_spider.sandbox.faults import RefusedError
-from ali1688_spider.sandbox.products import Criteria, decimal_of
-
-if TYPE_CHECKING:
-    from ali1688_spider.sandbox.products import Inventory, SandboxProduct
-    from ali1688_spider.sandbox.shapes import Json
-
-    Shape = Callable[[SandboxProduct], Json]
+from ali1688_spider.sandbox.faults import RefusedError, require
+from ali1688_spider.sandbox.products import Criteria, Inventory, SandboxProduct, decimal_of
+from ali1688_spider.sandbox.shapes import Json
 
 _NUMBER = re.compile(r"[0-9]{1,19}")
 _PAGE_SIZE = 20
 _MAX_ROUTER_PAGE, _MAX_OFFER_PAGE, _MAX_OWN_PAGE = 100, 50, 20
 
 Parameters = Mapping[str, str]
+Shape = Callable[[SandboxProduct], Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +41,7 @@ class ProductQuery:
 
     def data(self, inventory: Inventory, step: int) -> Json:
         """Return the data of the response at a step of time; RefusedError without the product."""
-        if not inventory.exists(self.product_id):
-            raise RefusedError("not-found", f"商品[{self.text}]不存在")
+        require(inventory.exists(self.product_id), "not-found", f"商品[{self.text}]不存在")
         return self.shape(inventory.product(self.product_id, step))
 
 
@@ -58,8 +53,7 @@ class PageQuery:
     criteria: Criteria
     page: int
     page_size: int
-    row: Shape = field(repr=False)
-    shape: Callable[[list[Json], int, int, int], Json] = field(repr=False)
+    shape: Callable[[list[SandboxProduct], int, int, int], Json] = field(repr=False)
     sort: str = ""  # "price asc" or "price desc"; the order holds within the page
     window: int | None = field(default=None, repr=False)  # how many rows can be paged through
 
@@ -72,7 +66,7 @@ class PageQuery:
             prices = {id_: inventory.price(id_, step) for id_ in ids}
             descending = self.sort == "price desc"
             ids.sort(key=lambda id_: (prices[id_] is None, prices[id_] or 0), reverse=descending)
-        rows = [self.row(inventory.product(id_, step)) for id_ in ids]
+        rows = [inventory.product(id_, step) for id_ in ids]
         return self.shape(rows, len(found), self.page, self.page_size)
 
 
@@ -87,44 +81,42 @@ def _product(name: str, shape: Shape, params: Parameters) -> Query:
 
 def _product_of_site(shape: Shape, params: Parameters) -> Query:
     query = _product("productID", shape, params)
-    if _required(params, "webSite") not in ("1688", "alibaba"):
-        raise RefusedError("invalid-parameter", parameter="webSite")
+    site = _required(params, "webSite")
+    require(site in ("1688", "alibaba"), "invalid-parameter", parameter="webSite")
     return query
 
 
 def _router_search(params: Parameters) -> Query:
     criteria = Criteria(_required(params, "keyword"))
     page, size = _page(params, "page_no", "page_size", _MAX_ROUTER_PAGE)
-    return PageQuery(criteria, page, size, shapes.router_row, shapes.router_page)
+    return PageQuery(criteria, page, size, shapes.router_page)
 
 
 def _own_products(params: Parameters) -> Query:
     page, size = _page(params, "pageNo", "pageSize", _MAX_OWN_PAGE)
-    return PageQuery(Criteria(own=True), page, size, shapes.own_row, shapes.own_page)
+    return PageQuery(Criteria(own=True), page, size, shapes.own_page)
 
 
 def _offer(params: Parameters) -> Query:
     fields = _json_object(params, "offerDetailParam")
     text = str(fields.get("offerId") or "")
-    if not text or not fields.get("country"):
-        raise RefusedError("missing-parameter", parameter="offerDetailParam.offerId and country")
+    complete = text and fields.get("country")
+    require(complete, "missing-parameter", parameter="offerDetailParam.offerId and country")
     return ProductQuery(_number(text, 0), text, shapes.offer)
 
 
 def _offers(params: Parameters) -> Query:
     fields = _json_object(params, "offerQueryParam")
     keyword, category = str(fields.get("keyword") or ""), fields.get("categoryId") or None
-    if not fields.get("country") or not (keyword or category):
-        raise RefusedError("missing-parameter", parameter="offerQueryParam.keyword and country")
+    complete = fields.get("country") and (keyword or category)
+    require(complete, "missing-parameter", parameter="offerQueryParam.keyword and country")
     page_size = _number(fields.get("pageSize"), _PAGE_SIZE)
-    if page_size > _MAX_OFFER_PAGE:
-        raise RefusedError("page-size", parameter="pageSize")
+    require(page_size <= _MAX_OFFER_PAGE, "page-size", parameter="pageSize")
     prices = _amount(fields, "priceStart"), _amount(fields, "priceEnd")
     criteria = Criteria(keyword, category and _number(category, -1), *prices)
     # A page that is missing, misnamed or no number is the first one, as on the platform.
     page, sort = _number(fields.get("beginPage"), 1), _sort(fields.get("sort"))
-    row, shape, window = shapes.offer_row, shapes.offer_page, shapes.OFFER_WINDOW
-    return PageQuery(criteria, page, page_size, row, shape, sort, window)
+    return PageQuery(criteria, page, page_size, shapes.offer_page, sort, shapes.OFFER_WINDOW)
 
 
 # The APIs of `router` and `top` by their names (the parameter `method`).
@@ -142,7 +134,7 @@ PARAM2_APIS: dict[str, Api] = {
     f"{_CROSS_BORDER}:product.search.queryProductDetail-1": _offer,
     f"{_CROSS_BORDER}:product.search.keywordQuery-1": _offers,
 }
-# The system's, which `protocols` answers: the first needs a signature alone, the second none.
+# The system's, which `wire` answers: the first needs a signature alone, the second none.
 CURRENT_TIME, GET_TOKEN = "system:currentTime-1", "system.oauth2:getToken-1"
 API_NAMES = {*ROUTER_APIS, *PARAM2_APIS, CURRENT_TIME, GET_TOKEN}
 
@@ -153,30 +145,31 @@ def bare_name(api_name: str) -> str:
 
 
 def _required(params: Parameters, name: str) -> str:
-    if not params.get(name):
-        raise RefusedError("missing-parameter", parameter=name)
+    require(params.get(name), "missing-parameter", parameter=name)
     return params[name]
 
 
 def _json_object(params: Parameters, name: str) -> Json:
-    try:
-        value = json.loads(_required(params, name), parse_float=str)
-    except (ValueError, RecursionError):
-        value = None
+    value = _parsed(_required(params, name))
     if not isinstance(value, dict):
         raise RefusedError("invalid-parameter", parameter=name)
     return value
 
 
+def _parsed(text: str) -> Any:
+    """Return the value of a JSON text, with the digits of its amounts; None of any other text."""
+    try:
+        return json.loads(text, parse_float=str)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _page(params: Parameters, page: str, page_size: str, most: int) -> tuple[int, int]:
-    numbers = []
-    for name, default in ((page, 1), (page_size, _PAGE_SIZE)):
-        numbers.append(_number(params[name], 0) if name in params else default)
-        if not numbers[-1]:
-            raise RefusedError("invalid-parameter", parameter=name)
-    if numbers[1] > most:
-        raise RefusedError("page-size", parameter=page_size)
-    return numbers[0], numbers[1]
+    number, size = _number(params.get(page, 1), 0), _number(params.get(page_size, _PAGE_SIZE), 0)
+    require(number, "invalid-parameter", parameter=page)
+    require(size, "invalid-parameter", parameter=page_size)
+    require(size <= most, "page-size", parameter=page_size)
+    return number, size
 
 
 def _number(value: Any, default: int) -> int:
@@ -186,17 +179,13 @@ def _number(value: Any, default: int) -> int:
 
 
 def _amount(fields: Json, name: str) -> Decimal | None:
-    amount = decimal_of(fields.get(name))
-    if amount is None and fields.get(name) not in (None, ""):
-        raise RefusedError("invalid-parameter", parameter=name)
+    value, amount = fields.get(name), decimal_of(fields.get(name))
+    require(amount is not None or value in (None, ""), "invalid-parameter", parameter=name)
     return amount
 
 
 def _sort(value: Any) -> str:
     """Return the order by price of ``{"price": "asc"}``, an object or its text; else none."""
-    try:
-        order = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        return ""
+    order = _parsed(value) if isinstance(value, str) else value
     direction = order.get("price") if isinstance(order, dict) else None
     return f"price {direction}" if direction in ("asc", "desc") else ""

@@ -16,17 +16,19 @@ import math
 import re
 import socket
 import struct
+import zlib
 from collections import Counter, deque
-from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aiohttp import web
+
+from ali1688_spider.sandbox.products import FIRST_ID
 
 if TYPE_CHECKING:
     from ali1688_spider.sandbox.options import Options
 
 
-class SandboxRefusal(NamedTuple):
+class _Refusal(NamedTuple):
     """One error of the platform."""
 
     code: int  # of `router` and `top`, whose HTTP status is always 200
@@ -38,18 +40,20 @@ class SandboxRefusal(NamedTuple):
 
 
 class RefusedError(Exception):
-    """A call is refused: for a wrong *parameter*, which ends the ``sub_code``, or some seconds."""
+    """A call is refused, with the error of this name in :data:`REFUSALS`.
+
+    Its text is *message*, else the usual one. The name of a wrong *parameter* ends the text and the
+    ``sub_code``; *seconds* are those of the ban that the text then speaks of.
+    """
 
     def __init__(
         self, name: str, message: str = "", *, parameter: str = "", seconds: float | None = None
     ) -> None:
         super().__init__(name)
-        self.name = name
-        self.refusal = REFUSALS[name]
-        self._message = message or self.refusal.message
+        self.name, self.refusal = name, REFUSALS[name]
+        self._message, self._sub_code = message or self.refusal.message, self.refusal.sub_code
         if seconds is not None:
             self._message = f"This ban will last for {math.ceil(seconds)} more seconds"
-        self._sub_code = self.refusal.sub_code
         if parameter:
             self._message += f": {parameter}"
             self._sub_code += f":{parameter}"
@@ -71,6 +75,12 @@ class RefusedError(Exception):
             "gone": {"errMsg": message},
         }
         return shapes[self.refusal.shape]
+
+
+def require(holds: object, name: str, message: str = "", **details: Any) -> None:
+    """Raise the :class:`RefusedError` of the other arguments unless something *holds*."""
+    if not holds:
+        raise RefusedError(name, message, **details)
 
 
 # What the codes of `router` and `top` mean, where it is not the refusal's name.
@@ -99,7 +109,7 @@ _ISV_COUNT = "isv.access-limited-by-api-access-count"
 _APP_QOS, _API_QOS = "gw.QosAppFrequencyLimit", "gw.QosAPIFrequencyLimit"
 _TOO_MANY = "too many calls"
 _AWAY, _FAILED = "isp.service-unavailable", "isp.remote-service-error"
-_TIMEOUT = "isp.remote-service-timeout"
+_TIMEOUT, _PARAMETER = "isp.remote-service-timeout", "isv.invalid-parameter"
 _NO_SIGNATURE, _BAD_SIGNATURE = "gw.SignatureMissing", "gw.SignatureInvalid"
 _MISSING, _DECLINED = "gw.ParamMissing", "gw.APIACLDecline"
 _UNAUTHORIZED = "Request need user authorized"
@@ -107,72 +117,49 @@ _NO_PERMISSION = "the app has no permission for this API"
 
 REFUSALS = {
     # Too many calls.
-    "rate-limit": SandboxRefusal(7, _API_COUNT, _APP_QOS, "too fast"),
-    "ban": SandboxRefusal(7, _API_COUNT, _APP_QOS, "This ban will last for 1 more seconds"),
-    "frequency-limit": SandboxRefusal(8, "accesscontrol.frequency", _API_QOS, "too fast", 200),
-    "daily-limit": SandboxRefusal(7, _APP_COUNT, "gw.NoUsageLeftError", "no calls are left"),
-    "user-limit": SandboxRefusal(4, "accesscontrol.user", "gw.QosUserLimit", _TOO_MANY),
-    "session-limit": SandboxRefusal(5, "accesscontrol.session", "gw.QosSessionLimit", _TOO_MANY),
-    "partner-limit": SandboxRefusal(6, "accesscontrol.partner", "gw.QosPartnerLimit", _TOO_MANY),
-    "isv-limit": SandboxRefusal(15, _ISV_COUNT, "gw.QosRequestLimit", _TOO_MANY, 200),
+    "rate-limit": _Refusal(7, _API_COUNT, _APP_QOS, "too fast"),
+    "ban": _Refusal(7, _API_COUNT, _APP_QOS, "This ban will last for 1 more seconds"),
+    "frequency-limit": _Refusal(8, "accesscontrol.frequency", _API_QOS, "too fast", 200),
+    "daily-limit": _Refusal(7, _APP_COUNT, "gw.NoUsageLeftError", "no calls are left"),
+    "user-limit": _Refusal(4, "accesscontrol.user", "gw.QosUserLimit", _TOO_MANY),
+    "session-limit": _Refusal(5, "accesscontrol.session", "gw.QosSessionLimit", _TOO_MANY),
+    "partner-limit": _Refusal(6, "accesscontrol.partner", "gw.QosPartnerLimit", _TOO_MANY),
+    "isv-limit": _Refusal(15, _ISV_COUNT, "gw.QosRequestLimit", _TOO_MANY, 200),
     # The platform's own trouble.
-    "unavailable": SandboxRefusal(10, _AWAY, _AWAY, "the service is not available", 503),
-    "isp": SandboxRefusal(15, _FAILED, _FAILED, "the remote service failed", 200, "camel"),
-    "isp-timeout": SandboxRefusal(15, _TIMEOUT, _TIMEOUT, "the remote service did not answer", 200),
+    "unavailable": _Refusal(10, _AWAY, _AWAY, "the service is not available", 503),
+    "isp": _Refusal(15, _FAILED, _FAILED, "the remote service failed", 200, "camel"),
+    "isp-timeout": _Refusal(15, _TIMEOUT, _TIMEOUT, "the remote service did not answer", 200),
     # Credentials and permissions.
-    "missing-signature": SandboxRefusal(24, "isv.missing-signature", _NO_SIGNATURE, "no signature"),
-    "invalid-signature": SandboxRefusal(
-        25, "isv.invalid-signature", _BAD_SIGNATURE, "wrong signature"
-    ),
-    "missing-app-key": SandboxRefusal(28, "isv.missing-app-key", "gw.AppKeyMissing", "no app key"),
-    "invalid-app-key": SandboxRefusal(
-        29, "isv.invalid-app-key", "gw.AppKeyNotFound", "unknown app key"
-    ),
-    "missing-session": SandboxRefusal(26, "isv.missing-session", "401", _UNAUTHORIZED, 401),
-    "invalid-session": SandboxRefusal(27, "isv.invalid-session", "401", _UNAUTHORIZED, 401),
-    "expired-session": SandboxRefusal(27, "session-expired", "401", _UNAUTHORIZED, 200),
-    "permission": SandboxRefusal(11, "isv.permission-api-package-limit", _DECLINED, _NO_PERMISSION),
-    "user-permission": SandboxRefusal(12, "isv.permission-user", _DECLINED, _NO_PERMISSION),
-    "partner-permission": SandboxRefusal(13, "isv.permission-partner", _DECLINED, _NO_PERMISSION),
-    "missing-timestamp": SandboxRefusal(30, "isv.missing-timestamp", "400", "no timestamp"),
-    "invalid-timestamp": SandboxRefusal(
-        31, "isv.timestamp-limit-error", "400", "Request is expired."
-    ),
+    "missing-signature": _Refusal(24, "isv.missing-signature", _NO_SIGNATURE, "no signature"),
+    "invalid-signature": _Refusal(25, "isv.invalid-signature", _BAD_SIGNATURE, "wrong signature"),
+    "missing-app-key": _Refusal(28, "isv.missing-app-key", "gw.AppKeyMissing", "no app key"),
+    "invalid-app-key": _Refusal(29, "isv.invalid-app-key", "gw.AppKeyNotFound", "unknown app key"),
+    "missing-session": _Refusal(26, "isv.missing-session", "401", _UNAUTHORIZED, 401),
+    "invalid-session": _Refusal(27, "isv.invalid-session", "401", _UNAUTHORIZED, 401),
+    "expired-session": _Refusal(27, "session-expired", "401", _UNAUTHORIZED, 200),
+    "permission": _Refusal(11, "isv.permission-api-package-limit", _DECLINED, _NO_PERMISSION),
+    "user-permission": _Refusal(12, "isv.permission-user", _DECLINED, _NO_PERMISSION),
+    "partner-permission": _Refusal(13, "isv.permission-partner", _DECLINED, _NO_PERMISSION),
+    "missing-timestamp": _Refusal(30, "isv.missing-timestamp", "400", "no timestamp"),
+    "invalid-timestamp": _Refusal(31, "isv.timestamp-limit-error", "400", "Request is expired."),
     # The call is wrong.
-    "missing-method": SandboxRefusal(
-        21, "isv.missing-method", "gw.APIUnsupported", "no API is named"
-    ),
-    "unknown-api": SandboxRefusal(
-        22, "isv.invalid-method", "gw.APIUnsupported", "there is no such API"
-    ),
-    "http-method": SandboxRefusal(9, "isv.http-method", "gw.APIUnsupported", "call with POST"),
-    "invalid-format": SandboxRefusal(23, "isv.invalid-format", _MISSING, "the format is not json"),
-    "missing-version": SandboxRefusal(32, "isv.missing-version", _MISSING, "no version"),
-    "invalid-version": SandboxRefusal(
-        33, "isv.invalid-version", _MISSING, "the version is not 2.0"
-    ),
-    "unsupported-version": SandboxRefusal(
-        34, "isv.unsupported-version", _MISSING, "an old version"
-    ),
-    "missing-parameter": SandboxRefusal(40, "isv.missing-parameter", _MISSING, "missing parameter"),
-    "invalid-parameter": SandboxRefusal(41, "isv.invalid-parameter", _MISSING, "invalid parameter"),
-    "forbidden": SandboxRefusal(42, "isv.forbidden", _MISSING, "the request is forbidden"),
-    "parameter-error": SandboxRefusal(
-        43, "isv.parameter-error", _MISSING, "the parameters do not fit"
-    ),
-    "invalid-encoding": SandboxRefusal(
-        47, "isv.invalid-encoding", _MISSING, "the text is not UTF-8"
-    ),
-    "isv": SandboxRefusal(
-        15, "isv.invalid-parameter", "isv.invalid-parameter", "invalid parameter", 200
-    ),
-    "page-size": SandboxRefusal(
-        41, "isv.invalid-parameter", "400", "the page is too large", 200, "result"
-    ),
+    "missing-method": _Refusal(21, "isv.missing-method", "gw.APIUnsupported", "no API is named"),
+    "unknown-api": _Refusal(22, "isv.invalid-method", "gw.APIUnsupported", "there is no such API"),
+    "http-method": _Refusal(9, "isv.http-method", "gw.APIUnsupported", "call with POST"),
+    "invalid-format": _Refusal(23, "isv.invalid-format", _MISSING, "the format is not json"),
+    "missing-version": _Refusal(32, "isv.missing-version", _MISSING, "no version"),
+    "invalid-version": _Refusal(33, "isv.invalid-version", _MISSING, "the version is not 2.0"),
+    "unsupported-version": _Refusal(34, "isv.unsupported-version", _MISSING, "an old version"),
+    "missing-parameter": _Refusal(40, "isv.missing-parameter", _MISSING, "missing parameter"),
+    "invalid-parameter": _Refusal(41, _PARAMETER, _MISSING, "invalid parameter"),
+    "forbidden": _Refusal(42, "isv.forbidden", _MISSING, "the request is forbidden"),
+    "parameter-error": _Refusal(43, "isv.parameter-error", _MISSING, "the parameters do not fit"),
+    "invalid-encoding": _Refusal(47, "isv.invalid-encoding", _MISSING, "the text is not UTF-8"),
+    "isv": _Refusal(15, _PARAMETER, _PARAMETER, "invalid parameter", 200),
+    "page-size": _Refusal(41, _PARAMETER, "400", "the page is too large", 200, "result"),
     # The product is gone.
-    "not-found": SandboxRefusal(15, "isv.item-not-exist", "", "商品不存在", 200, "gone"),
+    "not-found": _Refusal(15, "isv.item-not-exist", "", "商品不存在", 200, "gone"),
 }
-
 
 BUSINESS: dict[str, dict[str, Any]] = {
     "business-false": {"result": {"success": False, "code": "500", "message": "系统异常"}},
@@ -189,42 +176,39 @@ _REASONS = {
 _BODIES = {"empty": b"", "bare-string": b'"error"', "null": b"null", "list": b"[]"}
 _OTHERS = ("reset", "cut-connection", "html", "truncated", "slow", "redirect", "huge")
 _NAMES = {*_REASONS, *_BODIES, *_OTHERS, *BUSINESS, *REFUSALS}
+_USUAL_NUMBERS = {"slow": 5.0, "huge": 64.0, "429": 1.0, "503": 1.0}
 
 _HTML = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
-_RETRY_AFTER = {"429": 1.0, "503": 1.0}
-_ELSEWHERE = "http://127.0.0.1:9/elsewhere"
-_HUGE_MIB = 64.0
 _GOLDEN = 2_654_435_769
 _RANGE = 2**32
 
 
 class Fault(NamedTuple):
-    """A fault and its number, None for the usual one."""
+    """A fault and its number, if it has one."""
 
     name: str
     number: float | None = None
 
 
-def parse_faults(names: str | Iterable[str]) -> tuple[Fault, ...]:
-    """Return the faults of a specification, names between commas or one by one; or ValueError."""
+def parse_faults(text: str) -> list[Fault]:
+    """Return the faults of a specification; raises ValueError."""
     faults = []
-    for text in filter(None, map(str.strip, names.split(",") if isinstance(names, str) else names)):
-        name, colon, number = text.partition(":")
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, colon, number = part.partition(":")
         if name not in _NAMES:
-            raise ValueError(
-                f"there is no fault {name!r}: give some of {', '.join(sorted(_NAMES))}"
-            )
+            names = ", ".join(sorted(_NAMES))
+            raise ValueError(f"there is no fault {name!r}: give some of {names}")
         if colon and not re.fullmatch(r"[0-9]+(\.[0-9]+)?", number):
-            raise ValueError(f"the fault {text!r} has no number after its colon")
-        faults.append(Fault(name, float(number) if colon else None))
-    return tuple(faults)
+            raise ValueError(f"the fault {part!r} has no number after its colon")
+        faults.append(Fault(name, float(number) if colon else _USUAL_NUMBERS.get(name)))
+    return faults
 
 
 class Faults:
     """Deals out faults: those queued for a product or an API, and those of the options.
 
-    Of the options' faults a product is struck or not, always the same; a struck one fails its
-    first ``fault_times`` tries, beginning with another fault than its neighbour.
+    By the options a product or a page (its query as text) is struck or not, always the same; a
+    struck one fails its first ``fault_times`` tries, beginning with another fault than the next.
     """
 
     def __init__(self, options: Options) -> None:
@@ -235,24 +219,25 @@ class Faults:
     def load(self) -> None:
         """Take over changed options; tries are counted from 0 again."""
         self._faults = parse_faults(self._options.faults)
-        self._tries: Counter[Hashable] = Counter()
+        self._tries: Counter[int | str] = Counter()
 
-    def queue(self, target: int | str, faults: Iterable[Fault]) -> None:
+    def queue(self, target: int | str, faults: str) -> None:
         """Let the next calls of a product (its id) or an API (its name) fail, with these alone."""
-        self._queues[target] = deque(faults)
+        self._queues[target] = deque(parse_faults(faults))
 
-    def take_queued(self, *targets: int | str | None) -> Fault | None:
-        """Return the next fault that is queued for one of a product and an API, None without."""
-        queues = filter(None, map(self._queues.get, targets))
-        return next((queue.popleft() for queue in queues), None)
-
-    def take(self, subject: Hashable, index: int) -> Fault | None:
-        """Return the fault that the options have for a try of a product or a page, or None.
-
-        The *index* decides whether it is struck, and with which fault first.
-        """
+    def take(self, api: str, subject: int | str | None) -> Fault | None:
+        """Return the fault of a call of an API for a product, a page or neither; None for none."""
+        queue = self._queues.get(subject) or self._queues.get(api)
+        if queue:
+            return queue.popleft()
+        if subject is None or not self._faults:
+            return None
+        if isinstance(subject, int):
+            index = subject - FIRST_ID
+        else:
+            index = zlib.crc32(subject.encode("utf-8", "surrogatepass"))
         # Multiples of the golden ratio spread evenly: of any range the right share is struck.
-        if not self._faults or index * _GOLDEN % _RANGE >= self._options.fault_rate * _RANGE:
+        if index * _GOLDEN % _RANGE >= self._options.fault_rate * _RANGE:
             return None
         tries = self._tries[subject]
         if self._options.fault_times and tries >= self._options.fault_times:
@@ -272,37 +257,28 @@ async def spoil(fault: Fault, request: web.BaseRequest, good: web.Response) -> w
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 request.transport.abort()
         case "cut-connection":
-            return await _cut(request, good, body)
+            good.headers["Content-Length"] = str(len(body) + 1)
+            await good.prepare(request)
+            await good.write_eof()
+            if request.transport is not None:
+                request.transport.close()
         case "redirect":
-            return web.Response(status=302, headers={"Location": _ELSEWHERE})
+            return web.Response(status=302, headers={"Location": "http://127.0.0.1:9/elsewhere"})
         case "html":
-            return web.Response(text=_HTML.format("Welcome"), content_type="text/html")
+            return _page("Welcome")
         case "truncated":
             good.body = body[: len(body) // 2]
         case "huge":
-            mebibytes = _HUGE_MIB if fault.number is None else fault.number
-            good.body = body + b" " * int(mebibytes * 2**20)
+            good.body = body + b" " * int((fault.number or 0) * 2**20)
         case name if name in _BODIES:
             good.body = _BODIES[name]
-        case name:
-            return _error_page(name, fault.number)
+        case status:
+            return _page(f"{status} {_REASONS[status]}", int(status), fault.number)
     return good
 
 
-def _error_page(status: str, seconds: float | None) -> web.Response:
-    text = _HTML.format(f"{status} {_REASONS[status]}")
-    response = web.Response(text=text, content_type="text/html", status=int(status))
-    retry_after = _RETRY_AFTER.get(status) if seconds is None else seconds
+def _page(title: str, status: int = 200, retry_after: float | None = None) -> web.Response:
+    page = web.Response(text=_HTML.format(title), content_type="text/html", status=status)
     if retry_after is not None:
-        response.headers["Retry-After"] = f"{retry_after:.0f}"
-    return response
-
-
-async def _cut(request: web.BaseRequest, good: web.Response, body: bytes) -> web.StreamResponse:
-    response = web.StreamResponse(headers=good.headers)
-    response.content_length = len(body) + 1
-    await response.prepare(request)
-    await response.write(body)
-    if request.transport is not None:
-        request.transport.close()
-    return response
+        page.headers["Retry-After"] = f"{retry_after:.0f}"
+    return page

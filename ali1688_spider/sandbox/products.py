@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cache, lru_cache
@@ -117,19 +117,6 @@ class Tier(NamedTuple):
     price: Any
 
 
-class SandboxSku(NamedTuple):
-    """One variant of a product; ``price`` is the lowest of its tiers."""
-
-    sku_id: int
-    spec_id: str
-    colour: str
-    size: str
-    price: Any
-    tiers: tuple[Tier, ...]
-    stock: Any
-    image: str
-
-
 class SandboxProduct:
     """The product of a number (from 1) at a step of time.
 
@@ -149,10 +136,10 @@ class SandboxProduct:
         self.price = changes.get("price", _price_of(number, step))
         self.stock = changes.get("stock", _stock_of(number, step))
         self.min_order_quantity = (1, 2, 5, 10)[seed % 4]
-        self.tiers = self._make_tiers(self.price, self.min_order_quantity, 1 + (seed >> 4) % 3)
+        self.tiers = self.make_tiers(self.price, self.min_order_quantity, 1 + (seed >> 4) % 3)
         self.by_quantity = traits.quote_type in (BY_QUANTITY, BY_QUANTITY_WITH_SKUS)
         count = 0 if traits.quote_type == BY_QUANTITY else 2 + number % 5
-        self.skus = tuple(self._make_sku(index, count) for index in range(count))
+        self.skus = tuple(SandboxSku(self, index, count) for index in range(count))
         tiers = self.tiers if self.by_quantity else self.skus[-1].tiers
         self.price_max = tiers[0].price if tiers else self.skus[-1].price  # the highest of all
         colours = [COLOURS[(seed + more) % 6] for more in range(3 if traits.repeated else 1)]
@@ -165,37 +152,34 @@ class SandboxProduct:
         self.region = REGIONS[(seed >> 24) % len(REGIONS)]
         self.sold = (seed >> 32) % 20_000
 
-    def _make_tiers(self, price: Any, first: int, count: int) -> tuple[Tier, ...]:
-        prices = [self._share_of_price(price, percent) for percent in _TIER_PERCENTS[-count:]]
-        return tuple(Tier(first * 10**index, price) for index, price in enumerate(prices))
-
-    def _make_sku(self, index: int, count: int) -> SandboxSku:
-        quote_type, sku_id = self.traits.quote_type, self.product_id * 10 + index
-        percent = 100 if quote_type == BY_QUANTITY_WITH_SKUS else 100 + 5 * index
-        price = self._share_of_price(self.price, percent)
-        return SandboxSku(
-            sku_id,
-            spec_id=f"{mix(sku_id):016x}{mix(sku_id, 1):016x}",
-            colour=COLOURS[index % len(COLOURS)],
-            size=SIZES[index % len(SIZES)],
-            price=price,
-            tiers=self._make_tiers(price, 1, 2) if quote_type == BY_SKU_AND_QUANTITY else (),
-            stock=self._share_of_stock(count, index),
-            image=f"img/ibank/sku_{sku_id}.jpg",
-        )
-
-    def _share_of_price(self, price: Any, percent: int) -> Any:
+    def share_of_price(self, price: Any, percent: int) -> Any:
         """Return a share of *price*; one that is no amount stays what it is."""
         if percent == 100 or not isinstance(price, Decimal):
             return price
         return (price * percent / 100).quantize(_MILLE if self.traits.fine else _CENT)
 
-    def _share_of_stock(self, count: int, index: int) -> Any:
-        """Return one SKU's part of the stock; one that is no usual count is not split."""
-        stock = self.stock
-        if type(stock) is not int or not 0 <= stock < UNLIMITED_STOCK:
-            return stock
-        return stock // count + (index < stock % count)
+    def make_tiers(self, price: Any, first: int, count: int) -> tuple[Tier, ...]:
+        """Return so many tiers, from a quantity on, of which *price* is the lowest."""
+        prices = [self.share_of_price(price, percent) for percent in _TIER_PERCENTS[-count:]]
+        return tuple(Tier(first * 10**index, price) for index, price in enumerate(prices))
+
+
+class SandboxSku:
+    """One of the *count* variants of a product; ``price`` is the lowest of its tiers."""
+
+    def __init__(self, product: SandboxProduct, index: int, count: int) -> None:
+        quote_type, stock = product.traits.quote_type, product.stock
+        self.sku_id = product.product_id * 10 + index
+        self.spec_id = f"{mix(self.sku_id):016x}{mix(self.sku_id, 1):016x}"
+        self.colour, self.size = COLOURS[index % len(COLOURS)], SIZES[index % len(SIZES)]
+        self.image = f"img/ibank/sku_{self.sku_id}.jpg"
+        percent = 100 if quote_type == BY_QUANTITY_WITH_SKUS else 100 + 5 * index
+        self.price = product.share_of_price(product.price, percent)
+        by_both = quote_type == BY_SKU_AND_QUANTITY
+        self.tiers = product.make_tiers(self.price, 1, 2) if by_both else ()
+        # Its part of the stock; a stock that is no usual count is not split.
+        usual = type(stock) is int and 0 <= stock < UNLIMITED_STOCK
+        self.stock = stock // count + (index < stock % count) if usual else stock
 
 
 def _category_of(number: int) -> Category:
@@ -265,13 +249,10 @@ class Inventory:
         return SandboxProduct(product_id - FIRST_ID + 1, step, self._changes.get(product_id, {}))
 
     def price(self, product_id: int, step: int) -> Decimal | None:
-        """Return the lowest price; None when it is private or no amount."""
+        """Return the lowest price (CNY); None when it is private or no amount."""
         number = product_id - FIRST_ID + 1
-        if Traits(number).private:
-            return None
-        changes = self._changes.get(product_id, {})
-        price = changes["price"] if "price" in changes else _price_of(number, step)
-        return price if isinstance(price, Decimal) else None
+        price = self._changes.get(product_id, {}).get("price", _price_of(number, step))
+        return price if isinstance(price, Decimal) and not Traits(number).private else None
 
     def set_body(self, product_id: int | None) -> bytes | None:
         """Return the whole body that was set for responses about a product, None without one."""
@@ -282,8 +263,7 @@ class Inventory:
 
         It exists from then on, unless it is set to be removed.
         """
-        unknown = set(changes) - _CHANGEABLE
-        if unknown:
+        if unknown := set(changes) - _CHANGEABLE:
             raise ValueError(f"{', '.join(sorted(unknown))} cannot be set of a product")
         if not isinstance(changes.get("removed", False), bool):
             raise ValueError("removed is true or false")  # noqa: TRY004  # one kind for the caller
@@ -291,8 +271,8 @@ class Inventory:
         price = decimal_of(changes.get("price"))
         if price is not None and abs(price) < _TOO_LARGE:
             changed["price"] = price
-        if changes.get("answer") is not None:
-            answer = changes["answer"]
+        answer = changes.get("answer")
+        if answer is not None:
             text = answer if isinstance(answer, str) else json.dumps(answer)
             changed["answer"] = text.encode("utf-8", "surrogatepass")
         self._changes[product_id] = changed
@@ -303,26 +283,20 @@ class Inventory:
 
     def _find(self, criteria: Criteria, step: int) -> tuple[int, ...]:
         """Return the ids of all products that match, in the search's order."""
-        counted = _COUNTED.fullmatch(criteria.keyword)
-        if criteria.own:
-            found = self._from(0, _OWN_PRODUCTS)
-        elif counted:
-            start = zlib.crc32(counted[1].encode("utf-8", "surrogatepass"))
-            found = self._from(start, int(counted[2]))
-        else:
-            part, names = criteria.keyword.casefold(), _all_names(self._options.products)
-            found = (id_ for id_, text in enumerate(names, FIRST_ID) if part in text)
-            found = filter(self.exists, found)
+        size, counted = self._options.products, _COUNTED.fullmatch(criteria.keyword)
+        start, most = 0, _OWN_PRODUCTS if criteria.own else None
+        if counted:
+            start, most = zlib.crc32(counted[1].encode("utf-8", "surrogatepass")), int(counted[2])
+        every = (FIRST_ID + (start + index) % size for index in range(size))
+        found: Iterable[int] = islice(filter(self.exists, every), most)
+        if criteria.keyword and not counted:
+            part, names = criteria.keyword.casefold(), _all_names(size)
+            found = (id_ for id_ in found if part in names[id_ - FIRST_ID])
         return tuple(id_ for id_ in found if self._matches(id_, criteria, step))
 
-    def _from(self, start: int, count: int) -> Iterator[int]:
-        size = self._options.products
-        every = (FIRST_ID + (start + index) % size for index in range(size))
-        return islice(filter(self.exists, every), count)
-
     def _matches(self, product_id: int, criteria: Criteria, step: int) -> bool:
-        category = _category_of(product_id - FIRST_ID + 1)
-        if criteria.category_id not in (None, category.category_id):
+        category_id = _category_of(product_id - FIRST_ID + 1).category_id
+        if criteria.category_id not in (None, category_id):
             return False
         least, most = criteria.price_start, criteria.price_end
         if least is most is None:

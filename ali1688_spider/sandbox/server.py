@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import itertools
 import json
 import re
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
 from email.utils import formatdate
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -18,23 +16,17 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from ali1688_spider.sandbox.admission import Admission, OAuthError, Tokens
-from ali1688_spider.sandbox.api_catalogue import API_NAMES
-from ali1688_spider.sandbox.faults import Faults, parse_faults
-from ali1688_spider.sandbox.products import Inventory
-from ali1688_spider.sandbox.shapes import encode
+from ali1688_spider.sandbox.api_catalogue import API_NAMES, Query
+from ali1688_spider.sandbox.faults import Faults
+from ali1688_spider.sandbox.products import Inventory, SandboxProduct, SandboxSku
+from ali1688_spider.sandbox.shapes import Json, encode
 from ali1688_spider.sandbox.wire import PARAM2_PREFIX, Param2, Router, Top, json_response
 
 if TYPE_CHECKING:
-    from ali1688_spider.sandbox.api_catalogue import Query
     from ali1688_spider.sandbox.options import Options
-    from ali1688_spider.sandbox.products import SandboxProduct, Tier
-    from ali1688_spider.sandbox.shapes import Json
 
-_PROTOCOLS = {
-    "router": ("/router/json", Router),
-    "top": ("/router/rest", Top),
-    "param2": (PARAM2_PREFIX, Param2),
-}
+_PROTOCOLS = {"router": Router, "top": Top, "param2": Param2}
+_PATHS = {"router": "/router/json", "top": "/router/rest", "param2": PARAM2_PREFIX}
 _CONTROL_PREFIX = "/_sandbox/"
 _PRODUCT = re.compile(r"products/([1-9][0-9]{0,18})")
 _MAX_BODY_BYTES = 64 * 2**20
@@ -69,37 +61,35 @@ class Counters:
         self.max_calls_per_second = max(self.max_calls_per_second, len(recent))
 
 
-class Sandbox:
+class Sandbox(web.Server):
     """A sandbox: its parts and the options that they share; ``url`` is known when it runs."""
 
     def __init__(self, options: Options) -> None:
+        loop = asyncio.get_running_loop()
+        request = partial(web.BaseRequest, loop=loop, client_max_size=_MAX_BODY_BYTES)
+        super().__init__(self.serve, request_factory=request, access_log=None)
         self._initial = options
         self.reset(everything=True)
+        self.body = lru_cache(maxsize=20_000)(self._body)  # cleared at each change
         self.url = ""
         self.request_ids = itertools.count(1)
-        self._protocols = dict(_PROTOCOLS[name] for name in options.protocol)
-        self._runner = web.ServerRunner(_Server(self), shutdown_timeout=_SHUTDOWN_SECONDS)
+        self._protocols = {_PATHS[name]: _PROTOCOLS[name] for name in options.protocol}
+        self._runner = web.ServerRunner(self, shutdown_timeout=_SHUTDOWN_SECONDS)
 
     def reset(self, *, everything: bool) -> None:
-        """Reset the counts, or go back to how the sandbox started in *everything*."""
+        """Reset the counts; with *everything*, also go back to how the sandbox started."""
         self.counters = Counters()
         if everything:
-            self.options = dataclasses.replace(self._initial)
+            self.options = self._initial.model_copy()
             self.inventory = Inventory(self.options)
             self.admission = Admission(self.options)
             self.tokens = Tokens(self.options)
             self.faults = Faults(self.options)
 
-        @lru_cache(maxsize=20_000)
-        def body(query: Query, step: int) -> bytes:
-            return encode(query.data(self.inventory, step))
-
-        self.body = body  # the JSON text of what a query asks for; raises RefusedError
-
     def change(self, changes: Json) -> None:
         """Change settings while running; raises ValueError, and then nothing is changed."""
         expire_token = changes.pop("expire_token", False)
-        vars(self.options).update(vars(self.options.changed(changes)))
+        self.options.change(changes)
         if any(name.startswith("fault") for name in changes):
             self.faults.load()
         if not _TOKENS.isdisjoint(changes):
@@ -117,6 +107,11 @@ class Sandbox:
     async def stop(self) -> None:
         """Stop listening and close all connections."""
         await self._runner.cleanup()
+
+    def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
+        """Count a connection."""
+        self.counters.connections += 1
+        super().connection_made(handler, transport)
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request."""
@@ -136,6 +131,10 @@ class Sandbox:
             response.headers["Date"] = formatdate(self.options.now(), usegmt=True)
         return response
 
+    def _body(self, query: Query, step: int) -> bytes:
+        """Return the JSON text of what a query asks for; raises RefusedError."""
+        return encode(query.data(self.inventory, step))
+
     def _authorize(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             address = self.tokens.authorize(request.query)
@@ -144,20 +143,6 @@ class Sandbox:
         if address.startswith(_OUT_OF_BAND):
             return web.Response(text=address)
         return web.Response(status=302, headers={"Location": address})
-
-
-class _Server(web.Server):
-    """Counts the connections, and takes bodies as large as tests need."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        loop = asyncio.get_running_loop()
-        request = partial(web.BaseRequest, loop=loop, client_max_size=_MAX_BODY_BYTES)
-        super().__init__(sandbox.serve, request_factory=request, access_log=None)
-        self._sandbox = sandbox
-
-    def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
-        self._sandbox.counters.connections += 1
-        super().connection_made(handler, transport)
 
 
 async def run(options: Options) -> None:
@@ -187,36 +172,31 @@ async def _serve_control(sandbox: Sandbox, request: web.BaseRequest) -> web.Resp
 
 
 def _control(sandbox: Sandbox, request: web.BaseRequest, body: Json) -> Json:
-    name = request.path.removeprefix(_CONTROL_PREFIX)
+    inventory, name = sandbox.inventory, request.path.removeprefix(_CONTROL_PREFIX)
     match request.method, name:
         case "GET", "status":
             return _status(sandbox, products=request.query.get("products") != "0")
-        case ("GET" | "POST") as method, "settings":
-            if method == "POST":
+        case "GET" | "POST", "settings":
+            if request.method == "POST":
                 sandbox.change(body)
-            return dataclasses.asdict(sandbox.options)
+            return vars(sandbox.options)
         case "POST", "faults":
-            return _change_faults(sandbox, body)
+            _change_faults(sandbox, body)
+            return {}
         case "POST", "reset":
             _refuse_others(body, {"everything"})
             sandbox.reset(everything=bool(body.get("everything")))
             return {}
-    product = _PRODUCT.fullmatch(name)
-    if not product:
+    if not (product := _PRODUCT.fullmatch(name)):
         raise web.HTTPNotFound
-    return _serve_product(sandbox.inventory, request.method, int(product[1]), body)
-
-
-def _serve_product(inventory: Inventory, method: str, product_id: int, body: Json) -> Json:
-    if method == "POST":
+    product_id = int(product[1])
+    if request.method == "POST":
         inventory.change(product_id, body)
-    elif method == "DELETE":
+    elif request.method == "DELETE":
         inventory.restore(product_id)
-    elif method != "GET":
-        raise web.HTTPMethodNotAllowed(method, ["GET", "POST", "DELETE"])
-    if not inventory.exists(product_id):
-        return {"product_id": product_id, "exists": False}
-    return _describe(inventory.product(product_id, inventory.step()))
+    elif request.method != "GET":
+        raise web.HTTPMethodNotAllowed(request.method, ["GET", "POST", "DELETE"])
+    return _describe(inventory, product_id)
 
 
 def _status(sandbox: Sandbox, *, products: bool) -> Json:
@@ -232,54 +212,43 @@ def _status(sandbox: Sandbox, *, products: bool) -> Json:
     }
 
 
-def _change_faults(sandbox: Sandbox, body: Json) -> Json:
+def _change_faults(sandbox: Sandbox, body: Json) -> None:
     _refuse_others(body, {"faults", "product_id", "api", "rate", "times"})
-    names = body.get("faults")
+    names, options = body.get("faults"), sandbox.options
     if not isinstance(names, (str, list)):
         raise ValueError("faults is a list of names")  # noqa: TRY004  # answered with 400
-    faults = parse_faults(map(str, names) if isinstance(names, list) else names)
+    faults = names if isinstance(names, str) else ",".join(map(str, names))
     if "product_id" in body:
         if type(body["product_id"]) is not int:
             raise ValueError("product_id is an integer")
         sandbox.faults.queue(body["product_id"], faults)
     elif "api" in body:
-        if body["api"] not in API_NAMES:
+        if str(body["api"]) not in API_NAMES:
             raise ValueError(f"there is no API {body['api']}")
         sandbox.faults.queue(body["api"], faults)
     else:
-        settings = {"rate": "fault_rate", "times": "fault_times"}
-        changes = {settings[name]: body[name] for name in settings if name in body}
-        text = names if isinstance(names, str) else ",".join(names)
-        sandbox.change(changes | {"faults": text})
-    return {}
+        rate, times = body.get("rate", options.fault_rate), body.get("times", options.fault_times)
+        sandbox.change({"faults": faults, "fault_rate": rate, "fault_times": times})
 
 
 def _refuse_others(body: Json, known: set[str]) -> None:
-    others = set(body) - known
-    if others:
+    if others := set(body) - known:
         raise ValueError(f"unknown: {', '.join(sorted(others))}")
 
 
-def _describe(product: SandboxProduct) -> Json:
+def _describe(inventory: Inventory, product_id: int) -> Json:
     """Return what is true of a product, whatever an API says of it; amounts as exact texts."""
-    return {
-        "product_id": product.product_id,
-        "exists": True,
-        "name": product.name,
-        "price": str(product.price),
-        "price_max": str(product.price_max),
-        "stock": product.stock,
-        "status": product.status,
-        "tiers": _describe_tiers(product.tiers),
-        "skus": [
-            {"sku_id": sku.sku_id, "price": str(sku.price), "stock": sku.stock}
-            | {"tiers": _describe_tiers(sku.tiers)}
-            for sku in product.skus
-        ],
-        "category_id": product.category.category_id,
-        "traits": vars(product.traits),
-    }
+    if not inventory.exists(product_id):
+        return {"product_id": product_id, "exists": False}
+    product = inventory.product(product_id, inventory.step())
+    told = _tell(product, "name", "price", "price_max", "stock", "status")
+    told["skus"] = [_tell(sku, "sku_id", "price", "stock") for sku in product.skus]
+    told |= {"category_id": product.category.category_id, "traits": vars(product.traits)}
+    return {"product_id": product_id, "exists": True} | told
 
 
-def _describe_tiers(tiers: Iterable[Tier]) -> list[Json]:
-    return [{"min_quantity": tier.min_quantity, "price": str(tier.price)} for tier in tiers]
+def _tell(of: SandboxProduct | SandboxSku, *names: str) -> Json:
+    """Return what these attributes and the tiers of a product or one of its SKUs are."""
+    values = {name: getattr(of, name) for name in names}
+    told = {name: str(v) if name.startswith("price") else v for name, v in values.items()}
+    return told | {"tiers": [{"min_quantity": n, "price": str(price)} for n, price in of.tiers]}

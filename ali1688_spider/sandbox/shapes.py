@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 CHINA = timezone(timedelta(hours=8))
-OFFER_WINDOW = 2000
-"""How many rows of one ``product.search.keywordQuery`` can be paged through."""
+OFFER_WINDOW = 2000  # rows of one `product.search.keywordQuery` that can be paged through
 
 _IMAGE_HOST = "https://cbu01.alicdn.com/"
 _IMAGE_PREFIXES = ("", _IMAGE_HOST, "//cbu01.alicdn.com/")
@@ -41,8 +40,7 @@ def encode(value: Any) -> bytes:
 
 def platform_text(seconds: float) -> str:
     """Return a time in seconds since 1970 as the platform writes it: ``20181213201638000+0800``."""
-    moment = datetime.fromtimestamp(seconds, CHINA)
-    return f"{moment:%Y%m%d%H%M%S}{moment.microsecond // 1000:03d}+0800"
+    return f"{datetime.fromtimestamp(seconds, CHINA):%Y%m%d%H%M%S%f}"[:17] + "+0800"
 
 
 def _wire(product: SandboxProduct, value: Any) -> Any:
@@ -54,8 +52,10 @@ def _wire(product: SandboxProduct, value: Any) -> Any:
 
 def _money(product: SandboxProduct, value: Any) -> Any:
     """Return an amount whose digits in the JSON text are exact, None when it is private."""
-    if product.traits.private or not isinstance(value, Decimal):
-        return None if product.traits.private else value
+    if product.traits.private:
+        return None
+    if not isinstance(value, Decimal):
+        return value
     exact = Decimal(repr(float(value))) == value
     return float(value) if exact and not product.traits.texts else f"{value:f}"
 
@@ -71,53 +71,46 @@ def _tiers(product: SandboxProduct, tiers: Iterable[Tier]) -> list[Json]:
 
 def router_product(product: SandboxProduct) -> Json:
     """Return the data of ``alibaba.product.get`` of ``router`` and ``top``."""
-    fields = router_row(product)
-    product_id = fields.pop("productID")
+    fields = _router_fields(product)
     if product.traits.extended:
-        fields |= {"productID": product_id, "isVip": _wire(product, False)}
+        fields |= {"productID": _wire(product, product.product_id), "isVip": _wire(product, False)}
     return {"result": {"product": fields}}
 
 
-def router_row(product: SandboxProduct) -> Json:
-    """Return a row of ``alibaba.product.search``."""
+def router_page(rows: list[SandboxProduct], total: int, page: int, page_size: int) -> Json:
+    """Return a page of ``alibaba.product.search``."""
+    told = [{"productID": _wire(row, row.product_id)} | _router_fields(row) for row in rows]
+    fields = {"totalCount": total, "pageNo": page, "pageSize": page_size, "products": told}
+    return {"result": fields}
+
+
+def _router_fields(product: SandboxProduct) -> Json:
     return {
-        "productID": _wire(product, product.product_id),
         "productName": product.name,
         "price": _money(product, product.price),
         "quantity": _wire(product, product.stock),
     }
 
 
-def router_page(rows: list[Json], total: int, page: int, page_size: int) -> Json:
-    """Return a page of ``alibaba.product.search``."""
-    fields = {"totalCount": total, "pageNo": page, "pageSize": page_size, "products": rows}
-    return {"result": fields}
+def simple_product(product: SandboxProduct) -> Json:
+    """Return the data of ``alibaba.product.simple.get``: no prices but ``referencePrice``."""
+    data = full_product(product)
+    info = data["productInfo"]
+    del info["saleInfo"]
+    info["skuInfos"] = [{name: sku[name] for name in _SIMPLE_SKU} for sku in info["skuInfos"]]
+    return data
+
+
+def own_page(rows: list[SandboxProduct], total: int, *_page_and_size: int) -> Json:
+    """Return a page of ``alibaba.product.list.get``, of the seller's own products."""
+    infos = [full_product(row)["productInfo"] for row in rows]
+    for info in infos:
+        info.pop("description", None)
+    return {"result": {"pageResult": {"totalRecords": total, "resultList": infos}}}
 
 
 def full_product(product: SandboxProduct) -> Json:
     """Return the data of ``alibaba.product.get`` and ``alibaba.cross.productInfo``."""
-    return {"productInfo": _product_info(product)}
-
-
-def simple_product(product: SandboxProduct) -> Json:
-    """Return the data of ``alibaba.product.simple.get``: no prices but ``referencePrice``."""
-    info = _product_info(product)
-    del info["saleInfo"]
-    info["skuInfos"] = [{name: sku[name] for name in _SIMPLE_SKU} for sku in info["skuInfos"]]
-    return {"productInfo": info}
-
-
-def own_row(product: SandboxProduct) -> Json:
-    """Return a row of ``alibaba.product.list.get``, the seller's own products."""
-    return {name: value for name, value in _product_info(product).items() if name != "description"}
-
-
-def own_page(rows: list[Json], total: int, *_page_and_size: int) -> Json:
-    """Return a page of ``alibaba.product.list.get``."""
-    return {"result": {"pageResult": {"totalRecords": total, "resultList": rows}}}
-
-
-def _product_info(product: SandboxProduct) -> Json:
     traits, images = product.traits, product.images
     attributes = [
         {"attributeID": _wire(product, id_), "attributeName": name, "value": value}
@@ -147,7 +140,7 @@ def _product_info(product: SandboxProduct) -> Json:
             del info[name]
     if traits.extended:
         info |= {"intelligentInfo": None, "bizType": 1, "qualityLevel": _wire(product, -10000)}
-    return info
+    return {"productInfo": info}
 
 
 def _sale_info(product: SandboxProduct) -> Json:
@@ -242,8 +235,7 @@ def _offer_sku(product: SandboxProduct, sku: SandboxSku) -> Json:
     }
 
 
-def offer_row(product: SandboxProduct) -> Json:
-    """Return a row of ``product.search.keywordQuery``."""
+def _offer_row(product: SandboxProduct) -> Json:
     return {
         "offerId": _wire(product, product.product_id),
         "subject": product.name,
@@ -255,10 +247,11 @@ def offer_row(product: SandboxProduct) -> Json:
     }
 
 
-def offer_page(rows: list[Json], total: int, page: int, page_size: int) -> Json:
+def offer_page(rows: list[SandboxProduct], total: int, page: int, page_size: int) -> Json:
     """Return a page of ``product.search.keywordQuery``."""
-    fields = {"totalRecords": total, "totalPage": -(-min(total, OFFER_WINDOW) // page_size)}
-    return _result(fields | {"currentPage": page, "pageSize": page_size, "data": rows})
+    last = -(-min(total, OFFER_WINDOW) // page_size)
+    fields = {"totalRecords": total, "totalPage": last, "currentPage": page, "pageSize": page_size}
+    return _result(fields | {"data": [_offer_row(row) for row in rows]})
 
 
 def _result(value: Json) -> Json:

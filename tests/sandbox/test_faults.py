@@ -194,7 +194,7 @@ async def test_pages_are_struck_too(start: Callable[..., Awaitable[Caller]]) -> 
 
 async def test_the_right_share_is_struck_evenly_with_all_faults() -> None:
     faults = Faults(Options(faults="500,html,empty,isp", fault_rate=0.6))
-    dealt = [faults.take(number, number) for number in range(150)]
+    dealt = [faults.take(PRODUCT, FIRST + number) for number in range(150)]
     assert dealt.count(None) == 60
     share = Counter(fault.name for fault in dealt if fault)
     assert set(share) == {"500", "html", "empty", "isp"}
@@ -218,7 +218,7 @@ async def test_faults_of_an_api(gateway: Caller) -> None:
 
 
 async def test_faults_can_be_changed_while_running(gateway: Caller) -> None:
-    await gateway.control("faults", {"faults": ["500", "502"], "rate": 1.0, "times": 0})
+    await gateway.control("faults", {"faults": [500, "502"], "rate": 1.0, "times": 0})
     assert (await gateway.product("router")).status == 500
     assert (await gateway.product("router", 2)).status == 502
     await gateway.control("faults", {"faults": []})
@@ -235,10 +235,9 @@ async def test_all_errors_may_have_another_status(gateway: Caller, family: str) 
 
 
 def test_a_specification() -> None:
-    expected = (Fault("500"), Fault("slow", 3.0), Fault("rate-limit"))
-    assert parse_faults("500, slow:3,,rate-limit") == expected
-    assert parse_faults(["500", "slow:3", "rate-limit"]) == expected
-    assert parse_faults("") == ()
+    expected = [Fault("500"), Fault("slow", 3.0), Fault("503", 1.0), Fault("rate-limit")]
+    assert parse_faults("500, slow:3,,503,rate-limit") == expected
+    assert parse_faults("") == []
 
 
 @pytest.mark.parametrize(

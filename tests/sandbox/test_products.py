@@ -35,7 +35,7 @@ def plain(quote_type: int) -> dict[str, Any]:
 
 def described(number: int, step: int) -> tuple[Any, ...]:
     product = SandboxProduct(number, step, {})
-    return shapes.full_product(product), shapes.offer(product), shapes.router_row(product)
+    return shapes.full_product(product), shapes.offer(product), shapes.router_product(product)
 
 
 def test_the_same_number_makes_the_same_product() -> None:

@@ -136,7 +136,7 @@ async def test_a_session_is_checked_when_one_is_required(
 
 @BOTH
 async def test_the_order_of_checks(start: Callable[..., Awaitable[Caller]], family: str) -> None:
-    call = getattr(await start(access_token="token", deny=(GET,)), family)
+    call = getattr(await start(access_token="token", deny=[GET]), family)
     assert (await call("nothing", sign="x")).code == 22
     assert (await call(GET, sign="x")).code == 25
     assert (await call(GET)).code == 26
@@ -181,11 +181,11 @@ async def test_other_paths_and_methods_are_unknown(gateway: Caller) -> None:
 async def test_only_the_chosen_protocols_are_served(
     start: Callable[..., Awaitable[Caller]],
 ) -> None:
-    caller = await start(protocol=("param2",))
+    caller = await start(protocol=["param2"])
     assert (await caller.product("param2")).status == 200
     assert (await caller.product("router")).status == 404
     assert (await caller.product("top")).status == 404
-    caller = await start(protocol=("top",))
+    caller = await start(protocol=["top"])
     assert (await caller.product("param2")).status == 404
 
 
@@ -293,7 +293,7 @@ async def test_a_token_is_checked_when_one_is_required(
 
 
 async def test_the_order_of_checks_of_param2(start: Callable[..., Awaitable[Caller]]) -> None:
-    gateway = await start(access_token="token", deny=(PRODUCT,))
+    gateway = await start(access_token="token", deny=[PRODUCT])
     codes = [
         (await gateway.param2("a:b-1", sign="x")).code,
         (await gateway.param2(PRODUCT, sign="x")).code,
