@@ -96,7 +96,7 @@ def files(folder: Path) -> Iterator[tuple[str, str]]:
     cache = folder / ".scrapy" / "ali1688" / "cache.sqlite"
     if cache.exists():
         with closing(sqlite3.connect(cache)) as connection:
-            for key, data in connection.execute("SELECT key, data FROM answers"):
+            for key, data in connection.execute("SELECT key, data FROM responses"):
                 yield f"cache {key}", str(CachedResponse.decode(data))
 
 
