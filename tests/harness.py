@@ -141,9 +141,12 @@ class Process:
         """Return its exit code once it has ended by itself; there is no more standard input."""
         self._close_input()
         try:
-            return self._process.wait(seconds)
+            exit_code = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"it has not ended:\n{self.log[-6000:]}") from None
+        if exit_code:  # a test that fails shows it
+            sys.stdout.write(f"exit code {exit_code}:\n{self.log[-6000:]}\n")
+        return exit_code
 
     def finish(self, text: str = "") -> Self:
         """Wait until it has ended; *text* is the rest of its standard input."""

@@ -35,6 +35,9 @@ FIRST_CALLS = 4
 FAILURES_TO_OPEN = 12
 """Calls that fail for the first time, with none that succeeds in between. A call that has failed
 before says little about the gateway: what is left at the end of a crawl fails always."""
+FAILURES_TO_SUSPECT = 3
+"""Such failures from which on a call loses no try, once: it may be the last one that it has, and
+the breaker is about to open."""
 MOST_REMEMBERED = 100_000
 """Calls of which it is remembered that they have failed."""
 FAILURES_AT_START = 2
@@ -222,7 +225,9 @@ class CircuitBreaker:
         if probe:
             self._probe_ended.set()
         if self._outage is None:
-            return False
+            is_suspect = self._succeeded and self._new_failures >= FAILURES_TO_SUSPECT
+            self._excuses[call] += is_suspect
+            return is_suspect and self._excuses[call] == 1
         self._first_calls_over.set()
         self._excuses[call] += 1
         return blameless or self._excuses[call] <= EXCUSES

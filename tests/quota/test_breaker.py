@@ -14,6 +14,7 @@ from redis.retry import Retry
 from ali1688_spider.quota.breaker import (
     EXCUSES,
     FAILURES_TO_OPEN,
+    FAILURES_TO_SUSPECT,
     FIRST_CALLS,
     PROBE_SECONDS,
     PROBES,
@@ -109,7 +110,7 @@ async def test_it_opens_when_calls_fail_as_a_whole(
 ) -> None:
     await breaker.succeeded()
     excused = [await breaker.failed(str(number), "500: why") for number in range(20)]
-    assert excused == [False] * (FAILURES_TO_OPEN - 1) + [True] * (20 - FAILURES_TO_OPEN + 1)
+    assert excused == [False] * (FAILURES_TO_SUSPECT - 1) + [True] * (20 - FAILURES_TO_SUSPECT + 1)
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert record.getMessage().startswith("The gateway takes no calls; they wait and lose no try")
@@ -128,13 +129,21 @@ async def test_calls_that_failed_before_tell_nothing_of_the_gateway(
     breaker: CircuitBreaker,
 ) -> None:
     """What is left at the end of a crawl are the products that always fail."""
-    await breaker.succeeded()
     for number in range(FAILURES_TO_OPEN - 1):
+        await breaker.succeeded()
         assert not await breaker.failed(str(number), "500")
     await breaker.succeeded()
     for _ in range(4):
         for number in range(FAILURES_TO_OPEN - 1):
             assert not await breaker.failed(str(number), "500")
+
+
+async def test_before_it_opens_each_call_is_excused_once(breaker: CircuitBreaker) -> None:
+    """One that has failed elsewhere already would be given up for what is the gateway's fault."""
+    await breaker.succeeded()
+    for number in range(FAILURES_TO_SUSPECT - 1):
+        assert not await breaker.failed(str(number), "500")
+    assert [await breaker.failed("its last try", "500") for _ in range(3)] == [True, False, False]
 
 
 async def test_it_opens_when_the_only_call_fails_twice(breaker: CircuitBreaker) -> None:
