@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable
 from functools import partial
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, TypeVar
 
 from scrapy.crawler import Crawler
@@ -80,7 +81,9 @@ class QueueWorker:
             digest = spider.source_digest or uuid.uuid4().hex
         self._source = CrawlSource(queue, digest, time.monotonic() - ali1688_spider.STARTED)
         concurrency = crawler.settings.getint("CONCURRENT_REQUESTS")
-        self._most_in_flight, self._most_buffered = lease_limits(concurrency, config.qps)
+        at_once = self._context.client.apis.product.max_ids
+        limits = lease_limits(concurrency, config.qps)
+        self._most_in_flight, self._most_buffered = (at_once * limit for limit in limits)
         self.leases: dict[bytes, Lease] = {}
         self._malformed: MessageBatch | None = None
         self._counts = QueueCounts(1, 0, 0, 0, 0.0)  # there may be messages
@@ -127,19 +130,29 @@ class QueueWorker:
             self._source.start_reading(self._spider, self._wake)
         self._task = asyncio.create_task(self._work())
 
-    def next_lease(self) -> Lease | None:
-        """Hand out the next call; None while enough are in flight, or none is there."""
+    def next_leases(self, most_products: int = 1) -> list[Lease]:
+        """Hand out what is to be called next: a search, or up to *most_products* products.
+
+        Nothing while enough are in flight, or none is there.
+        """
         if self.is_in_doubt:
             self._wake.set()
-            return None
+            return []
         buffered = self._in("buffered")
-        if not buffered or self.in_flight >= self._most_in_flight:
-            return None
-        lease = max(buffered, key=lambda lease: lease.priority)  # of equal ones the first
-        lease.is_begun = True
-        if len(buffered) - 1 <= self._most_buffered // 2 and self._counts.ready:
+        most = min(most_products, self._most_in_flight - self.in_flight)
+        if not buffered or most <= 0:
+            return []
+        if most == 1:
+            leases = [max(buffered, key=_priority)]  # of equal ones the first
+        else:
+            ordered = sorted(buffered, key=_priority, reverse=True)
+            products = takewhile(_is_for_product, ordered)
+            leases = list(islice(products, most)) or ordered[:1]
+        for lease in leases:
+            lease.is_begun = True
+        if len(buffered) - len(leases) <= self._most_buffered // 2 and self._counts.ready:
             self._wake.set()
-        return lease
+        return leases
 
     async def close(self) -> None:
         """Settle what is done and give back the rest."""
@@ -360,6 +373,14 @@ class QueueWorker:
         released = await self._ask(partial(self._queue.give_back, leaving=True))
         self._stats.inc_value("ali1688/leases/released", released)
         self.leases.clear()
+
+
+def _priority(lease: Lease) -> int:
+    return lease.priority
+
+
+def _is_for_product(lease: Lease) -> bool:
+    return lease.call is not None and lease.call.operation == "product"
 
 
 async def _cancel(task: asyncio.Task[None] | None) -> None:

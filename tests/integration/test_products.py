@@ -125,18 +125,17 @@ def answer(protocol: str, product: dict[str, Any]) -> Any:
     if protocol == "router":
         return {"result": {"product": product}}
     if not product:
-        return {"productInfo": {}}
+        return {"result": {"result": {}}}
     tiers = [{"startQuantity": 1, "price": product["price"]}]
-    return {
-        "productInfo": {
-            "subject": product["productName"],
-            "saleInfo": {
-                "quoteType": 0,
-                "priceRanges": tiers,
-                "amountOnSale": product["quantity"],
-            },
-        }
+    detail = {
+        "subject": product["productName"],
+        "productSaleInfo": {
+            "quoteType": 0,
+            "priceRangeList": tiers,
+            "amountOnSale": product["quantity"],
+        },
     }
+    return {"result": {"result": detail}}
 
 
 @pytest.mark.parametrize("protocol", ["router", "param2"])
