@@ -136,7 +136,7 @@ class Webhook:
     async def _send(self, session: aiohttp.ClientSession, documents: Documents) -> None:
         try:
             await self._post(session, documents)
-        except Exception:
+        except Exception:  # whatever it is, they have not arrived, and are due again later
             self._count("failed", len(documents))
             attempts = 1 + max(each["attempts"] for each in documents)
             await self._outbox.postpone(documents, self._backoff.delay(attempts))

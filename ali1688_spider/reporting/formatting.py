@@ -120,11 +120,11 @@ def crawl_sentences(figures: CrawlFigures, daily_quota: int) -> list[str]:
     crawls = count(figures.count, "crawl", "crawls")
     sentences = [f"{crawls} made {count(calls, 'call', 'calls')}{quota}."]
     if hits := numbers["cache/hit"]:
-        sentences.append(f"{count(hits, 'answer', 'answers')} came from the cache.")
+        sentences.append(f"{count(hits, 'response', 'responses')} came from the cache.")
     errors = figures.errors.total()
     of_calls = f" ({share(errors, calls)})" if calls else ""
     sentences.append(
-        f"{count(errors, 'answer was an error', 'answers were errors')}{of_calls}, "
+        f"{count(errors, 'response was an error', 'responses were errors')}{of_calls}, "
         f"{count(retries, 'call was', 'calls were')} tried again, {count(failed)} given up."
         if errors or retries or failed
         else "No call failed."

@@ -75,8 +75,8 @@ def test_crawls_in_words() -> None:
     figures = CrawlFigures(2, Counter(numbers), Counter(rate_limit=20))
     assert formatting.crawl_sentences(figures, daily_quota=100_000) == [
         "2 crawls made 2,000 calls; the quota allows 100,000 a day.",
-        "1 answer came from the cache.",
-        "20 answers were errors (1.0 %), 1 call was tried again, 2 given up.",
+        "1 response came from the cache.",
+        "20 responses were errors (1.0 %), 1 call was tried again, 2 given up.",
         "Calls waited 3 h 12 min for the quota.",
     ]
 
