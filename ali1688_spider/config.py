@@ -29,6 +29,7 @@ from pydantic_core import ErrorDetails
 from scrapy.settings import BaseSettings
 
 from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.gateway.api import Country
 from ali1688_spider.gateway.catalogue import choose_apis
 from ali1688_spider.gateway.protocols import (
     DEFAULT_GATEWAYS,
@@ -219,6 +220,7 @@ class Config(UserInput):
     http_method: HttpMethod = "POST"
     product_api: str = ""
     search_api: str = ""
+    country: Country = "en"
     qps: NotNegative = Field(2, description="a number of calls per second, or 0 for no limit")
     daily_quota: Whole = Field(
         100_000, ge=0, description="a whole number of calls, or 0 for no limit"

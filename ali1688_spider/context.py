@@ -125,8 +125,11 @@ class CrawlContext:
 
     def open_cache(self, on_error: Callable[[Exception], object]) -> ResponseCache:
         """Return the cache of responses: in Redis when there, else on disk."""
-        store = RedisStore(self.redis) if self.redis else DiskStore(data_folder() / "cache.sqlite")
-        return ResponseCache(store, self.config.cache_ttl, on_error)
+        return ResponseCache(self.open_store("cache.sqlite"), self.config.cache_ttl, on_error)
+
+    def open_store(self, file: str) -> RedisStore | DiskStore:
+        """Return what keeps things for a while: Redis when there, else this file."""
+        return RedisStore(self.redis) if self.redis else DiskStore(data_folder() / file)
 
     async def _send(self, call: WireCall) -> WireResponse:
         """Send the client's own calls, which are requests for a token, by Scrapy's downloader."""
@@ -163,6 +166,7 @@ def client_for(
         http_method=config.http_method,
         product_api=config.product_api,
         search_api=config.search_api,
+        country=config.country,
         token_store=RedisTokenStore(redis, key, secret) if redis else FileTokenStore(in_file),
         redactor=redactor,
         **options,

@@ -19,13 +19,19 @@
         │       └── TlsError
         ├── ServiceError                  the platform is in trouble                       RETRY
         ├── UnknownRefusalError           no row of the table knows it                     RETRY
+        ├── BusinessRefusalError          likewise, of a service behind the gateway        RETRY
+        ├── NoProductError                success, but no product                          RETRY
         ├── TokenStoreError               the kept tokens cannot be reached                RETRY
         ├── FlowControlError              too many calls                                   WAIT
+        │   ├── AppCallLimitError         perhaps of the day
         │   └── BlockedError              a firewall's page instead of a response
         ├── TokenRefusedError             the access token is missing or expired   REFRESH_TOKEN
         ├── ClockError                    the timestamp is off                             CLOCK
         ├── ProductGoneError              the product does not exist (any more)            GONE
         ├── InvalidCallError              the call's parameters are wrong               GIVE_UP
+        ├── NotServedError                the API does not show it to this app          GIVE_UP
+        │   ├── RelationMissingError
+        │   └── NotCuratedError
         ├── ForeignHostError              middlewares.signing: the call was not sent    GIVE_UP
         ├── ApiClosedError                this app cannot use this API                    CLOSE
         │   ├── ApiUnknownError

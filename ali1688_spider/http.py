@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from scrapy import Request
 from scrapy.http import Response
 
+from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.protocols import WireResponse
 
 if TYPE_CHECKING:
-    from ali1688_spider.gateway.calls import ApiCall
     from ali1688_spider.gateway.protocols import WireCall
     from ali1688_spider.scheduling.lease import Lease
 
@@ -24,14 +25,26 @@ class ApiRequest(Request):
         call: What is wanted.
         attempt: Which try of the call this is, from 1.
         delay: Seconds that the scheduler keeps the request before it may be sent.
-        leases: Settle the call in the shared queue; empty when it was not leased there.
+        counted: Whether the try before this one counts among the limited number of tries.
+        leases: Settle the call in the shared queue, one for each product; empty when it was not
+            leased there.
+        alone: Whether the product is not to be joined with others into one call.
         recoveries: What was repaired for this call (``token``, ``clock``), each once at most.
         access_token: The token that the call was signed with.
         probe: Whether this try tests whether the gateway is back.
         quota_day: The day that this try counts for (days since 1970 in China); 0 for none.
     """
 
-    attributes = (*Request.attributes, "call", "attempt", "delay", "leases", "recoveries")
+    attributes = (
+        *Request.attributes,
+        "call",
+        "attempt",
+        "delay",
+        "counted",
+        "alone",
+        "leases",
+        "recoveries",
+    )
 
     def __init__(
         self,
@@ -40,6 +53,8 @@ class ApiRequest(Request):
         call: ApiCall,
         attempt: int = 1,
         delay: float = 0,
+        counted: bool = True,
+        alone: bool = False,
         leases: tuple[Lease, ...] = (),
         recoveries: frozenset[str] = frozenset(),
         **kwargs: Any,
@@ -47,6 +62,8 @@ class ApiRequest(Request):
         self.call = call
         self.attempt = attempt
         self.delay = delay
+        self.counted = counted
+        self.alone = alone
         self.leases = leases
         self.recoveries = recoveries
         # No attributes in Scrapy's sense: neither copied to the next try nor written to disk.
@@ -75,7 +92,18 @@ class ApiRequest(Request):
     def retried(self, delay: float, *, counted: bool = True) -> ApiRequest:
         """Return the next try, to be sent in *delay* seconds; uncounted, in place of this one."""
         attempt = self.attempt + 1 if counted else self.attempt
-        return self.replace(attempt=attempt, delay=delay, recoveries=frozenset(), dont_filter=True)
+        return self.replace(
+            attempt=attempt, delay=delay, counted=counted, recoveries=frozenset(), dont_filter=True
+        )
+
+    def part(self, product_ids: Sequence[int]) -> ApiRequest:
+        """Return the request for some of its products, to be sent at once."""
+        leases = (
+            each for each in self.leases if each.call and each.call.product_ids[0] in product_ids
+        )
+        return self.replace(
+            call=ApiCall.products(product_ids), leases=tuple(leases), alone=True, dont_filter=True
+        )
 
     def retry_now(self, recovery: str) -> ApiRequest:
         """Return another try of the same call, to be sent at once, after *recovery*."""
@@ -92,6 +120,13 @@ class TokenRequest(Request):
 
     def __repr__(self) -> str:
         return f"<token request to {self.url}>"
+
+
+class ImageRequest(Request):
+    """Asks for a picture of a product: no call, unsigned, counted by no quota."""
+
+    def __init__(self, url: str, **kwargs: Any) -> None:
+        super().__init__(url, headers={"Accept": "image/*"}, **kwargs)
 
 
 class CallFingerprinter:

@@ -23,9 +23,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict  # pydantic asks for this one below Python 3.12
 
-ChangeField: TypeAlias = Literal["price", "stock", "status", "name"]
+ChangeField: TypeAlias = Literal["price", "stock", "status", "name", "promotion_price", "available"]
 CHANGE_FIELDS: tuple[ChangeField, ...] = get_args(ChangeField)
 """The fields whose changes are kept and brought to others."""
+
+PUBLISHED = "published"
+"""The only status of a product that can be bought."""
 
 REMOVED = "removed"
 """The status of a product of which the platform says that it is gone."""
@@ -54,8 +57,13 @@ class ParsedProduct:
     fetched_at: datetime
     complete: bool = True
 
+    @property
+    def product_id(self) -> Any:
+        """What the response says, or was asked for."""
+        return self.fields.get("product_id")
+
     def __str__(self) -> str:
-        return f"product {reprlib.repr(self.fields.get('product_id'))} by {self.source_api}"
+        return f"product {reprlib.repr(self.product_id)} by {self.source_api}"
 
 
 def _utc_milliseconds(moment: datetime) -> datetime:
@@ -70,6 +78,9 @@ Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
 Url = Annotated[str, StringConstraints(pattern=URL_PATTERN)]
 Identifier = Annotated[int, Field(gt=0, lt=2**63)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
+Score = Annotated[float, Field(allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 # 16 digits before the point and 18 behind it: the 34 that Decimal128 holds exactly.
 Price = Annotated[Decimal, Field(ge=0, lt=10**16, decimal_places=18)]
 Moment = Annotated[AwareDatetime, AfterValidator(_utc_milliseconds)]
@@ -79,7 +90,7 @@ _STRICT = ConfigDict(strict=True, extra="forbid")
 
 @with_config(_STRICT)
 class PriceTier(TypedDict):
-    """The unit price (CNY) from a quantity upwards."""
+    """The list price of one piece (CNY) from a quantity upwards."""
 
     min_quantity: Identifier
     price: Price
@@ -105,6 +116,10 @@ class Sku(TypedDict):
     price_tiers: PriceTiers
     stock: Count | None
     image: Url | None
+    retail_price: Price | None
+    promotion_price: Price | None
+    dropship_price: Price | None
+    cargo_number: Text | None
 
 
 class Product(BaseModel):
@@ -113,17 +128,46 @@ class Product(BaseModel):
     Attributes:
         product_id: The platform's number of the product.
         name: None only where a response may lack it: of a row of a search, a removed product.
-        price: Lowest unit price in CNY; None when private or unknown.
+        price: Lowest list price of one piece in CNY; None when private or unknown. No campaign
+            changes it.
         stock: Pieces on sale; 2147483646 is the platform's word for "unlimited".
-        price_max: Highest unit price in CNY.
-        price_tiers: Unit prices by quantity for the whole product; empty when each SKU has its own.
+        price_max: Highest list price of one piece in CNY.
+        price_tiers: List prices by quantity for the whole product; empty when each SKU has its own.
         attributes: The values of each attribute, by its name.
-        images: Absolute addresses.
+        images: Absolute addresses. The one image of a row of a search is stored only of a product
+            that is new, since others may have more: it is not among the fields that are set.
         status: The platform's word, or :data:`REMOVED`.
         fetched_at: When the response arrived (UTC, in milliseconds, as all times here).
         first_seen_at: When the product was first stored; set by the store.
         changed_at: When a change was last seen; set by the store.
         price_private: The seller shows prices to chosen buyers only: no price is in the record.
+        available: Whether it can be bought, whatever stock is told: its status is
+            :data:`PUBLISHED`. None when no status is told.
+        retail_price: Price of one piece in CNY, where the wholesale price holds from two on.
+        promotion_price: The lowest price of a campaign in CNY. None when there is no campaign,
+            and not set by responses that cannot tell.
+        dropship_price: Price of one piece in CNY that is sent to the buyer's own customer.
+        sales_total: Pieces sold so far.
+        sales_30d: Pieces sold in 30 days.
+        repurchase_rate: Part of its buyers who bought again, from 0 to 1.
+        trade_score: The platform's score of the product, up to 5.
+        weight_g: Weight of one piece in grams, by the most trustworthy source.
+        weight_source: Who says so: the platform measured it, the seller declared it, or the
+            platform predicts it.
+        weight_suspect: The weight is too large to be true.
+        length_cm: As ``width_cm`` and ``height_cm``, of the packed piece, in cm.
+        ship_from: Where it is sent from.
+        seller_id: The platform's encrypted id of the seller, else the login id.
+        seller_scores: The seller's scores by the platform's names for them; percentages as parts.
+        videos: Absolute addresses.
+        name_translated: As ``attributes_translated``, in the language of ``ALI1688_COUNTRY``.
+        category_path: Ids of the categories, from the top.
+        cargo_number: The seller's own number of the product.
+        batch_number: Pieces in a batch, where only whole batches are sold.
+        listed_at: When the platform first showed it (UTC).
+        modified_at: When the seller last changed it (UTC).
+        description: HTML of the product's page; only on request.
+        image_files: Where downloaded pictures are, by address; set by the pipeline of images.
     """
 
     model_config = _STRICT
@@ -150,6 +194,33 @@ class Product(BaseModel):
     first_seen_at: Moment | None = None
     changed_at: Moment | None = None
     price_private: bool = False
+    available: bool | None = None
+    retail_price: Price | None = None
+    promotion_price: Price | None = None
+    dropship_price: Price | None = None
+    sales_total: Count | None = None
+    sales_30d: Count | None = None
+    repurchase_rate: Share | None = None
+    trade_score: Score | None = None
+    weight_g: Identifier | None = None
+    weight_source: Literal["measured", "declared", "predicted"] | None = None
+    weight_suspect: bool | None = None
+    length_cm: Length | None = None
+    width_cm: Length | None = None
+    height_cm: Length | None = None
+    ship_from: Text | None = None
+    seller_id: FullText | None = None
+    seller_scores: dict[Key, Score] = {}
+    videos: list[Url] = []
+    name_translated: Text | None = None
+    attributes_translated: dict[Key, list[Text]] = {}
+    category_path: list[Identifier] = []
+    cargo_number: Text | None = None
+    batch_number: Count | None = None
+    listed_at: Moment | None = None
+    modified_at: Moment | None = None
+    description: Text | None = None
+    image_files: dict[Url, Text] = {}
 
     @field_validator("price_max")
     @classmethod

@@ -79,6 +79,7 @@ SPIDER_MIDDLEWARES = {
 }
 ITEM_PIPELINES = {
     "ali1688_spider.pipelines.validation.ValidationPipeline": 100,
+    "ali1688_spider.pipelines.images.ProductImages": 200,
     "ali1688_spider.pipelines.mongo.MongoPipeline": 300,
     "ali1688_spider.pipelines.watch.WatchPipeline": 400,
 }
@@ -93,6 +94,10 @@ EXTENSIONS = {
     "ali1688_spider.extensions.progress.Freshness": 0,
     "ali1688_spider.extensions.results.StatsFile": 0,
 }
+
+# Pictures, with -a images=1
+IMAGES_STORE = "images"
+IMAGES_THUMBS = {"small": (200, 200)}
 
 # Output
 FEED_EXPORT_ENCODING = "utf-8"

@@ -42,7 +42,8 @@ def test_no_class_name_has_two_meanings() -> None:
 
 
 def test_the_package_stays_small_enough_to_be_seen_whole() -> None:
-    assert len(FILES) <= 130
+    # A third of them are the platform itself: its APIs, and the sandbox that serves them all.
+    assert len(FILES) <= 150
 
 
 def test_the_document_names_the_layers_that_are_checked() -> None:

@@ -29,7 +29,9 @@ def test_the_defaults(given: dict[str, str]) -> None:
     assert (read.max_attempts, read.lease_seconds) == (5, 60.0)
     assert (read.redis_url, read.mongo_uri, read.mongo_database) == ("", "", "ali1688")
     assert (read.delivery.webhook_url, read.delivery.min_percent) == ("", 0)
-    assert read.delivery.fields == ("price", "stock", "status", "name")
+    assert read.delivery.fields == (
+        *("price", "stock", "status", "name", "promotion_price", "available"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -167,7 +169,11 @@ def test_all_of_delivery() -> None:
         ("ALI1688_WEBHOOK_URL", "http://1.2.3.4.5/", "begin it with https://"),
         ("ALI1688_WEBHOOK_URL", "http://a:b@/hook", "begin it with https://"),
         ("ALI1688_WEBHOOK_URL", "http://example.com:99999/", "begin it with https://"),
-        ("ALI1688_CHANGE_FIELDS", "price,colour", "use price, stock, status, name"),
+        (
+            "ALI1688_CHANGE_FIELDS",
+            "price,colour",
+            "use price, stock, status, name, promotion_price, available",
+        ),
         ("ALI1688_CHANGE_MIN_PERCENT", "-1", "set it to a number of per cent"),
         ("ALI1688_CHANGE_MIN_PERCENT", "five", "set it to a number of per cent"),
     ],
@@ -229,3 +235,10 @@ def test_the_command_line_wins_over_the_environment_over_the_file(tmp_path: Path
     assert run_settings(tmp_path, "ALI1688_QPS", environment, "-s", "ALI1688_QPS=5") == "5"
     # Set but empty: the file's value is switched off.
     assert run_settings(tmp_path, "REDIS_URL", environment) == ""
+
+
+def test_the_language_of_translations() -> None:
+    assert config().country == "en"
+    assert config(ALI1688_COUNTRY="ja").country == "ja"
+    with pytest.raises(ConfigurationError, match=r"^ALI1688_COUNTRY is 'xx': set it to one of en,"):
+        config(ALI1688_COUNTRY="xx")

@@ -33,6 +33,10 @@ def sku(**values: Any) -> dict[str, Any]:
         "price_tiers": [],
         "stock": 3,
         "image": None,
+        "retail_price": None,
+        "promotion_price": None,
+        "dropship_price": None,
+        "cargo_number": None,
         **values,
     }
 
@@ -43,6 +47,12 @@ def test_the_fields_have_the_order_of_the_columns() -> None:
         *("price_max", "currency", "price_tiers", "unit", "min_order_quantity", "skus"),
         *("attributes", "images", "category_id", "category_name", "supplier", "status", "url"),
         *("source_api", "fetched_at", "first_seen_at", "changed_at", "price_private"),
+        *("available", "retail_price", "promotion_price", "dropship_price"),
+        *("sales_total", "sales_30d", "repurchase_rate", "trade_score"),
+        *("weight_g", "weight_source", "weight_suspect", "length_cm", "width_cm", "height_cm"),
+        *("ship_from", "seller_id", "seller_scores", "videos"),
+        *("name_translated", "attributes_translated", "category_path"),
+        *("cargo_number", "batch_number", "listed_at", "modified_at", "description", "image_files"),
     ]
 
 
@@ -91,6 +101,15 @@ def test_text_has_no_space_around_it() -> None:
         ("price", 1.5, "price: not an amount (1.5 came)"),
         ("price", Decimal("1E+16"), "price: not below 10000000000000000 (1E+16 came)"),
         ("price", Decimal("1E-19"), "price: more than 18 decimal places (1E-19 came)"),
+        ("available", "yes", "available: Input should be a valid boolean ('yes' came)"),
+        ("repurchase_rate", 1.3, "repurchase_rate: Input should be less than or equal to 1"),
+        ("trade_score", float("nan"), "trade_score: not a finite number"),
+        ("weight_g", 0, "weight_g: not above 0 (0 came)"),
+        ("weight_source", "guessed", "weight_source: Input should be 'measured', 'declared'"),
+        ("length_cm", 0.0, "length_cm: not above 0"),
+        ("seller_scores", {"a": "high"}, "seller_scores.a: Input should be a valid number"),
+        ("category_path", [0], "category_path[0]: not above 0 (0 came)"),
+        ("videos", ["a.mp4"], "videos[0]: not an absolute http(s) URL ('a.mp4' came)"),
         ("stock", 2**70, "stock: not below 9223372036854775808 (1180591620717411303424 came)"),
         ("stock", -1, "stock: below 0 (-1 came)"),
         ("stock", Decimal("0.5"), "stock: not a whole number (0.5 came)"),

@@ -36,7 +36,7 @@ class Command(ProjectCommand):
             print("Open this address, log in and agree:\n")
             print(f"  {authorization_url(config.app_key, opts.redirect_uri, state)}\n")
             print(f"You are sent to {opts.redirect_uri}?code=…&state={state}")
-            print("Within ten minutes, run:\n")
+            print("The code works once and for two minutes, so run at once:\n")
             print(f"  scrapy auth --redirect-uri {opts.redirect_uri} --code CODE")
             return
         client = client_for(config, redis_client(config, self.settings))

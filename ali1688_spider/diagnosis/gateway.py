@@ -8,11 +8,12 @@ rest is well.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ali1688_spider.diagnosis import Finding
 from ali1688_spider.gateway import errors
+from ali1688_spider.gateway.catalogue import product_apis, search_apis
 
 if TYPE_CHECKING:
     from ali1688_spider.gateway.client import Client
@@ -21,6 +22,14 @@ CLOCK_TOLERANCE = 60.0
 """Seconds of skew that nobody has to do anything about."""
 _INVALID_METHOD = "22"  # router and top: no API of this name
 TIME_API = "system:currentTime-1"
+_SEES_THE_CALL = (
+    errors.BusinessRefusalError,
+    errors.InvalidCallError,
+    errors.NoProductError,
+    errors.NotServedError,
+    errors.ProductGoneError,
+)
+"""How a call without parameters fails at an API that the app may use."""
 
 
 def gateway_findings(client: Client) -> Iterator[Finding]:
@@ -29,6 +38,7 @@ def gateway_findings(client: Client) -> Iterator[Finding]:
     Tokens are not refreshed.
     """
     names = (client.apis.product.name, client.apis.search.name)
+    others = [name for name in _catalogue(client) if name not in names]
     first = TIME_API if client.protocol == "param2" else names[0]
     error = _probe(client, first)
     if isinstance(error, errors.TransportError):
@@ -43,10 +53,51 @@ def gateway_findings(client: Client) -> Iterator[Finding]:
         yield Finding("fail", "Signature", f"is refused ({error}). {error.advice}")
         return
     yield Finding("ok", "Signature", "app key and secret are accepted")
-    found = [_probe(client, name) for name in names]
-    yield _token(client, found)
-    for name, error in zip(names, found, strict=True):
+    found = {name: _probe(client, name) for name in names}
+    yield _token(client, found.values())
+    for name, error in found.items():
         yield api_finding(name, error)
+    if not any(isinstance(error, errors.TokenRefusedError) for error in found.values()):
+        found |= {name: _probe(client, name) for name in others}
+        yield from _other_apis({name: found[name] for name in others})
+        yield from _proposals(client, {name for name in found if is_open(found[name])})
+
+
+def _catalogue(client: Client) -> list[str]:
+    apis = (*product_apis(client.protocol), *search_apis(client.protocol))
+    return [api.name for api in apis]
+
+
+def is_open(error: errors.CallError | None) -> bool:
+    """Whether the app may use the API at which a call without parameters failed so."""
+    is_unknown_name = isinstance(error, errors.InvalidCallError) and error.code == _INVALID_METHOD
+    return error is None or (isinstance(error, _SEES_THE_CALL) and not is_unknown_name)
+
+
+def _other_apis(found: dict[str, errors.CallError | None]) -> Iterator[Finding]:
+    """Yield which of the APIs that are not chosen are open, closed, or not known to be either."""
+    opened = [name for name, error in found.items() if is_open(error)]
+    closed = [n for n, error in found.items() if isinstance(error, errors.ApiClosedError)]
+    unknown = [name for name in found if name not in (*opened, *closed)]
+    said = {"Other open APIs": opened, "Other closed APIs": closed, "Other APIs, unknown": unknown}
+    for subject, names in said.items():
+        if names:
+            yield Finding("ok", subject, ", ".join(names))
+
+
+def _proposals(client: Client, opened: set[str]) -> Iterator[Finding]:
+    """Yield the settings to use: the chosen API where it is open, else the most useful open one."""
+    # Those that show every product come first.
+    products = sorted(
+        product_apis(client.protocol), key=lambda api: api.needs_relation or api.curated_only
+    )
+    searches = [api for api in search_apis(client.protocol) if api.kind in ("keyword", "own")]
+    for subject, setting, candidates in (
+        ("For products", "ALI1688_PRODUCT_API", [client.apis.product, *products]),
+        ("For searches", "ALI1688_SEARCH_API", [client.apis.search, *searches]),
+    ):
+        if name := next((api.name for api in candidates if api.name in opened), ""):
+            yield Finding("ok", subject, f"{setting}={name}")
 
 
 def _probe(client: Client, api_name: str) -> errors.CallError | None:
@@ -67,7 +118,7 @@ def _clock(skew: float) -> Finding:
     )
 
 
-def _token(client: Client, found: list[errors.CallError | None]) -> Finding:
+def _token(client: Client, found: Iterable[errors.CallError | None]) -> Finding:
     grant = client.tokens.grant
     refused = next((error for error in found if isinstance(error, errors.TokenRefusedError)), None)
     if refused is None:
@@ -83,11 +134,11 @@ def _token(client: Client, found: list[errors.CallError | None]) -> Finding:
 def api_finding(name: str, error: errors.CallError | None) -> Finding:  # noqa: PLR0911  # one for each error
     """Return whether the API may be used, by how a call without parameters failed."""
     subject = f"API {name}"
+    if error is None or is_open(error):
+        return Finding("ok", subject, "may be used")
     match error:
         case errors.InvalidCallError(code=code) if code == _INVALID_METHOD:
             return Finding("fail", subject, f"does not exist. {errors.ApiUnknownError.advice}")
-        case None | errors.ProductGoneError() | errors.InvalidCallError():
-            return Finding("ok", subject, "may be used")
         case errors.ApiUnknownError():
             return Finding("fail", subject, f"does not exist ({error}). {error.advice}")
         case errors.PermissionMissingError() | errors.PackageUsedUpError():

@@ -7,6 +7,7 @@ and lists and dicts of them. Here is also their text: exact, and harmless in a s
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -50,10 +51,12 @@ def row_of(item: Any) -> dict[str, Any]:
     """Return the fields that *item* has, the record's own first.
 
     *item* is a stored document, any item that Scrapy knows, or a product: of this the fields that
-    the response set, and the currency.
+    the response set, the currency, and the image of a search's row.
     """
     adapter = ItemAdapter(item)
-    given = item.model_fields_set | {"currency"} if isinstance(item, Product) else adapter
+    given: Iterable[str] = adapter
+    if isinstance(item, Product):
+        given = item.model_fields_set | {"currency", *(["images"] if item.images else [])}
     ordered = sorted(given, key=lambda name: _PLACES.get(name, len(_PLACES)))
     return {name: adapter[name] for name in ordered if name != "_id"}
 

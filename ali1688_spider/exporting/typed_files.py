@@ -112,7 +112,7 @@ class XlsxFile(BaseItemExporter):
             return None
         if isinstance(value, datetime):
             return self._typed("d", value.replace(tzinfo=None, microsecond=0), TIME_FORMAT)
-        if isinstance(value, bool):
+        if isinstance(value, bool | float):
             return value
         if isinstance(value, int | Decimal) and _digits(value) <= MAX_DIGITS:
             # A Decimal as text: openpyxl would go by way of a float.
@@ -194,6 +194,7 @@ def _arrow_type(arrow: Any, hint: Any) -> Any:
     return {
         bool: arrow.bool_(),
         int: arrow.int64(),
+        float: arrow.float64(),
         str: arrow.string(),
         Decimal: arrow.decimal128(34, 18),
         AwareDatetime: arrow.timestamp("ms", tz="UTC"),

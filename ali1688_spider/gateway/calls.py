@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
 from ali1688_spider.exceptions import MalformedMessageError
+from ali1688_spider.gateway.fields import told_moment
 
 Operation: TypeAlias = Literal["product", "search"]
 Value: TypeAlias = int | str
@@ -26,7 +27,20 @@ _SEARCH_PARAMS: dict[str, type[int | str]] = {
     "category_id": int,
     "price_start": str,  # CNY, decimal text: exact, and the same text always means the same call
     "price_end": str,
+    "sales_start": int,  # pieces sold in 30 days
+    "sales_end": int,
     "sort": str,
+    "filter": str,
+    # What a search looks for instead of a keyword, see ``api.SUBJECTS``.
+    "image_id": str,
+    "image_url": str,
+    "shop": str,
+    "related_to": int,
+    "top": str,
+    "rank": str,
+    "pool": int,
+    "task_id": str,  # the same on all pages of a pool
+    "modified_since": str,  # ISO 8601
     "page": int,  # from 1
     "page_size": int,
     # What the spider carries from page to page.
@@ -43,7 +57,8 @@ class ApiCall:
     """One call: an operation and its parameters.
 
     Attributes:
-        operation: ``product`` (parameter ``product_id``) or ``search`` (``_SEARCH_PARAMS``).
+        operation: ``product`` (parameter ``product_id``, or ``product_ids`` between commas for
+            several products) or ``search`` (``_SEARCH_PARAMS``).
         params: The parameters; integers and strings only, none of them empty.
     """
 
@@ -56,6 +71,24 @@ class ApiCall:
         return cls("product", {"product_id": product_id})
 
     @classmethod
+    def products(cls, product_ids: Iterable[int]) -> ApiCall:
+        """Return the call for the details of several products; a queue holds them one by one."""
+        several = ",".join(map(str, product_ids))
+        return (
+            cls("product", {"product_ids": several})
+            if "," in several
+            else cls.product(int(several))
+        )
+
+    @property
+    def product_ids(self) -> tuple[int, ...]:
+        """The products that the call is for; none for a search."""
+        if self.operation != "product":
+            return ()
+        ids = self.params.get("product_ids", self.params.get("product_id", ""))
+        return tuple(map(int, str(ids).split(",")))
+
+    @classmethod
     def search(cls, **params: Value) -> ApiCall:
         """Return the call for one page of a search."""
         return cls("search", params)
@@ -66,7 +99,7 @@ class ApiCall:
         A product is its bare number (12 bytes instead of 50): queues hold millions of them.
         """
         if self.operation == "product":
-            return str(self.params["product_id"])
+            return ",".join(map(str, self.product_ids))
         call = {"api": self.operation, "params": dict(self.params)}
         return json.dumps(call, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
@@ -93,6 +126,8 @@ class ApiCall:
         return hash(self.encode())
 
     def __str__(self) -> str:
+        if len(self.product_ids) > 1:
+            return f"product(product_id={self.product_ids[0]} and {len(self.product_ids) - 1} more)"
         shown = ", ".join(f"{name}={value}" for name, value in self.params.items())
         return f"{self.operation}({shown})"
 
@@ -118,6 +153,8 @@ def _search_params(params: dict[str, object]) -> dict[str, Value]:
             raise MalformedMessageError(f"the search parameter {name} is out of range")
         if name.startswith("price_") and not _DECIMAL.fullmatch(str(value)):
             raise MalformedMessageError(f"the search parameter {name} is not an amount")
+        if name == "modified_since" and told_moment(value) is None:
+            raise MalformedMessageError(f"the search parameter {name} is not a time")
         checked[name] = value
     if checked.get("page", 0) == 0 or checked.get("page_size", 0) == 0:
         raise MalformedMessageError("a search call needs a page and a page_size, from 1")

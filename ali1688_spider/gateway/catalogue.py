@@ -1,75 +1,48 @@
-"""The APIs that this project calls: their names, their parameters and how to read their data.
+"""The APIs that bring products, one entry each, and which of them a crawl uses.
 
-An API is one entry here; the first one of a protocol is its usual one. Names and parameters: the
-API pages of the 1688 Open Platform.
+The first one of a protocol is its usual one: for ``param2`` those that a buyer's app has. Names and
+parameters: the API pages of the 1688 Open Platform.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.gateway import parsing
+from ali1688_spider.gateway import parsing, parsing_search
+from ali1688_spider.gateway.api import SUBJECTS, Api, Country, ProductApi, SearchApi, SearchKind
+from ali1688_spider.gateway.errors import OPEN_PRODUCT_API
+from ali1688_spider.gateway.parsing_product import (
+    read_product_detail,
+    read_product_info,
+    read_router_product,
+)
 
 if TYPE_CHECKING:
     from ali1688_spider.gateway.calls import ApiCall, Value
-    from ali1688_spider.gateway.fields import Fields
     from ali1688_spider.gateway.protocols import ProtocolName
 
-_Data = TypeVar("_Data")
-_AnyApi = TypeVar("_AnyApi", bound="Api[Any]")
-
-
-@dataclass(frozen=True, slots=True)
-class Api(Generic[_Data]):
-    """An API.
-
-    Attributes:
-        parse: Reads the data: as the fields of a product, or as a page of a search.
-        names: The parameters of a call that it knows, with their names on the wire.
-        fixed: Further parameters on the wire.
-        within: The parameter on the wire that holds all others as an object; empty for none.
-    """
-
-    name: str
-    parse: Callable[[Any], _Data]
-    names: Mapping[str, str]
-    fixed: Mapping[str, object] = field(default_factory=dict)
-    within: str = ""
-
-    def parameters(self, params: Mapping[str, Value]) -> dict[str, object]:
-        """Return the parameters of a call on the wire."""
-        wired: dict[str, object] = dict(self.fixed)
-        wired |= {self.names[name]: value for name, value in params.items() if name in self.names}
-        return {self.within: wired} if self.within else wired
-
-
-@dataclass(frozen=True, slots=True)
-class SearchApi(Api[parsing.SearchPage]):
-    """An API that returns a page of products.
-
-    Attributes:
-        max_page_size: The most rows that a page may have.
-        max_rows: How many rows deep one query reaches; 0 for no limit.
-    """
-
-    max_page_size: int = 20
-    max_rows: int = 0
-
-    @property
-    def filters(self) -> frozenset[str]:
-        """The parameters of a search that the API knows."""
-        return frozenset(self.names) - {"page", "page_size"}
+_AnyApi = TypeVar("_AnyApi", bound=Api)
 
 
 @dataclass(frozen=True, slots=True)
 class Apis:
-    """The two APIs that a crawl uses."""
+    """The APIs that a crawl uses.
 
-    product: Api[Fields]
+    Attributes:
+        product: Brings given products.
+        search: Serves a search that says nothing else.
+        searches: All that the protocol has.
+        country: Language of the translations.
+    """
+
+    product: ProductApi
     search: SearchApi
+    searches: tuple[SearchApi, ...]
+    country: Country = "en"
 
     def name(self, call: ApiCall) -> str:
         """Return the name of the API that serves *call*."""
@@ -77,21 +50,61 @@ class Apis:
 
     def parameters(self, call: ApiCall) -> dict[str, object]:
         """Return the parameters of *call* on the wire."""
-        return self._of(call).parameters(call.params)
+        if call.operation == "product":
+            ids = list(call.product_ids)
+            return self.product.parameters({"product_id": ids}, self.country)
+        return self.serving(call.params).parameters(call.params, self.country)
 
-    def _of(self, call: ApiCall) -> Api[Any]:
-        return self.product if call.operation == "product" else self.search
+    def search_by(self, kind: SearchKind) -> SearchApi:
+        """Return the API of a kind of search: the chosen one if it is of that kind.
+
+        Raises:
+            ConfigurationError: The protocol has none.
+        """
+        for api in (self.search, *self.searches):
+            if api.kind == kind:
+                return api
+        raise ConfigurationError(
+            f"the protocol has no API for a search by {kind}: set ALI1688_PROTOCOL=param2"
+        )
+
+    def serving(self, params: Mapping[str, Value]) -> SearchApi:
+        """Return the API for a search with these parameters; raises as :meth:`search_by`."""
+        for kind, subject in SUBJECTS.items():
+            if kind != "keyword" and subject in params:
+                return self.search_by(kind)
+        return self.search
+
+    def _of(self, call: ApiCall) -> Api:
+        return self.product if call.operation == "product" else self.serving(call.params)
 
 
-def choose_apis(protocol: ProtocolName, product_api: str = "", search_api: str = "") -> Apis:
+def choose_apis(
+    protocol: ProtocolName, product_api: str = "", search_api: str = "", country: Country = "en"
+) -> Apis:
     """Return the APIs of *protocol*: those named (ConfigurationError if unknown), or the usual."""
-    is_param2 = protocol == "param2"
-    products = _PARAM2_PRODUCT_APIS if is_param2 else _ROUTER_PRODUCT_APIS
-    searches = _PARAM2_SEARCH_APIS if is_param2 else _ROUTER_SEARCH_APIS
+    products, searches = product_apis(protocol), search_apis(protocol)
     return Apis(
         _choose(products, product_api, "ALI1688_PRODUCT_API"),
         _choose(searches, search_api, "ALI1688_SEARCH_API"),
+        searches,
+        country,
     )
+
+
+def product_apis(protocol: ProtocolName) -> tuple[ProductApi, ...]:
+    """Return the protocol's APIs for products, the usual one first."""
+    return _PARAM2_PRODUCT_APIS if protocol == "param2" else _ROUTER_PRODUCT_APIS
+
+
+def search_apis(protocol: ProtocolName) -> tuple[SearchApi, ...]:
+    """Return the protocol's APIs for searches, the usual one first."""
+    return _PARAM2_SEARCH_APIS if protocol == "param2" else _ROUTER_SEARCH_APIS
+
+
+def find_api(name: str) -> Api | None:
+    """Return the entry of an API; None if it is not in the catalogue."""
+    return _BY_NAME.get(name)
 
 
 def _choose(apis: tuple[_AnyApi, ...], name: str, setting: str) -> _AnyApi:
@@ -103,62 +116,185 @@ def _choose(apis: tuple[_AnyApi, ...], name: str, setting: str) -> _AnyApi:
 
 
 _ROUTER_PRODUCT_APIS = (
-    Api("alibaba.product.get", parsing.parse_router_product, names={"product_id": "product_id"}),
+    ProductApi(
+        name="alibaba.product.get",
+        names={"product_id": "product_id"},
+        find=parsing.router_products,
+        read=read_router_product,
+    ),
 )
 _ROUTER_SEARCH_APIS = (
     SearchApi(
-        "alibaba.product.search",
-        parsing.parse_router_search,
+        name="alibaba.product.search",
+        kind="keyword",
         names={"keyword": "keyword", "page": "page_no", "page_size": "page_size"},
+        parse=parsing_search.parse_router_search,
     ),
+)
+
+_CROSS_BORDER = "com.alibaba.fenxiao.crossborder"
+_PRODUCT = "com.alibaba.product"
+_product_info = partial(ProductApi, find=parsing.product_infos, read=read_product_info)
+_product_list = partial(
+    ProductApi,
+    names={"product_id": "productIdList"},
+    find=parsing.product_lists,
+    read=read_product_info,
+    max_ids=20,
 )
 _PARAM2_PRODUCT_APIS = (
-    Api(
-        "com.alibaba.product:alibaba.product.get-1",
-        parsing.parse_product_info,
-        names={"product_id": "productID"},
-        fixed={"webSite": "1688"},
-    ),
-    Api(
-        "com.alibaba.product:alibaba.product.simple.get-1",
-        parsing.parse_product_info,
-        names={"product_id": "productID"},
-        fixed={"webSite": "1688"},
-    ),
-    Api(
-        "com.alibaba.product:alibaba.cross.productInfo-1",
-        parsing.parse_product_info,
-        names={"product_id": "productId"},
-    ),
-    Api(
-        "com.alibaba.fenxiao.crossborder:product.search.queryProductDetail-1",
-        parsing.parse_product_detail,
+    ProductApi(
+        name=OPEN_PRODUCT_API,
         names={"product_id": "offerId"},
-        fixed={"country": "en"},
         within="offerDetailParam",
+        language="country",
+        find=parsing.product_details,
+        read=read_product_detail,
+    ),
+    _product_info(
+        name=f"{_PRODUCT}:alibaba.product.get-1",
+        names={"product_id": "productID"},
+        fixed={"webSite": "1688"},
+    ),
+    _product_info(
+        name=f"{_PRODUCT}:alibaba.product.simple.get-1",
+        names={"product_id": "productID"},
+        fixed={"webSite": "1688"},
+    ),
+    _product_info(
+        name=f"{_PRODUCT}:alibaba.cross.productInfo-1",
+        names={"product_id": "productId"},
+        needs_relation=True,
+    ),
+    _product_info(
+        name="com.alibaba.fenxiao:alibaba.fenxiao.productInfo.get-1",
+        names={"product_id": "offerId"},
+    ),
+    ProductApi(
+        name="com.alibaba.fenxiao:alibaba.pifatuan.product.detail.list-1",
+        names={"product_id": "offerIds"},
+        find=parsing.curated_products,
+        read=read_product_info,
+        max_ids=50,
+        curated_only=True,
+    ),
+    _product_list(name=f"{_PRODUCT}:alibaba.product.getByIdList-1"),
+    _product_list(
+        name=f"{_PRODUCT}:alibaba.cross.productList-1", needs_relation=True, is_complete=False
     ),
 )
+
+_NARROWED = {
+    "price_start": "priceStart",
+    "price_end": "priceEnd",
+    "sales_start": "saleStart",
+    "sales_end": "saleEnd",
+    "category_id": "categoryId",
+    "sort": "sort",
+    "filter": "filter",
+}
+_SORTS = {
+    "price": '{"price":"asc"}',
+    "-price": '{"price":"desc"}',
+    "-sales": '{"monthSold":"desc"}',
+    "-repurchase": '{"rePurchaseRate":"desc"}',
+}
+_FILTER_WORDS = frozenset(
+    {
+        *("shipInToday", "shipIn24Hours", "shipIn48Hours", "certifiedFactory", "isOnePsale"),
+        *("new7", "new30", "jxhy", "1688Selection", "noReason7DReturn", "ksCiphertext"),
+    }
+)
+_found_products = partial(
+    SearchApi,
+    within="offerQueryParam",
+    language="country",
+    parse=parsing_search.parse_found_products,
+    max_page_size=50,
+    sorts=_SORTS,
+    filter_words=_FILTER_WORDS,
+)
+_QUERY = {"keyword": "keyword", "page": "beginPage", "page_size": "pageSize", **_NARROWED}
 _PARAM2_SEARCH_APIS = (
-    SearchApi(
-        "com.alibaba.fenxiao.crossborder:product.search.keywordQuery-1",
-        parsing.parse_keyword_query,
-        names={
-            "keyword": "keyword",
-            "page": "beginPage",
-            "page_size": "pageSize",
-            "price_start": "priceStart",
-            "price_end": "priceEnd",
-            "category_id": "categoryId",
-            "sort": "sort",
-        },
-        fixed={"country": "en"},
-        within="offerQueryParam",
-        max_page_size=50,
+    _found_products(
+        name=f"{_CROSS_BORDER}:product.search.keywordQuery-1",
+        kind="keyword",
+        names=_QUERY,
         max_rows=2000,
     ),
+    _found_products(
+        name=f"{_CROSS_BORDER}:product.search.imageQuery-1",
+        kind="image",
+        names={"image_id": "imageId", **_QUERY},
+    ),
     SearchApi(
-        "com.alibaba.product:alibaba.product.list.get-1",
-        parsing.parse_own_products,
-        names={"page": "pageNo", "page_size": "pageSize"},
+        name="com.alibaba.linkplus:alibaba.cross.similar.offer.search-1",
+        kind="picture",
+        names={"image_url": "picUrl", "page": "page", "page_size": "pageSize"},
+        parse=parsing_search.parse_similar_products,
+    ),
+    _found_products(
+        name=f"{_CROSS_BORDER}:product.search.querySellerOfferList-1",
+        kind="shop",
+        names={"shop": "sellerOpenId", **_QUERY},
+    ),
+    SearchApi(
+        name=f"{_CROSS_BORDER}:product.search.offerRecommend-1",
+        kind="recommended",
+        names={"page": "beginPage", "page_size": "pageSize"},
+        fixed={"outMemberId": "ali1688spider"},  # required: any name for who asks
+        within="recommendOfferParam",
+        language="country",
+        parse=parsing_search.parse_recommended_products,
+    ),
+    SearchApi(
+        name=f"{_CROSS_BORDER}:product.related.recommend-1",
+        kind="related",
+        names={"related_to": "offerId", "page": "pageNo", "page_size": "pageSize"},
+        within="relatedQueryParams",
+        language="language",
+        parse=parsing_search.parse_recommended_products,
+        max_page_size=10,
+    ),
+    SearchApi(
+        name=f"{_CROSS_BORDER}:product.topList.query-1",
+        kind="top",
+        names={"top": "rankId", "rank": "rankType", "page_size": "limit"},
+        fixed={"rankType": "complex"},
+        within="rankQueryParams",
+        language="language",
+        parse=parsing_search.parse_ranking,
+        max_rows=20,
+    ),
+    SearchApi(
+        name=f"{_CROSS_BORDER}:pool.product.pull-1",
+        kind="pool",
+        names={
+            "pool": "offerPoolId",
+            "task_id": "taskId",
+            "category_id": "cateId",
+            "page": "pageNo",
+            "page_size": "pageSize",
+        },
+        within="offerPoolQueryParam",
+        language="language",
+        parse=parsing_search.parse_pool,
+        max_page_size=1000,
+    ),
+    SearchApi(
+        name=f"{_PRODUCT}:alibaba.product.list.get-1",
+        kind="own",
+        names={"page": "pageNo", "page_size": "pageSize", "modified_since": "startModifyTime"},
+        fixed={"orderByCondition": "ID", "orderByType": "ASC"},  # the only order that walks all
+        parse=parsing_search.parse_own_products,
     ),
 )
+
+_BY_NAME: dict[str, Api] = {
+    api.name: api
+    for apis in (
+        *(_ROUTER_PRODUCT_APIS, _ROUTER_SEARCH_APIS),
+        *(_PARAM2_PRODUCT_APIS, _PARAM2_SEARCH_APIS),
+    )
+    for api in apis
+}

@@ -23,9 +23,12 @@ from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 
-from ali1688_spider.gateway.catalogue import choose_apis
+from ali1688_spider.gateway.api import ProductApi
+from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.gateway.catalogue import choose_apis, find_api
 from ali1688_spider.gateway.clock import GatewayClock
-from ali1688_spider.gateway.errors import CallError, ClockError, ErrorAction
+from ali1688_spider.gateway.errors import CallError, ClockError, ErrorAction, InvalidCallError
+from ali1688_spider.gateway.pictures import UPLOAD_API, encode_picture
 from ali1688_spider.gateway.protocols import (
     DEFAULT_GATEWAYS,
     CallSigner,
@@ -39,7 +42,8 @@ from ali1688_spider.gateway.tokens import TOKEN_API, TokenGrant, TokenKeeper
 from ali1688_spider.redaction import SecretRedactor
 
 if TYPE_CHECKING:
-    from ali1688_spider.gateway.calls import ApiCall, Value
+    from ali1688_spider.gateway.api import Country
+    from ali1688_spider.gateway.calls import Value
     from ali1688_spider.gateway.fields import Fields
     from ali1688_spider.gateway.parsing import SearchPage
     from ali1688_spider.gateway.protocols import HttpMethod, ProtocolName, SignMethod
@@ -82,6 +86,7 @@ class Client:
         gateway: The endpoint; by default the protocol's own.
         sign_method: For ``top`` only.
         product_api: Name of the API; by default, as for *search_api*, the usual one.
+        country: Language of the translations that the platform sets beside its Chinese texts.
         token_store: Keeps refreshed tokens; by default they last as long as the client.
         redactor: Learns every token, so that logs do not show it.
         transport: Sends calls; raises TransportError when no response comes.
@@ -103,13 +108,14 @@ class Client:
         http_method: HttpMethod = "POST",
         product_api: str = "",
         search_api: str = "",
+        country: Country = "en",
         token_store: TokenStore | None = None,
         redactor: SecretRedactor | None = None,
         transport: Callable[[WireCall], Awaitable[WireResponse]] = send,
     ) -> None:
         self.protocol = protocol
         self.gateway = gateway.rstrip("/") or DEFAULT_GATEWAYS[protocol]
-        self.apis = choose_apis(protocol, product_api, search_api)
+        self.apis = choose_apis(protocol, product_api, search_api, country)
         self.clock = GatewayClock()
         self._signer = CallSigner(
             protocol, self.gateway, app_key, app_secret, http_method, sign_method
@@ -142,14 +148,22 @@ class Client:
     def read(
         self,
         response: WireResponse,
+        api_name: str = "",
         *,
         text_expected: bool = False,
         protocol: ProtocolName | None = None,
     ) -> Any:
-        """Return the data of the response to a call, see :func:`read_response`; learn the time."""
+        """Return the data of an API's response, see :func:`read_response`; learn the time."""
+        api = find_api(api_name)
         refused = False
         try:
-            return read_response(protocol or self.protocol, response, text_expected=text_expected)
+            return read_response(
+                protocol or self.protocol,
+                response,
+                text_expected=text_expected,
+                product_expected=isinstance(api, ProductApi),
+                needs_relation=isinstance(api, ProductApi) and api.needs_relation,
+            )
         except ClockError:
             refused = True
             raise
@@ -157,15 +171,19 @@ class Client:
             date = response.headers.get("date")
             self.clock.learn(date, round_trip=response.round_trip, refused=refused)
 
-    def product(self, product_id: int) -> Fields:
-        """Return the fields of the product record that the platform sets, unchecked."""
-        return _run(self.product_async(product_id))
+    def product(self, product_id: int, *, description: bool = False) -> Fields:
+        """Return the fields of the product record that the platform sets, unchecked.
 
-    async def product_async(self, product_id: int) -> Fields:
+        With *description* also the HTML of the product's page, which is long.
+        """
+        return _run(self.product_async(product_id, description=description))
+
+    async def product_async(self, product_id: int, *, description: bool = False) -> Fields:
         """Return the same as :meth:`product`."""
-        api = self.apis.product
-        data = await self.request_async(api.name, api.parameters({"product_id": product_id}))
-        return {"product_id": product_id} | api.parse(data)
+        call = ApiCall.product(product_id)
+        data = await self.request_async(self.apis.name(call), self.apis.parameters(call))
+        fields = self.apis.product.parse(data, description=description)
+        return {"product_id": product_id} | fields
 
     def search(self, **params: Value) -> SearchPage:
         """Return a page of a search; *params* are those of :class:`ApiCall`."""
@@ -173,9 +191,22 @@ class Client:
 
     async def search_async(self, **params: Value) -> SearchPage:
         """Return the same as :meth:`search`."""
-        api = self.apis.search
-        params = {"page": 1, "page_size": api.max_page_size, **params}
-        return api.parse(await self.request_async(api.name, api.parameters(params)))
+        api = self.apis.serving(params)
+        call = ApiCall.search(**{"page": 1, "page_size": api.max_page_size, **params})
+        return api.parse(await self.request_async(api.name, self.apis.parameters(call)))
+
+    def upload_picture(self, content: bytes) -> str:
+        """Return the id of a picture, to search by; ValueError if it is none."""
+        return _run(self.upload_picture_async(content))
+
+    async def upload_picture_async(self, content: bytes) -> str:
+        """Return the same as :meth:`upload_picture`."""
+        params = {"uploadImageParam": {"imageBase64": encode_picture(content)}}
+        data = await self.request_async(UPLOAD_API, params)
+        image_id = str(data.get("result", {}).get("result") or "0")
+        if image_id == "0":
+            raise InvalidCallError("the platform takes no such picture: give another one")
+        return image_id
 
     def request(self, api_name: str, params: Mapping[str, object]) -> Any:
         """Return the data of any API; a refused token or timestamp is corrected, once each."""
@@ -202,7 +233,7 @@ class Client:
     ) -> Any:
         """Return the data of one attempt at an API; nothing is corrected."""
         response = await self._transport(self._sign(api_name, params))
-        return self.read(response, text_expected=text_expected)
+        return self.read(response, api_name, text_expected=text_expected)
 
     def authorise(self, code: str, redirect_uri: str) -> TokenGrant:
         """Exchange an authorisation code for tokens, and keep them."""

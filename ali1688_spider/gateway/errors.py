@@ -11,6 +11,9 @@ from typing import ClassVar
 from ali1688_spider.exceptions import Ali1688Error
 from ali1688_spider.redaction import redact_foreign
 
+OPEN_PRODUCT_API = "com.alibaba.fenxiao.crossborder:product.search.queryProductDetail-1"
+"""The API that shows a buyer's app every product, without a relation."""
+
 
 class ErrorAction(Enum):
     """What is to be done about an error."""
@@ -32,6 +35,8 @@ class CallError(Ali1688Error):
         advice: What a person can do about it, in one or two plain sentences.
         close_reason: The crawl's close reason where the action is CLOSE, else empty.
         blameless: The call itself cannot be the cause, so that it loses no attempt.
+        max_attempts: Most tries of a call for a product that ends in this error, where that is
+            less than ``ALI1688_MAX_ATTEMPTS``; 0 for no limit of its own.
         message: What the platform said, shortened, without anything that looks like a secret.
         code: The platform's code, or empty, as is its ``sub_code`` (router and top only).
         status: HTTP status; None without a response.
@@ -43,6 +48,7 @@ class CallError(Ali1688Error):
     advice: ClassVar[str]
     close_reason: ClassVar[str] = ""
     blameless: ClassVar[bool] = False
+    max_attempts: ClassVar[int] = 0
 
     def __init__(
         self,
@@ -146,6 +152,34 @@ class UnknownRefusalError(CallError):
     advice = "Look the code up in the platform's documentation; `scrapy failed retry` tries again."
 
 
+class BusinessRefusalError(CallError):
+    """The gateway took the call, and a service behind it refused in words that no row knows.
+
+    What a service says of one product, it says again: a second try is enough.
+    """
+
+    action = ErrorAction.RETRY
+    error_class = "business_refusal"
+    advice = UnknownRefusalError.advice
+    max_attempts = 2
+
+
+class NoProductError(CallError):
+    """The platform reports success and shows no product.
+
+    To one public client that means "no such offer"; the official pages do not say so. Therefore it
+    is no ProductGoneError: a living product must not be written as removed on a guess.
+    """
+
+    action = ErrorAction.RETRY
+    error_class = "no_product"
+    advice = (
+        "The platform shows no such product without saying that it is gone, so nothing is stored "
+        "of it: check the id; `scrapy failed retry` asks again."
+    )
+    max_attempts = 2
+
+
 class TokenStoreError(CallError):
     """The kept tokens cannot be reached; the call that needs them can be tried again."""
 
@@ -170,6 +204,16 @@ class BlockedError(FlowControlError):
     """A firewall's page instead of a response, because of the rate or of the call."""
 
     blameless = False
+
+
+class AppCallLimitError(FlowControlError):
+    """The app's calls are used up: for the moment or, when a wait does not help, for the day."""
+
+    error_class = "app_call_limit"
+    advice = (
+        "When it comes again after a wait, the day's calls are used up and the crawl ends: set "
+        "ALI1688_DAILY_QUOTA to what the platform grants your app."
+    )
 
 
 class TokenRefusedError(CallError):
@@ -207,6 +251,33 @@ class InvalidCallError(CallError):
     advice = (
         "Check the product id or the search's arguments, and that ALI1688_PRODUCT_API and "
         "ALI1688_SEARCH_API name the API you mean; `scrapy failed list` shows the call."
+    )
+
+
+class NotServedError(CallError):
+    """The product may well exist, but the configured API does not show it to this app."""
+
+    action = ErrorAction.GIVE_UP
+
+
+class RelationMissingError(NotServedError):
+    """The API shows only products that the app has a relation to, and to this one it has none."""
+
+    error_class = "no_relation"
+    advice = (
+        "The app has no relation to the product: make one with "
+        "com.alibaba.product.push:alibaba.cross.syncProductListPushed-1 (20 ids a call), or set "
+        f"ALI1688_PRODUCT_API={OPEN_PRODUCT_API}, which needs none."
+    )
+
+
+class NotCuratedError(NotServedError):
+    """The API serves curated products (精选货源) only, and this is none."""
+
+    error_class = "not_curated"
+    advice = (
+        "The product is not in the curated pool (精选货源): for products of every kind set "
+        f"ALI1688_PRODUCT_API={OPEN_PRODUCT_API}."
     )
 
 
@@ -283,10 +354,13 @@ class SignatureRefusedError(CredentialsError):
 
 
 class AppKeyRefusedError(CredentialsError):
-    """The platform does not know the app key."""
+    """The platform does not know the app key, or it has expired."""
 
     error_class = "app_key"
-    advice = "Check ALI1688_APP_KEY, and that ALI1688_GATEWAY is the platform that issued it."
+    advice = (
+        "Check ALI1688_APP_KEY, and that ALI1688_GATEWAY is the platform that issued it; an "
+        "expired key is renewed in the open platform's console."
+    )
 
 
 class AuthorizationError(CredentialsError):

@@ -1,13 +1,15 @@
-"""What all families of responses share: single values, attributes, SKUs and prices.
+"""What all families of responses share: single values, lists of them, attributes.
 
-Each reading of a value turns what it understands into the record's type, ``None`` and the empty
-string into ``None``, and gives back anything else as it came, for validation to refuse.
+Each reading of a value turns what it understands into the record's type, and ``None`` and the empty
+string into ``None``. What it does not understand it gives back as it came, for validation to
+refuse; the readings whose names begin with ``told_`` take it for not told instead: no product is
+refused because of its seller's score.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -22,13 +24,15 @@ UNLIMITED = 2_147_483_646
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_IN_UTF_8 = re.compile(r"[^\0\ud800-\udfff]*")
+_URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?([/?#]\S*)?")
 _INT_LIMIT = Decimal(10) ** 40
-_MAX_RANGE_LENGTH = 64
-_RANGE = re.compile(r"[¥￥]?\s*([0-9.]+)\s*元?(?:\s*[-~～—至]\s*[¥￥]?\s*([0-9.]+)\s*元?)?")
-
-# Values of quoteType.
-_WHOLE_PRODUCT = (0, 2)
-_EACH_SKU = 1
+_MAX_COUNT = 2**63 - 1
+_MAX_AMOUNT = Decimal(10) ** 16
+_MAX_DECIMALS = 18
+_MAX_TEXT = 64
+_CHINA = timezone(timedelta(hours=8))
+_COMPACT_TIME = re.compile(r"(\d{14})(\d{3})?([+-]\d{4})?")
 
 
 def first(source: dict[str, Any], *names: str) -> Any:
@@ -49,8 +53,15 @@ def first(source: dict[str, Any], *names: str) -> Any:
 def section(source: Any, *path: str) -> dict[str, Any]:
     """Return the object at *path* below *source*; an empty one if there is none."""
     for name in path:
-        source = source.get(name) if isinstance(source, dict) else None
+        if not isinstance(source, dict):
+            return {}
+        source = source.get(name)
     return source if isinstance(source, dict) else {}
+
+
+def section_of(source: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return the first object under one of *names*; an empty one if there is none."""
+    return next((found for name in names if (found := section(source, name))), {})
 
 
 def listed(value: Any) -> Any:
@@ -122,7 +133,105 @@ def image_urls(value: Any) -> Any:
     return [url for url in map(image_url, value) if url is not None]
 
 
-def read_pairs(raw: Any) -> list[tuple[str, Any]] | None:
+def told_amount(value: Any) -> Decimal | None:
+    """Read an amount above 0; the platform writes 0 where there is none."""
+    number = amount(value)
+    if not isinstance(number, Decimal) or not number.is_finite() or not 0 < number < _MAX_AMOUNT:
+        return None
+    exponent = number.as_tuple().exponent
+    return number if isinstance(exponent, int) and exponent >= -_MAX_DECIMALS else None
+
+
+def told_count(value: Any) -> int | None:
+    """Read a whole number from 0 on."""
+    number = count(value)
+    is_count = isinstance(number, int) and not isinstance(number, bool)
+    return number if is_count and 0 <= number <= _MAX_COUNT else None
+
+
+def told_ids(*values: Any) -> list[int] | None:
+    """Read ids, leaving out what is none; None if nothing is left."""
+    return [number for number in map(told_count, values) if number] or None
+
+
+def told_number(value: Any) -> float | None:
+    """Read a number, also a percentage: ``13%`` is 0.13."""
+    is_percentage = isinstance(value, str) and value.strip().endswith("%")
+    number = amount(value.strip()[:-1] if is_percentage else value)
+    if (
+        not isinstance(number, Decimal)
+        or not number.is_finite()
+        or number.copy_abs() >= _MAX_AMOUNT
+    ):
+        return None
+    return float(number / 100 if is_percentage else number)
+
+
+def told_share(value: Any) -> float | None:
+    """Read a part of a whole, from 0 to 1: ``13%`` or ``0.13``."""
+    number = told_number(value)
+    return number if number is not None and 0 <= number <= 1 else None
+
+
+def told_text(value: Any) -> str | None:
+    """Read text that can be stored; a number is taken for its digits."""
+    read = text(value)
+    return read if isinstance(read, str) and _IN_UTF_8.fullmatch(read) else None
+
+
+def told_moment(value: Any) -> datetime | None:
+    """Read a time as UTC; without a zone it is one in China.
+
+    Its forms are ``20181213201638000+0800`` and ``2024-04-20 08:00:00``.
+
+    Source: the API pages of the 1688 Open Platform, of productInfo and of keywordQuery.
+    """
+    if not isinstance(value, str) or len(value) > _MAX_TEXT:
+        return None
+    written = value.strip()
+    try:
+        if match := _COMPACT_TIME.fullmatch(written):
+            digits, milliseconds, zone = match.groups()
+            written = f"{digits[:8]}T{digits[8:]}.{milliseconds or '000'}{zone or '+0800'}"
+        moment = datetime.fromisoformat(written)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=_CHINA)
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def platform_time(written: str) -> str:
+    """Return a time in ISO 8601, without a zone one in China, as the platform's parameters have it.
+
+    Raises:
+        ValueError: It is no such time.
+    """
+    moment = told_moment(written)
+    if moment is None:
+        raise ValueError(f"{written!r} is no time in ISO 8601")
+    return f"{moment.astimezone(_CHINA):%Y%m%d%H%M%S}000+0800"
+
+
+def told_urls(*values: Any) -> list[str] | None:
+    """Read addresses, absolute or beginning with ``//``; None if there is none."""
+    texts = filter(None, map(told_text, values))
+    urls = [f"https:{path}" if path.startswith("//") else path for path in texts]
+    return list(dict.fromkeys(url for url in urls if _URL.fullmatch(url))) or None
+
+
+def told_scores(raw: Any) -> dict[str, float] | None:
+    """Return the numbers of an object of scores by the platform's names; None if there is none."""
+    scores = {told_text(name): told_number(value) for name, value in section(raw).items()}
+    return {name: each for name, each in scores.items() if name and each is not None} or None
+
+
+NAMES = ("attributeName", "attributeDisplayName", "attributeID", "attributeId")
+VALUES = ("attributeValue", "value")
+
+
+def read_pairs(
+    raw: Any, names: tuple[str, ...] = NAMES, values: tuple[str, ...] = VALUES
+) -> list[tuple[str, Any]] | None:
     """Return name and value of each attribute; None if *raw* is no list of attributes.
 
     Where an attribute has no name, its id is one; without either, or a value, it is left out.
@@ -130,11 +239,7 @@ def read_pairs(raw: Any) -> list[tuple[str, Any]] | None:
     entries = listed(raw)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         return None
-    names = ("attributeName", "attributeDisplayName", "attributeID", "attributeId")
-    pairs = [
-        (text(first(entry, *names)), text(first(entry, "attributeValue", "value")))
-        for entry in entries
-    ]
+    pairs = [(text(first(entry, *names)), text(first(entry, *values))) for entry in entries]
     known = [(name, value) for name, value in pairs if name is not None and value is not None]
     return known if all(isinstance(name, str) for name, _ in known) else None
 
@@ -152,125 +257,11 @@ def read_attributes(raw: Any) -> Any:
     return attributes
 
 
-def read_skus(raw: Any) -> Any:
-    """Return the record's ``skus``; what is not set for a SKU is None or empty."""
-    skus = listed(raw)
-    if raw is None or not isinstance(skus, list):
-        return raw
-    return [_read_sku(sku) if isinstance(sku, dict) else sku for sku in skus]
-
-
-def _read_sku(sku: dict[str, Any]) -> dict[str, Any]:
-    raw = first(sku, "attributes", "skuAttributes")
-    pairs = read_pairs(raw)
-    images = [] if pairs is None else [image_url(entry.get("skuImageUrl")) for entry in listed(raw)]
-    return {
-        "sku_id": count(first(sku, "skuId", "skuID")),
-        "spec_id": text(first(sku, "specId", "specID")),
-        "attributes": raw if pairs is None else dict(pairs),
-        "price": unit_price(sku),
-        "price_tiers": read_tiers(sku.get("priceRange")),
-        "stock": count(sku.get("amountOnSale")),
-        "image": next((image for image in images if image is not None), None),
-    }
-
-
-def total_stock(skus: Any) -> int | None:
-    """Return the stock of all SKUs together, None if that of one is unknown."""
-    counts = [sku["stock"] for sku in _variants(skus) if isinstance(sku["stock"], int)]
-    if not counts or len(counts) < len(skus):
-        return None
-    return UNLIMITED if UNLIMITED in counts else sum(counts)
-
-
-def read_tiers(raw: Any) -> Any:
-    """Return ``[{min_quantity, price}]`` in the order of the data.
-
-    A range without a quantity counts from the first piece, one without a price is left out.
-    """
-    entries = listed(raw)
-    if not isinstance(entries, list):
-        return raw
-    tiers = []
-    for entry in entries:
-        if not isinstance(entry, dict):
-            tiers.append(entry)
-        elif (price := unit_price(entry)) is not None:
-            quantity = count(entry.get("startQuantity"))
-            tiers.append({"min_quantity": 1 if quantity is None else quantity, "price": price})
-    return tiers
-
-
-def unit_price(source: dict[str, Any]) -> Any:
-    """Return the price that a buyer pays: the promotion price where there is one."""
-    price, promotion = amount(source.get("price")), amount(source.get("promotionPrice"))
-    is_promoted = isinstance(promotion, Decimal) and promotion.is_finite() and promotion > 0
-    return promotion if is_promoted or price is None else price
-
-
-def read_range(value: Any) -> tuple[Any, Any]:
-    """Return the lowest and the highest of ``12.50``, ``"12.50"`` or ``"10.00-15.00"``."""
-    price = amount(value)
-    is_short = isinstance(price, str) and len(price) <= _MAX_RANGE_LENGTH
-    match = _RANGE.fullmatch(price.strip()) if is_short else None
-    if match is None:
-        return price, price
-    return amount(match[1]), amount(match[2] or match[1])
-
-
-def quoted_prices(quote_type: Any, tiers: Any, skus: Any) -> Fields:
-    """Return ``price``, ``price_max`` and ``price_tiers``; nothing if no price is quoted.
-
-    *quote_type* says where the price is; where it says nothing, or nothing is at the place that it
-    names, the other places count:
-
-    * 0: no SKUs, by quantity: the product's ranges
-    * 1: per SKU: the SKU's price
-    * 2: SKUs, by quantity for the whole product: the product's ranges; a SKU has no price
-    * 3: per SKU and quantity: the SKU's ranges
-
-    *tiers* are the product's ranges, see :func:`read_tiers`; the prices of *skus* are set likewise.
-    """
-    quote_type, variants = count(quote_type), _variants(skus)
-    if not (tiers and quote_type in _WHOLE_PRODUCT):
-        by_sku = [price for sku in variants for price in _quote_sku(sku, quote_type)]
-        if by_sku:
-            return {**_span(by_sku), "price_tiers": []}
-    if not tiers:
-        return {}
-    _hide_prices(variants)
-    return {**_span(_tier_prices(tiers)), "price_tiers": tiers}
-
-
-def without_prices(fields: Fields) -> Fields:
-    """Return *fields* with every price of product and SKUs unknown, for they are private."""
-    _hide_prices(_variants(fields.get("skus")))
-    return fields | {"price": None, "price_max": None, "price_tiers": [], "price_private": True}
-
-
-def _variants(skus: Any) -> list[dict[str, Any]]:
-    return [sku for sku in skus if isinstance(sku, dict)] if isinstance(skus, list) else []
-
-
-def _hide_prices(skus: list[dict[str, Any]]) -> None:
-    for sku in skus:
-        sku.update(price=None, price_tiers=[])
-
-
-def _quote_sku(sku: dict[str, Any], quote_type: Any) -> list[Any]:
-    """Set the prices of a SKU to what *quote_type* means; return them."""
-    if quote_type == _EACH_SKU and sku["price"] is not None:
-        sku["price_tiers"] = []
-    elif sku["price_tiers"]:
-        sku["price"] = _span(_tier_prices(sku["price_tiers"]))["price"]
-    return _tier_prices(sku["price_tiers"]) or [sku["price"]] * (sku["price"] is not None)
-
-
-def _tier_prices(tiers: Any) -> list[Any]:
-    tiers = tiers if isinstance(tiers, list) else []
-    return [tier["price"] for tier in tiers if isinstance(tier, dict)]
-
-
-def _span(prices: Iterable[Any]) -> Fields:
-    finite = [price for price in prices if isinstance(price, Decimal) and price.is_finite()]
-    return {"price": min(finite, default=None), "price_max": max(finite, default=None)}
+def read_translated(raw: Any) -> dict[str, list[str]] | None:
+    """Return likewise the attributes' translations; None where there is none."""
+    pairs = read_pairs(raw, ("attributeNameTrans",), ("valueTrans", "attributeValueTrans")) or ()
+    attributes: dict[str, list[str]] = {}
+    for name, value in ((told_text(name), told_text(value)) for name, value in pairs):
+        if name and value and value not in attributes.setdefault(name, []):
+            attributes[name].append(value)
+    return attributes or None

@@ -22,17 +22,22 @@ _MAX_TEXT = 4096  # characters of a code or message that are looked at
 _BAN = re.compile(r"ban will last for (\d{1,9}) more second", re.IGNORECASE)
 _CHINESE_CHARSET = re.compile(r"charset=\"?(gb2312|gbk|gb18030)\b", re.IGNORECASE)
 
-_CODES = ("error_code", "errorCode", "error", "resultCode")
+_SUCCESS = ("success", "isSuccess", "succes")  # the last is alibaba.category.get's
+_GATEWAY_CODES = ("error_code", "errorCode", "error")
+_CODES = (*_GATEWAY_CODES, "resultCode", "retCode", "msgCode")
 _MESSAGES = (
     "error_message",
     "errorMessage",
     "error_description",
     "errMsg",
     "errorMsg",
+    "retMsg",
+    "msgInfo",
     "exception",
 )
-# An error only beside "success": false; elsewhere they may mean success.
+# An error only beside "success": false or a negative code; elsewhere they may mean success.
 _PLAIN_CODES, _PLAIN_MESSAGES = ("code",), ("message", "msg")
+_ERROR_CODE = re.compile(r"-\d+|gw\..+", re.IGNORECASE)
 _REFUSAL = ("code", "sub_code", "msg", "sub_msg")
 _NO_ERROR = frozenset({"", "0", "200", "success", "ok", "null", "none"})
 _DATA = ("result", "productInfo")
@@ -77,13 +82,22 @@ def transport_error(exception: BaseException) -> errors.TransportError | None:
     return None if error is None else error(f"{error.error_class}: {names[0]}")
 
 
-def read_response(protocol: str, response: WireResponse, *, text_expected: bool = False) -> Any:
+def read_response(
+    protocol: str,
+    response: WireResponse,
+    *,
+    text_expected: bool = False,
+    product_expected: bool = False,
+    needs_relation: bool = False,
+) -> Any:
     """Return the decoded JSON, fractions as ``Decimal``; of ``{"…_response": {…}}`` what is inside.
 
     Args:
         protocol: ``router``, ``param2`` or ``top``: whose rows of the table decide.
         response: Its headers ``content-type``, ``retry-after`` and ``date`` matter.
         text_expected: Also take a bare JSON string for data, as ``currentTime`` returns.
+        product_expected: Success without a result is NoProductError, not data.
+        needs_relation: The API says that a product does not exist where only a relation is missing.
 
     Raises:
         CallError: One of its subclasses, for everything that is not data.
@@ -101,7 +115,9 @@ def read_response(protocol: str, response: WireResponse, *, text_expected: bool 
         data = _unwrapped(data)
         refusal = _business_refusal(data)
     if refusal is not None:
-        raise _refused(protocol, response, refusal)
+        raise _refused(protocol, response, refusal, needs_relation=needs_relation)
+    if product_expected and _is_empty_success(data):
+        raise errors.NoProductError("success, but no product", status=response.status)
     if response.status >= 400 and not any(name in data for name in _DATA):
         raise _unreadable(response)
     return data
@@ -154,19 +170,48 @@ def _platform_refusal(data: dict[str, Any]) -> Refusal | None:
     return Refusal(code, sub_code, ": ".join(filter(None, said)))
 
 
-def _business_refusal(level: Any) -> Refusal | None:
-    """Look for a refusal here and in each ``result`` within, as deep as they are nested."""
+def _business_refusal(data: Any) -> Refusal | None:
+    """Look for a refusal at the top and in each ``result`` within, as deep as they are nested."""
+    level, is_top = data, True
     while isinstance(level, dict):
-        success = str(level.get("success", "")).strip().lower()
-        if success in {"false", "0"}:
-            message = _first(level, _MESSAGES + _PLAIN_MESSAGES)
-            return Refusal(_first(level, _CODES + _PLAIN_CODES), message=message)
-        code, message = _first(level, _CODES), _first(level, _MESSAGES)
-        has_data = any(isinstance(value, dict | list) and value for value in level.values())
-        if (code or message) and success != "true" and ("error_code" in level or not has_data):
-            return Refusal(code, message=message)
-        level = level.get("result")
+        if (refusal := _refusal_of(level)) is not None:
+            return refusal if is_top else refusal._replace(origin="result")
+        level, is_top = level.get("result"), False
     return None
+
+
+def _refusal_of(level: dict[str, Any]) -> Refusal | None:
+    """Return the refusal that stands in this very object."""
+    succeeded = _succeeded(level)
+    plain_code = _first(level, _PLAIN_CODES)
+    if succeeded is False or (succeeded is None and _ERROR_CODE.fullmatch(plain_code)):
+        code = _first(level, _CODES) or plain_code
+        return Refusal(code, message=_first(level, _MESSAGES + _PLAIN_MESSAGES), origin="service")
+    code, message = _first(level, _CODES), _first(level, _MESSAGES)
+    has_data = any(isinstance(value, dict | list) and value for value in level.values())
+    if succeeded or not (code or message) or (has_data and "error_code" not in level):
+        return None
+    is_gateway = bool(_first(level, _GATEWAY_CODES))
+    return Refusal(code, message=message, origin="gateway" if is_gateway else "service")
+
+
+def _succeeded(level: dict[str, Any]) -> bool | None:
+    """Return what the object says of its success, as a Boolean or text; None for nothing."""
+    said = (str(level[name]).strip().lower() for name in _SUCCESS if name in level)
+    meanings = {"true": True, "1": True, "false": False, "0": False}
+    return next((meanings[word] for word in said if word in meanings), None)
+
+
+def _is_empty_success(data: dict[str, Any]) -> bool:
+    """Whether success is reported on the way to a result that is null or empty."""
+    level, succeeded = data, False
+    while True:
+        succeeded = succeeded or _succeeded(level) is True
+        inner = level.get("result")
+        if not isinstance(inner, dict) or not inner:
+            results = [level[name] for name in _DATA if name in level]
+            return succeeded and bool(results) and not any(results)
+        level = inner
 
 
 def _first(level: dict[str, Any], names: tuple[str, ...]) -> str:
@@ -176,10 +221,12 @@ def _first(level: dict[str, Any], names: tuple[str, ...]) -> str:
     return next((text for text in texts if text.lower() not in _NO_ERROR), "")
 
 
-def _refused(protocol: str, response: WireResponse, refusal: Refusal) -> errors.CallError:
+def _refused(
+    protocol: str, response: WireResponse, refusal: Refusal, *, needs_relation: bool
+) -> errors.CallError:
     ban = _BAN.search(refusal.message)
     asked = max(_retry_after(response) or 0.0, float(ban[1]) if ban else 0.0)
-    return classify(protocol, refusal)(
+    return classify(protocol, refusal, needs_relation=needs_relation)(
         refusal.message,
         code=refusal.code,
         sub_code=refusal.sub_code,

@@ -7,7 +7,7 @@ import logging
 import time
 from collections import Counter
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 from scrapy import Request, signals
 from scrapy.crawler import Crawler
@@ -17,9 +17,12 @@ from twisted.python.failure import Failure
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.gateway.backoff import Backoff
+from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.errors import (
+    AppCallLimitError,
     AuthorizationError,
     CallError,
+    DailyQuotaError,
     ErrorAction,
     FlowControlError,
     UnknownRefusalError,
@@ -27,14 +30,14 @@ from ali1688_spider.gateway.errors import (
 )
 from ali1688_spider.gateway.response import transport_error
 from ali1688_spider.http import ApiRequest, ApiResponse, wire_response
+from ali1688_spider.items import ParsedProduct, Product
+from ali1688_spider.middlewares.batches import is_refused_for_a_product, parts
 from ali1688_spider.middlewares.cache import CACHED
+from ali1688_spider.middlewares.refusal_tally import RefusalTally
 from ali1688_spider.quota.rate_limiter import ASK_AGAIN_SECONDS
 from ali1688_spider.shutdown import CrawlClosingError
 from ali1688_spider.storage.database_errors import StoreUnavailableError
 from ali1688_spider.storage.failed_calls import FailedCall
-
-if TYPE_CHECKING:
-    from ali1688_spider.gateway.calls import ApiCall
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +84,11 @@ class PauseLimit:
             self._until = now + min(asked, limited_wait(self._granted))
         return self._until - now
 
+    @property
+    def is_repeated(self) -> bool:
+        """Whether the platform has asked again after a pause, without a response between."""
+        return self._granted > 1
+
     def reset(self) -> None:
         """Note that a call brought a response: what is asked for next is a first time again."""
         if time.monotonic() >= self._until:
@@ -96,10 +104,13 @@ class ErrorsMiddleware:
 
     def __init__(self, crawler: Crawler) -> None:
         self._context = context_of(crawler)
+        self._crawler = crawler
         self._stats = crawler.stats
         self._spider_name = crawler.spider.name if crawler.spider else ""
         self._backoff = Backoff(cap=MAX_WAIT)
         self._pauses = PauseLimit()
+        self._app_limit = PauseLimit()
+        self._tally = RefusalTally()
         self._giving_up: set[asyncio.Task[bool]] = set()
         self._refusals: Counter[ApiCall] = Counter()
         self._skew = 0.0
@@ -124,7 +135,8 @@ class ErrorsMiddleware:
             return response
         error, payload = None, None
         try:
-            payload = self._context.client.read(wire_response(request, response))
+            api_name = self._context.client.apis.name(request.call)
+            payload = self._context.client.read(wire_response(request, response), api_name)
         except CallError as failure:
             error = failure
         self._note_skew()
@@ -161,10 +173,14 @@ class ErrorsMiddleware:
             error = UnknownRefusalError(type(exception).__name__)
         return await self._handle(request, error)
 
-    def parsing_failed(self, response: Response | Failure | None, failure: Failure) -> None:
+    def parsing_failed(
+        self, response: Response | Failure | None, failure: Failure, item: Any = None
+    ) -> None:
         """Give up a call that no queue retries, whose response spider or pipeline failed on."""
         request = getattr(response, "request", None)
         if isinstance(request, ApiRequest) and not request.leases:
+            if len(request.call.product_ids) > 1 and isinstance(item, Product | ParsedProduct):
+                request = request.part([item.product_id])
             cause = type(failure.value).__name__
             error = UnknownRefusalError(f"its response could not be handled: {cause}")
             self._giving_up.add(asyncio.create_task(self._keep_failed(request, error)))
@@ -187,6 +203,7 @@ class ErrorsMiddleware:
     async def _note_success(self, request: ApiRequest) -> None:
         """Note that the gateway works: it has responded to this very call."""
         self._pauses.reset()
+        self._app_limit.reset()
         self._refusals.pop(request.call, None)
         await self._context.breaker.succeeded(probe=request.probe)
 
@@ -203,6 +220,8 @@ class ErrorsMiddleware:
 
     async def _handle(self, request: ApiRequest, error: CallError) -> Request:
         self._stats.inc_value(f"ali1688/errors/{error.error_class}")
+        if is_refused_for_a_product(request, error):
+            return await self._split(request, error)
         match error.action:
             case ErrorAction.RETRY:
                 excused = await self._is_excused(request, error)
@@ -223,12 +242,23 @@ class ErrorsMiddleware:
         await self._note_success(request)
         return await self._give_up(request, error)
 
+    async def _split(self, request: ApiRequest, error: CallError) -> Request:
+        """Send the products of a refused call again, in several calls."""
+        first, *others = parts(request, error)
+        logger.info("%s: %s; trying again in %d calls", request, error, 1 + len(others))
+        self._stats.inc_value("ali1688/batches/split")
+        await self._note_success(request)
+        for other in others:
+            self._crawler.engine.crawl(other)
+        return first
+
     async def _is_excused(self, request: ApiRequest, error: CallError) -> bool:
         """Report the failure to the breaker; return whether the call loses no try by it."""
         if isinstance(error, UnreachedError):
             self._context.quota.count_unmade(request.quota_day)
-        if isinstance(error, UnknownRefusalError) and error.code:
-            await self._note_success(request)  # the gateway works, and says something unheard of
+        is_unheard_of = isinstance(error, UnknownRefusalError) and bool(error.code)
+        if is_unheard_of or error.max_attempts:  # the gateway works, and has looked at the call
+            await self._note_success(request)
             return False
         is_blameless = isinstance(error, UnreachedError)
         excused = await self._note_failure(request, error, "The gateway", blameless=is_blameless)
@@ -240,8 +270,14 @@ class ErrorsMiddleware:
 
     async def _slow_down(self, request: ApiRequest, error: CallError, *, counted: bool) -> Request:
         """Hold all workers back by the shared quota, about as long as the platform asks for."""
-        asked = error.retry_after or self._backoff.delay(request.attempt)
-        seconds = self._pauses.grant(asked)
+        if isinstance(error, AppCallLimitError):
+            seconds = asked = self._app_limit.grant(error.retry_after or FIRST_WAIT)
+            if self._app_limit.is_repeated:
+                over = DailyQuotaError(error.message, code=error.code, status=error.status)
+                self._close(over, over.close_reason)
+        else:
+            asked = error.retry_after or self._backoff.delay(request.attempt)
+            seconds = self._pauses.grant(asked)
         if seconds > LONG_PAUSE:
             way_out = " `scrapy doctor --end-pause` ends the pause."
             advice = error.advice + (way_out if self._context.config.redis_url else "")
@@ -271,7 +307,12 @@ class ErrorsMiddleware:
     async def _retry(
         self, request: ApiRequest, error: CallError, delay: float, *, counted: bool
     ) -> Request:
-        if counted and request.attempt >= self._context.config.max_attempts:
+        most = self._context.config.max_attempts
+        if error.max_attempts and request.call.operation == "product":
+            most = min(most, error.max_attempts)
+        if counted and request.attempt >= most:
+            if len(request.call.product_ids) > 1:  # it may be one of them that harms the others
+                return await self._split(request, error)
             return await self._give_up(request, error)
         self._stats.inc_value("ali1688/retries")
         logger.info("%s: %s; trying again in %.1f s", request, error, delay)
@@ -292,22 +333,28 @@ class ErrorsMiddleware:
 
     async def _keep_failed(self, request: ApiRequest, error: CallError) -> bool:
         """Keep a call among the failed ones; return whether that was possible."""
-        logger.warning("%s given up: %s. %s", request, error, error.advice)
-        failed = FailedCall(
-            spider=self._spider_name,
-            call=request.call.encode(),
-            api=self._context.client.apis.name(request.call),
-            params=request.call.params,
-            error=str(error),
-            attempts=request.attempt,
-            at=datetime.now(UTC),
-        )
+        repeats = request.call.operation == "product" and self._tally.repeats(error)
+        level = logging.INFO if repeats else logging.WARNING
+        logger.log(level, "%s given up: %s. %s", request, error, error.advice)
+        call = request.call
+        failed = [
+            FailedCall(
+                spider=self._spider_name,
+                call=each.encode(),
+                api=self._context.client.apis.name(each),
+                params=each.params,
+                error=str(error),
+                attempts=request.attempt,
+                at=datetime.now(UTC),
+            )
+            for each in [ApiCall.product(each) for each in call.product_ids] or [call]
+        ]
         try:
-            await self._context.failed_calls.keep(failed)
+            await self._context.failed_calls.keep_all(failed)
         except StoreUnavailableError as away:
             logger.error("%s could not be kept among the failed calls: %s", request, away)  # noqa: TRY400  # no traceback for an outage
             if not request.leases:
                 self._context.shutdown.has_lost = True
             return False
-        self._stats.inc_value("ali1688/failed_calls")
+        self._stats.inc_value("ali1688/failed_calls", len(failed))
         return True

@@ -16,7 +16,14 @@ from scrapy.statscollectors import StatsCollector
 from ali1688_spider.addon import context_of
 from ali1688_spider.gateway.calls import MAX_PRODUCT_ID
 from ali1688_spider.gateway.identifiers import product_url
-from ali1688_spider.items import KEY_PATTERN, REMOVED, URL_PATTERN, ParsedProduct, Product
+from ali1688_spider.items import (
+    KEY_PATTERN,
+    PUBLISHED,
+    REMOVED,
+    URL_PATTERN,
+    ParsedProduct,
+    Product,
+)
 
 if TYPE_CHECKING:
     from ali1688_spider.storage.rejections import RejectionStore
@@ -24,11 +31,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_LOGGED_ERRORS = 5
-_SET_BY_STORE = {"first_seen_at", "changed_at"}
+_SET_LATER = {"first_seen_at", "changed_at", "image_files"}
+# A promotion of None says that there is none, which not every API can tell; a description is kept
+# only on request, and a crawl that does not want it erases none.
+_SET_WHEN_TOLD = {"promotion_price", "description"}
 _UNKNOWN = {
     name: field.default
     for name, field in Product.model_fields.items()
-    if not field.is_required() and name not in _SET_BY_STORE
+    if not field.is_required() and name not in _SET_LATER | _SET_WHEN_TOLD
 }
 
 
@@ -74,6 +84,8 @@ def check(parsed: ParsedProduct) -> Product | list[str]:
         product = Product.model_validate(record)
     except ValidationError as error:
         return errors + validation_errors(error)
+    if not parsed.complete:
+        product.model_fields_set.discard("images")  # see Product
     return errors or product
 
 
@@ -81,10 +93,13 @@ def _record(parsed: ParsedProduct) -> dict[str, Any]:
     """Return the record to check: of a complete response every field, else those that it has."""
     is_whole = parsed.complete and parsed.fields.get("status") != REMOVED
     product_id = _product_id(parsed)
+    status = parsed.fields.get("status")
+    availability = {"available": status == PUBLISHED} if isinstance(status, str) else {}
     return {
         **(_UNKNOWN if is_whole else {}),
         "currency": "CNY",
         "url": None if product_id is None else product_url(product_id),
+        **availability,
         **parsed.fields,
         "source_api": parsed.source_api,
         "fetched_at": parsed.fetched_at,

@@ -88,6 +88,8 @@ def _kinds(field: str, old: Any, new: Any) -> Iterator[str]:
             yield "sold out"
         elif old == 0 and new:
             yield "back in stock"
+    elif field == "available" and isinstance(old, bool) and isinstance(new, bool) and old != new:
+        yield "back on sale" if new else "off sale"
     elif field == "status" and new == REMOVED and old not in (None, REMOVED):
         yield "removed"
 

@@ -42,6 +42,7 @@ class ProductFigures:
     Attributes:
         new: Seen for the first time in the period.
         out_of_stock: With a stock of 0.
+        not_for_sale: Those that cannot be bought, whatever stock is told.
         collected_on: How many were last collected on each day of the period.
         private: The ids of those whose price is private.
     """
@@ -49,6 +50,7 @@ class ProductFigures:
     total: int = 0
     new: int = 0
     out_of_stock: int = 0
+    not_for_sale: int = 0
     collected_on: Counter[date] = field(default_factory=Counter)
     private: set[int] = field(default_factory=set)
 
@@ -73,7 +75,8 @@ class ChangeFigures:
     """What changed in the period, as numbers of products by what happened to them.
 
     They are ``cheaper`` or ``dearer``; of another ``stock``, and so ``sold out`` or ``back in
-    stock``; or ``removed``. ``any`` counts those with any change, also of a SKU or a private price.
+    stock``; ``off sale`` or ``back on sale``; or ``removed``. ``any`` counts those with any change,
+    also of a SKU or a private price.
 
     Attributes:
         days: What happened on each day, and how many were ``collected`` last on it.

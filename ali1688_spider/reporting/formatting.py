@@ -103,6 +103,8 @@ def price_sentences(report: Report) -> list[str]:
     phrases = {
         "sold out": "sold out",
         "back in stock": "came back in stock",
+        "off sale": "went off sale",
+        "back on sale": "came back on sale",
         "removed": "disappeared from the platform",
     }
     numbers = {kind: changes.total[kind] for kind in phrases if changes.total[kind]}

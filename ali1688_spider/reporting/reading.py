@@ -31,7 +31,9 @@ def read_report(
     By default these are the products that changed most. The database is one of
     :func:`~ali1688_spider.exporting.selection.open_database`.
     """
-    wanted = dict.fromkeys(("fetched_at", "first_seen_at", "stock", "price_private"), 1)
+    wanted = dict.fromkeys(
+        ("fetched_at", "first_seen_at", "stock", "available", "price_private"), 1
+    )
     stored = database["products"].find({}, wanted).batch_size(BATCH)
     products = product_figures(stored, period)
     changes = count_changes(_changes(database, period), products, period)
@@ -71,6 +73,7 @@ def product_figures(products: Iterable[Document], period: Period) -> ProductFigu
             figures.collected_on[fetched_at.date()] += 1
         figures.new += first_seen_at is not None and first_seen_at >= period.start
         figures.out_of_stock += product.get("stock") == 0
+        figures.not_for_sale += product.get("available") is False
         if product.get("price_private"):
             figures.private.add(product["_id"])
     return figures

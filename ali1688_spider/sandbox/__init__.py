@@ -2,17 +2,28 @@
 
 It serves three protocols at once: ``router`` at ``/router/json``, ``top`` at ``/router/rest`` and
 ``param2`` at ``/openapi/param2/…``, authorisation included (``/oauth/authorize``,
-``system.oauth2/getToken``). Every signature is checked by an implementation of its own; no code is
-shared with the client. Products are made from their ids, from 610000000001 on; a keyword that ends
-in a number finds that many of them. Its options: :mod:`.options`; the names of errors
-and faults: :mod:`.faults`; the APIs, and how to add one: :mod:`.api_catalogue`.
+``system.oauth2/getToken``; a code lives two minutes). Every signature is checked by an
+implementation of its own; no code is shared with the client.
+
+Products are made from their ids, from 610000000001 on; a keyword that ends in a number finds that
+many of them (:mod:`.products`). Any hundred in a row show every shape of an answer
+(:class:`.product_facts.Traits`): prices of the model of 2026 (every 11th product, of which
+610000000066 has the documentation's: one piece 4.80, from two 4.05), campaigns, prices of
+drop-shipping, absurd weights and missing ones, other states than published. Some are curated goods
+(``--curated``), and ``alibaba.cross.*`` tells only those that the app has a relation to
+(``--related``, none by itself; the platform's own calls make relations). The only product pool is
+174316138, of all curated goods.
+
+Its options: :mod:`.options`; the names of errors and faults: :mod:`.platform_errors` and
+:mod:`.faults`; the APIs, and how to add one: :mod:`.apis`.
 
 While it runs it is watched and controlled through these addresses. Bodies of requests and responses
 are JSON objects; a wrong one is answered with status 400 and ``{"error": <sentence>}``.
 
 ``GET /_sandbox/status`` (``?products=0`` leaves ``by_product`` out)
     ``calls`` (refused ones too), ``by_api`` ``{API: calls}``, ``by_product``
-    ``{"<id>": calls that passed every check}``, ``answered`` (with data), ``errors``
+    ``{"<id>": calls that passed every check, alone or with others}``,
+    ``answered`` (with data), ``errors``
     ``{name: refusals}``, ``faults`` ``{name: faults dealt out}``, ``refused_signatures``,
     ``refused_rate`` (rate and bans), ``token_refreshes``, ``max_calls_per_second`` (the most calls
     in any sliding second), ``first_call_at`` and ``last_call_at`` (seconds since 1970 by this
@@ -25,13 +36,22 @@ are JSON objects; a wrong one is answered with status 400 and ``{"error": <sente
 
 ``GET``, ``POST``, ``DELETE /_sandbox/products/{id}``
     All return what is now true of the product, private or not: ``product_id``, ``exists``, and if
-    it does ``name``, ``price`` (the lowest, as exact text, CNY), ``price_max``, ``stock``,
-    ``status``, ``tiers`` ``[{min_quantity, price}]``, ``skus`` ``[{sku_id, price, stock, tiers}]``,
-    ``category_id``, ``traits`` (:class:`.products.Traits`).
-    POST sets any of ``name``, ``price``, ``stock``, ``status`` (any JSON value, passed on as it
-    is; a price that is a number or its text moves all prices of the product with it),
-    ``removed`` (true or false) and ``answer``: the whole body of all responses about the product, a
-    text as it is, anything else as JSON, null for the usual one. DELETE forgets what was set.
+    it does ``name``, ``price`` (the lowest wholesale price, as exact text, CNY), ``price_max`` (the
+    highest), ``retail_price`` (of one piece, in the model of 2026), ``promotion_price`` (of a
+    running campaign), ``dropship_price``, the last three null where there is none, ``stock``,
+    ``status``, ``tiers`` ``[{min_quantity, price}]``, ``skus`` ``[{sku_id, stock, tiers}]`` with
+    the same prices but the highest, ``category_id``, ``seller_id``, ``modified_at`` (seconds since
+    1970), ``related``, ``curated``, ``traits`` (:class:`.product_facts.Traits`).
+    POST sets any of ``name``, ``stock``, ``status`` and the prices ``price``, ``retail_price`` and
+    ``promotion_price`` (any JSON value, passed on as it is; a price that is a number or its text
+    moves those of the SKUs, and ``price`` all others, with it; null ends a campaign or the model of
+    2026), ``removed``, ``related`` and ``curated`` (true or false) and ``answer``: the whole body
+    of all responses about the product, a text as it is, anything else as JSON, null for the usual
+    one. It is then modified now. DELETE forgets what was set.
+
+``GET /_sandbox/images/{id}.png``
+    Returns the picture of a product. Uploaded as it is, it finds that product first
+    (:mod:`.pictures`).
 
 ``POST /_sandbox/faults``
     ``{"product_id": 610000000001, "faults": ["500", "html"]}``: the next two calls of this product

@@ -18,14 +18,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from ali1688_spider.sandbox.api_catalogue import bare_name
-from ali1688_spider.sandbox.faults import RefusedError, require
+from ali1688_spider.sandbox.apis.api_table import bare_name
+from ali1688_spider.sandbox.platform_errors import RefusedError, require
 from ali1688_spider.sandbox.shapes import platform_text
 
 if TYPE_CHECKING:
     from ali1688_spider.sandbox.options import Options
 
-_CODE_SECONDS = 600
+_CODE_SECONDS = 120
 _REFRESH_TOKEN_SECONDS = 180 * 86_400
 _DAY_SECONDS = 86_400
 _CHINA_SECONDS = 8 * 3600
@@ -107,7 +107,10 @@ class Tokens:
         return f"{address}{'&' if '?' in address else '?'}{urlencode(query)}"
 
     def exchange(self, method: str, app_key: str, params: Mapping[str, str]) -> dict[str, Any]:
-        """Return the response of ``getToken``, called by an HTTP method; raises OAuthError."""
+        """Return the response of ``getToken``, called by an HTTP method.
+
+        Raises OAuthError, and RefusedError for a wrong refresh token.
+        """
         options = self._options
         if method != "POST":
             raise OAuthError("invalid_request", "call with POST")
@@ -143,8 +146,8 @@ class Tokens:
         given = {params[name] for name in ("refresh_token", "refreshToken") if name in params}
         if not given:
             raise OAuthError("invalid_request", "refresh_token is missing")
-        if not self._refresh_token or given != {self._refresh_token}:
-            raise OAuthError("invalid_grant", "the refresh token is unknown or expired")
+        known = self._refresh_token and given == {self._refresh_token}
+        require(known, "wrong-refresh-token")
 
 
 class Admission:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ali1688_spider.sandbox.api_catalogue import API_NAMES, bare_name
+from ali1688_spider.sandbox.apis.api_table import API_NAMES, bare_name
 from ali1688_spider.sandbox.faults import parse_faults
 
 _FIXED = {"host", "port", "protocol", "products"}
@@ -40,6 +40,12 @@ class Options(BaseModel):
     deny: list[str] = Field([], description="refuse permission for this API (repeatable)")
     products: int = Field(100_000, ge=0, description="how many there are, from 610000000001 on")
     removed: int = Field(0, ge=0, description="every Nth product is gone, 0 for none")
+    related: float = Field(
+        0.0, ge=0, le=1, description="share of the products that the app has a relation to"
+    )
+    curated: float = Field(
+        0.5, ge=0, le=1, description="share of the products that are curated goods"
+    )
     drift: float = Field(0.0, ge=0, description="seconds after which prices move, 0 for never")
     step: int = Field(0, ge=0, description="steps of drift to be ahead of time")
     faults: str = Field("", description="faults of the products struck, such as 500,html,slow:3")

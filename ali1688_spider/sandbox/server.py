@@ -1,11 +1,9 @@
-"""The process: the sandbox's parts, its control address ``/_sandbox/``, and listening."""
+"""The process: the sandbox's parts, and listening."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import json
-import re
 import signal
 import time
 from collections import Counter, deque
@@ -16,19 +14,18 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from ali1688_spider.sandbox.admission import Admission, OAuthError, Tokens
-from ali1688_spider.sandbox.api_catalogue import API_NAMES, Query
+from ali1688_spider.sandbox.control import CONTROL_PREFIX, serve_control
 from ali1688_spider.sandbox.faults import Faults
-from ali1688_spider.sandbox.products import Inventory, SandboxProduct, SandboxSku
+from ali1688_spider.sandbox.products import Inventory
 from ali1688_spider.sandbox.shapes import Json, encode
 from ali1688_spider.sandbox.wire import PARAM2_PREFIX, Param2, Router, Top, json_response
 
 if TYPE_CHECKING:
+    from ali1688_spider.sandbox.apis import Query
     from ali1688_spider.sandbox.options import Options
 
 _PROTOCOLS = {"router": Router, "top": Top, "param2": Param2}
 _PATHS = {"router": "/router/json", "top": "/router/rest", "param2": PARAM2_PREFIX}
-_CONTROL_PREFIX = "/_sandbox/"
-_PRODUCT = re.compile(r"products/([1-9][0-9]{0,18})")
 _MAX_BODY_BYTES = 64 * 2**20
 _SHUTDOWN_SECONDS = 1.0
 _OUT_OF_BAND = "urn:ietf:wg:oauth:2.0:oob"
@@ -70,7 +67,7 @@ class Sandbox(web.Server):
         super().__init__(self.serve, request_factory=request, access_log=None)
         self._initial = options
         self.reset(everything=True)
-        self.body = lru_cache(maxsize=20_000)(self._body)  # cleared at each change
+        self._cached_body = lru_cache(maxsize=20_000)(self._body)  # cleared at each change
         self.url = ""
         self.request_ids = itertools.count(1)
         self._protocols = {_PATHS[name]: _PROTOCOLS[name] for name in options.protocol}
@@ -116,8 +113,8 @@ class Sandbox(web.Server):
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request."""
         path = request.path
-        if path.startswith(_CONTROL_PREFIX):
-            return await _serve_control(self, request)
+        if path.startswith(CONTROL_PREFIX):
+            return await serve_control(self, request)
         protocol = self._protocols.get(PARAM2_PREFIX if path.startswith(PARAM2_PREFIX) else path)
         if protocol is None and path != "/oauth/authorize":
             raise web.HTTPNotFound
@@ -131,8 +128,20 @@ class Sandbox(web.Server):
             response.headers["Date"] = formatdate(self.options.now(), usegmt=True)
         return response
 
+    def body(self, query: Query) -> bytes:
+        """Return the JSON text of what a query asks for now; raises RefusedError."""
+        step = self.inventory.step()
+        if not query.changes:
+            return self._cached_body(query, step)
+        self.forget_responses()
+        return self._body(query, step)
+
+    def forget_responses(self) -> None:
+        """Make all responses anew, since something was changed."""
+        self._cached_body.cache_clear()
+        self.inventory.find.cache_clear()
+
     def _body(self, query: Query, step: int) -> bytes:
-        """Return the JSON text of what a query asks for; raises RefusedError."""
         return encode(query.data(self.inventory, step))
 
     def _authorize(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -154,101 +163,3 @@ async def run(options: Options) -> None:
     print(f"Sandbox ready on {sandbox.url}", flush=True)  # noqa: T201  # what starters wait for
     await ended.wait()
     await sandbox.stop()
-
-
-async def _serve_control(sandbox: Sandbox, request: web.BaseRequest) -> web.Response:
-    """Answer at the control address: 200 and JSON, 400 and a sentence, 404 or 405."""
-    text = await request.read()
-    if request.method != "GET":
-        sandbox.body.cache_clear()
-        sandbox.inventory.find.cache_clear()
-    try:
-        body = json.loads(text) if text else {}
-        if not isinstance(body, dict):
-            raise ValueError("the body is no JSON object")  # noqa: TRY004, TRY301  # answered below
-        return json_response(_control(sandbox, request, body))
-    except ValueError as error:
-        return json_response({"error": str(error)}, 400)
-
-
-def _control(sandbox: Sandbox, request: web.BaseRequest, body: Json) -> Json:
-    inventory, name = sandbox.inventory, request.path.removeprefix(_CONTROL_PREFIX)
-    match request.method, name:
-        case "GET", "status":
-            return _status(sandbox, products=request.query.get("products") != "0")
-        case "GET" | "POST", "settings":
-            if request.method == "POST":
-                sandbox.change(body)
-            return vars(sandbox.options)
-        case "POST", "faults":
-            _change_faults(sandbox, body)
-            return {}
-        case "POST", "reset":
-            _refuse_others(body, {"everything"})
-            sandbox.reset(everything=bool(body.get("everything")))
-            return {}
-    if not (product := _PRODUCT.fullmatch(name)):
-        raise web.HTTPNotFound
-    product_id = int(product[1])
-    if request.method == "POST":
-        inventory.change(product_id, body)
-    elif request.method == "DELETE":
-        inventory.restore(product_id)
-    elif request.method != "GET":
-        raise web.HTTPMethodNotAllowed(request.method, ["GET", "POST", "DELETE"])
-    return _describe(inventory, product_id)
-
-
-def _status(sandbox: Sandbox, *, products: bool) -> Json:
-    counts = {name: n for name, n in vars(sandbox.counters).items() if name[0] != "_"}
-    if not products:
-        del counts["by_product"]
-    errors = sandbox.counters.errors
-    return counts | {
-        "refused_signatures": errors["missing-signature"] + errors["invalid-signature"],
-        "refused_rate": errors["rate-limit"] + errors["ban"],
-        "used_today": sandbox.admission.used_today,
-        "step": sandbox.inventory.step(),
-    }
-
-
-def _change_faults(sandbox: Sandbox, body: Json) -> None:
-    _refuse_others(body, {"faults", "product_id", "api", "rate", "times"})
-    names, options = body.get("faults"), sandbox.options
-    if not isinstance(names, (str, list)):
-        raise ValueError("faults is a list of names")  # noqa: TRY004  # answered with 400
-    faults = names if isinstance(names, str) else ",".join(map(str, names))
-    if "product_id" in body:
-        if type(body["product_id"]) is not int:
-            raise ValueError("product_id is an integer")
-        sandbox.faults.queue(body["product_id"], faults)
-    elif "api" in body:
-        if str(body["api"]) not in API_NAMES:
-            raise ValueError(f"there is no API {body['api']}")
-        sandbox.faults.queue(body["api"], faults)
-    else:
-        rate, times = body.get("rate", options.fault_rate), body.get("times", options.fault_times)
-        sandbox.change({"faults": faults, "fault_rate": rate, "fault_times": times})
-
-
-def _refuse_others(body: Json, known: set[str]) -> None:
-    if others := set(body) - known:
-        raise ValueError(f"unknown: {', '.join(sorted(others))}")
-
-
-def _describe(inventory: Inventory, product_id: int) -> Json:
-    """Return what is true of a product, whatever an API says of it; amounts as exact texts."""
-    if not inventory.exists(product_id):
-        return {"product_id": product_id, "exists": False}
-    product = inventory.product(product_id, inventory.step())
-    told = _tell(product, "name", "price", "price_max", "stock", "status")
-    told["skus"] = [_tell(sku, "sku_id", "price", "stock") for sku in product.skus]
-    told |= {"category_id": product.category.category_id, "traits": vars(product.traits)}
-    return {"product_id": product_id, "exists": True} | told
-
-
-def _tell(of: SandboxProduct | SandboxSku, *names: str) -> Json:
-    """Return what these attributes and the tiers of a product or one of its SKUs are."""
-    values = {name: getattr(of, name) for name in names}
-    told = {name: str(v) if name.startswith("price") else v for name, v in values.items()}
-    return told | {"tiers": [{"min_quantity": n, "price": str(price)} for n, price in of.tiers]}

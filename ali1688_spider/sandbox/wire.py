@@ -17,8 +17,14 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from ali1688_spider.sandbox import admission, faults
-from ali1688_spider.sandbox.api_catalogue import CURRENT_TIME, GET_TOKEN, PARAM2_APIS, ROUTER_APIS
-from ali1688_spider.sandbox.faults import REFUSALS, RefusedError, require
+from ali1688_spider.sandbox.apis.api_table import (
+    CURRENT_TIME,
+    GET_TOKEN,
+    OPEN_APIS,
+    PARAM2_APIS,
+    ROUTER_APIS,
+)
+from ali1688_spider.sandbox.platform_errors import REFUSALS, RefusedError, require
 from ali1688_spider.sandbox.shapes import CHINA, Json, encode, platform_text
 
 if TYPE_CHECKING:
@@ -75,17 +81,17 @@ class Router:
         sandbox = self.sandbox
         sandbox.counters.by_api[self.api] += 1
         self._authenticate()
-        sandbox.tokens.check(self.params.get(self.token_name, ""))
+        if self.api not in OPEN_APIS:
+            sandbox.tokens.check(self.params.get(self.token_name, ""))
         sandbox.admission.admit(self.api)
         query = self.apis[self.api](self.params)
         product_id, inventory = query.product_id, sandbox.inventory
-        if product_id is not None:
-            sandbox.counters.by_product[product_id] += 1
+        sandbox.counters.by_product.update(query.batch if product_id is None else (product_id,))
 
         def make() -> web.Response:
             body = inventory.set_body(product_id)
             if body is None:
-                body = self._wrap(sandbox.body(query, inventory.step()))
+                body = self._wrap(sandbox.body(query))
             return json_response(body)
 
         return await self._respond(repr(query) if product_id is None else product_id, make)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Self
+from typing import Self, TypeVar
 
 from redis.exceptions import RedisError
 from scrapy import Spider
@@ -17,6 +17,8 @@ from scrapy_redis.defaults import SCHEDULER_DUPEFILTER_KEY
 from scrapy_redis.dupefilter import RFPDupeFilter
 
 from ali1688_spider.addon import context_of
+
+_Key = TypeVar("_Key", int, str)
 
 EXPIRY_SECONDS = 2 * 86_400
 """How long Redis remembers a search after its last page, which may wait a day for its quota."""
@@ -42,31 +44,33 @@ class RedisDupeFilter(RFPDupeFilter):  # type: ignore[misc]  # scrapy-redis has 
         return new
 
     async def first_pages(
-        self, search: str, page: str, product_ids: Sequence[int], *, begins: bool = False
-    ) -> dict[int, str]:
+        self, search: str, page: str, keys: Sequence[_Key], *, begins: bool = False
+    ) -> dict[_Key, str]:
         """Return which page of the search showed each product first; it may be this *page*.
+
+        *keys* are ids of products, or names of what else a page leads to once.
 
         With *begins*, what an earlier search of the same name has shown is forgotten before.
         """
-        if not product_ids:
+        if not keys:
             return {}
         key = f"{self.key}:{search}"
         try:
-            return await run_in_thread(self._ask, key, page, product_ids, begins=begins)
+            return await run_in_thread(self._ask, key, page, keys, begins=begins)
         except RedisError:
             self.stats.inc_value("ali1688/search/unfiltered_pages")
-            return dict.fromkeys(product_ids, page)
+            return dict.fromkeys(keys, page)
 
-    def _ask(self, key: str, page: str, numbers: Sequence[int], *, begins: bool) -> dict[int, str]:
+    def _ask(self, key: str, page: str, names: Sequence[_Key], *, begins: bool) -> dict[_Key, str]:
         with self.server.pipeline() as pipe:
             if begins:
                 pipe.delete(key)
-            for number in numbers:
-                pipe.hsetnx(key, number, page)
+            for name in names:
+                pipe.hsetnx(key, name, page)
             pipe.expire(key, EXPIRY_SECONDS)
-            pipe.hmget(key, numbers)
+            pipe.hmget(key, names)
             *_, pages = pipe.execute()
-        return {number: first.decode() for number, first in zip(numbers, pages, strict=True)}
+        return {name: first.decode() for name, first in zip(names, pages, strict=True)}
 
 
 class MemoryDupeFilter(BaseDupeFilter):
@@ -74,15 +78,15 @@ class MemoryDupeFilter(BaseDupeFilter):
 
     def __init__(self, most: int = MOST_SHOWN) -> None:
         self._most = most
-        self._pages: dict[tuple[str, int], str] = {}
+        self._pages: dict[tuple[str, int | str], str] = {}
 
     async def first_pages(
-        self, search: str, page: str, product_ids: Sequence[int], *, begins: bool = False
-    ) -> dict[int, str]:
+        self, search: str, page: str, keys: Sequence[_Key], *, begins: bool = False
+    ) -> dict[_Key, str]:
         """See :meth:`RedisDupeFilter.first_pages`."""
         if begins:
             self._pages = {key: first for key, first in self._pages.items() if key[0] != search}
-        pages = {number: self._pages.setdefault((search, number), page) for number in product_ids}
+        pages = {name: self._pages.setdefault((search, name), page) for name in keys}
         for oldest in list(islice(self._pages, max(0, len(self._pages) - self._most))):
             del self._pages[oldest]
         return pages

@@ -1,4 +1,7 @@
-"""Scrapy's own scheduler, for one process without Redis; it keeps delayed requests until due."""
+"""Scrapy's own scheduler, for one process without Redis.
+
+It keeps delayed requests until they are due, and joins products where a call may be for several.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,12 @@ from scrapy.utils.asyncio import CallLaterResult, call_later
 from twisted.internet.defer import Deferred
 
 from ali1688_spider.addon import context_of
+from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.http import ApiRequest
 from ali1688_spider.quota.breaker import FIRST_CALLS
+
+JOIN_SECONDS = 0.05
+"""How long products wait for one more, to be asked for in the same call."""
 
 
 class MemoryScheduler(Scheduler):
@@ -26,12 +33,16 @@ class MemoryScheduler(Scheduler):
         super().__init__(*args, **kwargs)
         self._delayed: dict[ApiRequest, CallLaterResult] = {}
         self._recovered: deque[ApiRequest] = deque()
+        self._joining: list[ApiRequest] = []
+        self._join_timer: CallLaterResult | None = None
 
     def open(self, spider: Spider) -> Deferred[None] | None:
         """Take over the spider's crawl."""
         crawler = spider.crawler
         self._engine = crawler.engine
-        self._breaker = context_of(crawler).breaker
+        context = context_of(crawler)
+        self._breaker = context.breaker
+        self._most_products = context.client.apis.product.max_ids
         self._places = max(1, crawler.settings.getint("CONCURRENT_REQUESTS") - FIRST_CALLS)
         return super().open(spider)
 
@@ -42,6 +53,12 @@ class MemoryScheduler(Scheduler):
             self._delayed[request] = call_later(request.delay, self._end_delay, request)
         elif request.recoveries:
             self._recovered.append(request)
+        elif self._may_be_joined(request):
+            self._joining.append(request)
+            if len(self._joining) == self._most_products:
+                return super().enqueue_request(self._join())
+            if self._join_timer is None:
+                self._join_timer = call_later(JOIN_SECONDS, self._end_joining, 1)
         else:
             return super().enqueue_request(request)
         return True
@@ -56,16 +73,39 @@ class MemoryScheduler(Scheduler):
 
     def has_pending_requests(self) -> bool:
         """Return whether requests are queued or delayed."""
-        return bool(self._delayed or self._recovered) or super().has_pending_requests()
+        waiting = self._delayed or self._recovered or self._joining
+        return bool(waiting) or super().has_pending_requests()
 
     def close(self, reason: str) -> Deferred[None] | None:
         """Put the delayed requests into the queue, which JOBDIR keeps for the next run."""
         for timer in self._delayed.values():
             timer.cancel()
-        for request in (*self._recovered, *self._delayed):
+        if self._join_timer is not None:
+            self._join_timer.cancel()
+        for request in (*self._recovered, *self._joining, *self._delayed):
             request.delay = 0
             super().enqueue_request(request)
         return super().close(reason)
+
+    def _may_be_joined(self, request: ApiRequest) -> bool:
+        is_for_one = len(request.call.product_ids) == 1
+        return self._most_products > 1 and is_for_one and not request.alone
+
+    def _end_joining(self, count: int) -> None:
+        """Send the products that wait for others, unless one has come since there were *count*."""
+        if len(self._joining) > count:
+            self._join_timer = call_later(JOIN_SECONDS, self._end_joining, len(self._joining))
+        else:
+            self._engine.crawl(self._join())
+
+    def _join(self) -> ApiRequest:
+        """Return one request for the products that wait for others."""
+        joined, self._joining = self._joining, []
+        if self._join_timer is not None:
+            self._join_timer.cancel()
+            self._join_timer = None
+        call = ApiCall.products(each.call.product_ids[0] for each in joined)
+        return joined[0].replace(call=call, alone=True)
 
     def _end_delay(self, request: ApiRequest) -> None:
         del self._delayed[request]

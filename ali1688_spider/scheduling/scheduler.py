@@ -17,7 +17,9 @@ from twisted.python.failure import Failure
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.http import ApiRequest
+from ali1688_spider.items import ParsedProduct, Product
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.lease import Lease, QueueEntry
 from ali1688_spider.scheduling.queue import LeaseQueue
@@ -59,7 +61,8 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
         """Join the workers on the spider's queue, waiting for Redis if need be."""
         self.spider = spider
         self.df = load_object(self.dupefilter_cls).from_spider(spider)
-        config = context_of(self.crawler).config
+        context = context_of(self.crawler)
+        config, self._products_at_once = context.config, context.client.apis.product.max_ids
         self.queue = LeaseQueue(
             self.server,
             spider,
@@ -90,19 +93,23 @@ class RedisScheduler(Scheduler):  # type: ignore[misc]  # scrapy-redis has no ty
             self._to_go_on.append(request)
             return True
         for lease in request.leases:
-            lease.retry(request.delay, counted=request.attempt > lease.attempt)
+            lease.retry(request.delay, counted=request.counted)
         return True
 
     def next_request(self) -> ApiRequest | None:
         """Return the next call to be made; None while enough are in flight or none is there."""
         if self._to_go_on and not self.worker.is_in_doubt:
             return self._to_go_on.popleft()
-        lease = self.worker.next_lease()
-        if lease is None:
+        leases = self.worker.next_leases(self._products_at_once)
+        if not leases:
             return None
-        assert lease.call is not None
+        calls = [lease.call for lease in leases if lease.call is not None]
+        call = (
+            calls[0] if len(calls) == 1 else ApiCall.products(each.product_ids[0] for each in calls)
+        )
+        first = leases[0]
         return self.spider.request(
-            lease.call, priority=lease.priority, attempt=lease.attempt, leases=(lease,)
+            call, priority=first.priority, attempt=first.attempt, leases=tuple(leases)
         )
 
     def __len__(self) -> int:
@@ -135,24 +142,32 @@ class AcknowledgementMiddleware:
             if leases and isinstance(output, ApiRequest):
                 leases[0].children.append(QueueEntry(output.call, output.priority, output.delay))
                 continue
-            for lease in leases:
+            for lease in leases_of(response, output):
                 lease.begin_item()
             yield output
         for lease in leases:
             lease.end_output()
 
-    def item_done(self, response: Response | None) -> None:
+    def item_done(self, item: Any, response: Response | None) -> None:
         """Note that an item was stored, or rejected and kept."""
-        for lease in leases_of(response):
+        for lease in leases_of(response, item):
             lease.end_item()
 
-    def failed(self, response: Response | Failure | None, failure: Failure) -> None:
+    def failed(
+        self, response: Response | Failure | None, failure: Failure, item: Any = None
+    ) -> None:
         """Put a call back whose response the spider, or a pipeline, failed on."""
-        for lease in leases_of(response):
+        for lease in leases_of(response, item):
             lease.fail(failure.value)
 
 
-def leases_of(response: Response | Failure | None) -> tuple[Lease, ...]:
-    """Return the leases of the calls that *response* is to; none when they were not leased."""
+def leases_of(response: Response | Failure | None, item: Any = None) -> tuple[Lease, ...]:
+    """Return the leases of the calls that *response* is to; none when they were not leased.
+
+    Of a call for several products, that of the product alone which *item* is about.
+    """
     request = getattr(response, "request", None)
-    return request.leases if isinstance(request, ApiRequest) else ()
+    leases = request.leases if isinstance(request, ApiRequest) else ()
+    if len(leases) > 1 and isinstance(item, Product | ParsedProduct):
+        return tuple(each for each in leases if each.call == ApiCall.product(item.product_id))
+    return leases

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, TypeVar
 
 from scrapy.crawler import Crawler
@@ -80,7 +81,11 @@ class QueueWorker:
             digest = spider.source_digest or uuid.uuid4().hex
         self._source = CrawlSource(queue, digest, time.monotonic() - ali1688_spider.STARTED)
         concurrency = crawler.settings.getint("CONCURRENT_REQUESTS")
-        self._most_in_flight, self._most_buffered = lease_limits(concurrency, config.qps)
+        at_once = self._context.client.apis.product.max_ids
+        calls_in_flight, most_buffered = lease_limits(concurrency, config.qps)
+        self._most_in_flight = at_once * calls_in_flight
+        # Of products that are called together, two calls' worth: the rest is for other workers.
+        self._most_buffered = max(most_buffered, 2 * at_once) if at_once > 1 else most_buffered
         self.leases: dict[bytes, Lease] = {}
         self._malformed: MessageBatch | None = None
         self._counts = QueueCounts(1, 0, 0, 0, 0.0)  # there may be messages
@@ -127,19 +132,42 @@ class QueueWorker:
             self._source.start_reading(self._spider, self._wake)
         self._task = asyncio.create_task(self._work())
 
-    def next_lease(self) -> Lease | None:
-        """Hand out the next call; None while enough are in flight, or none is there."""
+    def next_leases(self, most_products: int = 1) -> list[Lease]:
+        """Hand out what is to be called next: a search, or up to *most_products* products.
+
+        Products go together whose attempt is the same: the call that fails is that of all. Nothing
+        while enough are in flight, or none is there.
+        """
         if self.is_in_doubt:
             self._wake.set()
-            return None
+            return []
         buffered = self._in("buffered")
-        if not buffered or self.in_flight >= self._most_in_flight:
-            return None
-        lease = max(buffered, key=lambda lease: lease.priority)  # of equal ones the first
-        lease.is_begun = True
-        if len(buffered) - 1 <= self._most_buffered // 2 and self._counts.ready:
+        room = self._most_in_flight - self.in_flight
+        if not buffered or room <= 0:
+            return []
+        if most_products == 1:
+            leases = [max(buffered, key=_priority)]  # of equal ones the first
+        else:
+            buffered.sort(key=_priority, reverse=True)
+            attempt = buffered[0].attempt
+            products = [
+                lease for lease in takewhile(_is_for_product, buffered) if lease.attempt == attempt
+            ][:most_products]
+            if len(products) == len(buffered) < most_products and self._may_lease_more:
+                self._wake.set()
+                return []
+            leases = products or buffered[:1]
+            if len(leases) > room:
+                return []
+        for lease in leases:
+            lease.is_begun = True
+        if len(buffered) - len(leases) <= self._most_buffered // 2 and self._counts.ready:
             self._wake.set()
-        return lease
+        return leases
+
+    @property
+    def _may_lease_more(self) -> bool:
+        return self._counts.ready > 0 and len(self._in("refused")) < MOST_REFUSED
 
     async def close(self) -> None:
         """Settle what is done and give back the rest."""
@@ -360,6 +388,14 @@ class QueueWorker:
         released = await self._ask(partial(self._queue.give_back, leaving=True))
         self._stats.inc_value("ali1688/leases/released", released)
         self.leases.clear()
+
+
+def _priority(lease: Lease) -> int:
+    return lease.priority
+
+
+def _is_for_product(lease: Lease) -> bool:
+    return lease.call is not None and lease.call.operation == "product"
 
 
 async def _cancel(task: asyncio.Task[None] | None) -> None:

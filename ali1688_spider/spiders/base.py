@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -24,6 +24,7 @@ from ali1688_spider.middlewares.errors import ErrorsMiddleware
 if TYPE_CHECKING:
     from ali1688_spider.config import Config
     from ali1688_spider.gateway.calls import Operation
+    from ali1688_spider.gateway.fields import Fields
 
 SCRAPYD_ARGUMENTS = frozenset({"_job", "_version"})
 """What Scrapyd passes along with a schedule's own arguments."""
@@ -41,7 +42,11 @@ def _read_calls(file: str) -> tuple[ApiCall, ...]:
 
 
 class Arguments(UserInput):
-    """What ``-a`` may say to every spider; *calls* are to be made instead of the spider's own."""
+    """What ``-a`` may say to every spider.
+
+    *calls* are to be made instead of the spider's own; *images* has pictures downloaded,
+    *description* has the HTML of the products' pages kept.
+    """
 
     idle: float | None = Field(
         None, ge=0, allow_inf_nan=False, description="a number of seconds, such as -a idle=60"
@@ -49,6 +54,8 @@ class Arguments(UserInput):
     calls: Annotated[tuple[InstanceOf[ApiCall], ...] | None, BeforeValidator(_read_calls)] = Field(
         None, alias="calls_file"
     )
+    images: bool = Field(False, description="1 to download the pictures of products, or 0")
+    description: bool = Field(False, description="1 to keep the products' descriptions, or 0")
 
     def check_config(self, config: Config, given: Collection[str]) -> None:
         """Check what depends on the settings; *given* names the arguments, empty ones too."""
@@ -172,15 +179,23 @@ class ApiSpider(Spider):
     def parse(self, response: Response, **_: Any) -> Iterable[Any] | AsyncIterator[Any]:
         """Make products of a response."""
         assert isinstance(response, ApiResponse)
-        return [self.parse_product(response)]
+        return self.parse_products(response)
 
-    def parse_product(self, response: ApiResponse) -> ParsedProduct:
-        """Make the product of the response to a product call; validation says what it lacks."""
+    def parse_products(self, response: ApiResponse) -> Iterator[ParsedProduct]:
+        """Make the products of the response to a product call; validation says what they lack."""
         assert response.request is not None
         api = context_of(self.crawler).client.apis.product
-        product_id = int(response.request.call.params["product_id"])
-        removed = {"product_id": product_id, "status": REMOVED}
-        fields = removed if response.gone else api.parse(response.payload)
-        if fields.setdefault("product_id", product_id) != product_id:
-            fields = {"product_id": product_id}  # a response about another product is none
-        return ParsedProduct(fields, response.payload, api.name, response.fetched_at)
+        fetched_at, product_ids = response.fetched_at, response.request.call.product_ids
+        found: dict[Any, tuple[Fields, Any]] = {}
+        if response.gone:
+            found = {each: ({"status": REMOVED}, response.payload) for each in product_ids}
+        else:
+            described = self.arguments.description
+            for fields, payload in api.products(response.payload, description=described):
+                asked = product_ids[0] if len(product_ids) == 1 else None
+                found[fields.get("product_id", asked)] = fields, payload
+        for product_id in product_ids:
+            # A response about another product is none.
+            fields, payload = found.get(product_id, ({}, response.payload))
+            fields = {**fields, "product_id": product_id}
+            yield ParsedProduct(fields, payload, api.name, fetched_at, complete=api.is_complete)

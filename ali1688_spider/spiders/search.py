@@ -1,63 +1,114 @@
-"""``scrapy crawl search``: the products of a search, by keyword, category and price."""
+"""``scrapy crawl search``: the products of a search, by keyword, picture, shop and other ways."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import Field, model_validator
+import aiohttp
+from pydantic import AfterValidator, Field, model_validator
+from scrapy import signals
+from scrapy.crawler import Crawler
 from scrapy.http import Response
+from scrapy.utils.asyncio import run_in_thread
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.catalogue import choose_apis
-from ali1688_spider.gateway.errors import UnreadableResponseError
+from ali1688_spider.gateway.errors import CallError, UnreadableResponseError
+from ali1688_spider.gateway.fields import told_moment
+from ali1688_spider.gateway.pictures import encode_picture
 from ali1688_spider.http import ApiResponse
 from ali1688_spider.items import ParsedProduct
 from ali1688_spider.spiders.base import ApiSpider, Arguments
+from ali1688_spider.spiders.splitting import is_by_category, split
 
 if TYPE_CHECKING:
     from ali1688_spider.config import Config
+    from ali1688_spider.gateway.api import SearchApi
     from ali1688_spider.gateway.calls import Value
-    from ali1688_spider.gateway.catalogue import SearchApi
     from ali1688_spider.gateway.parsing import SearchPage
 
-SEARCH_ARGUMENTS = frozenset(
-    {"keyword", "category_id", "price_start", "price_end", "sort", "max_pages", "details"}
-)
 PAGE_PARAMETERS = frozenset({"page", "first_id"})
+MOST_PICTURE_BYTES = 16 * 1024 * 1024
+PICTURE_SECONDS = 30.0
 
 _FROM_1 = "a whole number from 1 on"
 Amount: TypeAlias = Annotated[Decimal, Field(ge=0, lt=10**12, decimal_places=4)]
+Number: TypeAlias = Annotated[int, Field(ge=1, lt=2**63)]
+
+
+def _check_time(text: str) -> str:
+    if told_moment(text) is None:
+        raise ValueError(f"is {text!r}: set it to a time such as 2026-11-23T10:00:00+08:00")
+    return text
 
 
 class SearchArguments(Arguments):
-    """What ``-a`` may say to a spider that searches; amounts are in CNY, both included."""
+    """What ``-a`` may say to a spider that searches; amounts are in CNY, both included.
+
+    *image* is a file or an address; *top* a category whose ranking of the kind *rank* is wanted;
+    *pool* the number of a pool; *sort* and *filter* are words that the API knows; *modified_since*
+    is a time in ISO 8601, in China unless it has a zone.
+    """
 
     only_searches: ClassVar[bool] = True
     keyword: str | None = None
-    category_id: int | None = Field(None, ge=1, lt=2**63, description=_FROM_1)
+    image: str | None = None
+    shop: str | None = None
+    related_to: Number | None = Field(None, description="the id of a product")
+    top: Number | None = Field(None, description="the id of a category")
+    rank: Literal["complex", "hot", "goodPrice"] | None = Field(
+        None, description="one of complex, hot, goodPrice"
+    )
+    pool: Number | None = Field(None, description="the number of a pool")
+    category_id: Number | None = Field(None, description=_FROM_1)
     price_start: Amount | None = Field(None, description="an amount in CNY, such as 12.50")
     price_end: Amount | None = Field(None, description="an amount in CNY, such as 12.50")
     sort: str | None = None
-    max_pages: int | None = Field(None, ge=1, lt=2**63, description=_FROM_1)
+    filter: str | None = None
+    modified_since: Annotated[str, AfterValidator(_check_time)] | None = None
+    max_pages: Number | None = Field(None, description=_FROM_1)
     details: int | None = Field(None, ge=0, lt=2**63, description="a whole number from 0 on")
 
     @property
     def query(self) -> dict[str, Value]:
-        """The parameters of the search's calls; empty when there is no search."""
-        given = self.model_dump(include=set(SEARCH_ARGUMENTS), exclude_none=True)
-        return {name: f"{v:f}" if isinstance(v, Decimal) else v for name, v in given.items()}
+        """The parameters of the search's calls, without its image; empty when there is none."""
+        given = self.model_dump(include={*SEARCH_ARGUMENTS} - {"image"}, exclude_none=True)
+        query = {name: f"{v:f}" if isinstance(v, Decimal) else v for name, v in given.items()}
+        if "top" in query:
+            query["top"] = str(query["top"])
+        return query
+
+    @property
+    def has_search(self) -> bool:
+        """Whether something is searched for."""
+        return any(getattr(self, name) is not None for name in SEARCH_ARGUMENTS)
+
+    @property
+    def digest(self) -> str:
+        """A name for the search, the same wherever the same one is asked for."""
+        return _digest({**self.query, "image": self.image or ""})
 
     @model_validator(mode="after")
-    def _check_prices(self) -> Self:
+    def _check_subject(self) -> Self:
         start, end = self.price_start, self.price_end
         if start is not None and end is not None and start > end:
             raise ConfigurationError("price_start is above price_end: swap them")
+        subjects = [
+            name
+            for name in ("image", "shop", "related_to", "top", "pool")
+            if getattr(self, name) is not None
+        ]
+        if len(subjects) > 1:
+            raise ConfigurationError(
+                f"{subjects[0]} and {subjects[1]} are two searches: start a crawl for each"
+            )
         return self
 
     def check_config(self, config: Config, given: Collection[str]) -> None:
@@ -66,22 +117,42 @@ class SearchArguments(Arguments):
         if has_other_work and not SEARCH_ARGUMENTS & {*given}:
             return
         query = self.query
-        api = choose_apis(config.protocol, config.product_api, config.search_api).search
-        for name in ("keyword", "category_id", "sort"):
-            if name in query and name not in api.filters:
-                raise ConfigurationError(
-                    f"{api.name} cannot search by {name}: leave it out, or choose another API "
-                    "with ALI1688_SEARCH_API"
-                )
-        if api.filters and not query.keys() & {"keyword", "category_id"}:
+        apis = choose_apis(config.protocol, config.product_api, config.search_api)
+        api = apis.serving(query | ({"image_id": "1"} if self.image else {}))
+        for name in query.keys() - SPIDERS_OWN - api.names.keys():
+            raise ConfigurationError(
+                f"{api.name} cannot search by {name}: leave it out, or choose another API with "
+                "ALI1688_SEARCH_API"
+            )
+        _check_word("sort", self.sort, api.sorts, api)
+        for word in (self.filter or "").split(","):
+            _check_word("filter", word.strip(), api.filter_words, api)
+        if api.kind == "keyword" and not query.keys() & {"keyword", "category_id"}:
             raise ConfigurationError("there is nothing to search for: say -a keyword=…")
+        if self.image and "://" not in self.image:
+            try:
+                encode_picture(Path(self.image).read_bytes())
+            except (OSError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or error
+                raise ConfigurationError(f"image {self.image!r} cannot be read: {reason}") from None
+
+
+def _check_word(name: str, word: str | None, known: Collection[str], api: SearchApi) -> None:
+    if word and word not in known:
+        words = f"it knows {', '.join(sorted(known))}" if known else "it knows none"
+        raise ConfigurationError(f"{name} is {word!r}, which {api.name} does not know: {words}")
+
+
+SEARCH_ARGUMENTS = frozenset(SearchArguments.model_fields) - Arguments.model_fields.keys()
+SPIDERS_OWN = frozenset({"max_pages", "details"})
+"""Arguments that no API gets."""
 
 
 class SearchSpider(ApiSpider):
     """Pages through a search; its rows are products, with some of their fields.
 
     With ``details=1`` each product found is collected by a call of its own instead. A search that
-    finds more than the API shows of one query is split by price.
+    finds more than the API shows of one query is split, see :mod:`.splitting`.
     """
 
     name = "search"
@@ -92,23 +163,51 @@ class SearchSpider(ApiSpider):
 
     def __init__(self, **arguments: str) -> None:
         super().__init__(**arguments)
-        self.query = self.arguments.query
-        self.has_source = bool(self.query) or self.arguments.calls is not None
-        if self.query:
-            self.source_digest = _digest(self.query)
+        self.has_search = self.arguments.has_search
+        self.has_source = self.has_search or self.arguments.calls is not None
+        if self.has_search:
+            self.source_digest = self.arguments.digest
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
+        """Build the spider; at its end it says what was out of reach."""
+        spider = super().from_crawler(crawler, *args, **kwargs)
+        crawler.signals.connect(spider.say_unreachable, signals.spider_closed)
+        return spider
 
     async def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
         """Yield the call for the first page."""
-        if self.has_source:
-            api = context_of(self.crawler).client.apis.search
-            yield ApiCall.search(**self.query, page=1, page_size=api.max_page_size), 0
+        if self.has_search:
+            query = self.arguments.query
+            if self.arguments.image:
+                query["image_id"] = await self._upload(self.arguments.image)
+                if not query["image_id"]:
+                    return
+            if "pool" in query:
+                query["task_id"] = self.arguments.digest
+            api = context_of(self.crawler).client.apis.serving(query)
+            yield ApiCall.search(**query, page=1, page_size=api.max_page_size), 0
+
+    async def _upload(self, image: str) -> str:
+        """Return the platform's id of the picture; close the crawl, and return "", without one."""
+        context = context_of(self.crawler)
+        try:
+            content = await _read_picture(image)
+            await context.shutdown.or_cancelled(context.quota.acquire())
+            self.crawler.stats.inc_value("ali1688/calls")
+            return await context.client.upload_picture_async(content)
+        except (aiohttp.ClientError, OSError, ValueError, CallError) as error:
+            reason = f"image {image!r} cannot be searched by: {error or type(error).__name__}"
+            context.shutdown.close("image_refused", reason)
+            return ""
 
     async def parse(self, response: Response, **_: Any) -> AsyncIterator[Any]:
         """Make products, and further calls, of a response."""
         assert isinstance(response, ApiResponse)
         assert response.request is not None
         if response.request.call.operation == "product":
-            yield self.parse_product(response)
+            for product in self.parse_products(response):
+                yield product
             return
         async for output in self.parse_page(response, response.request.call):
             yield output
@@ -119,7 +218,7 @@ class SearchSpider(ApiSpider):
         A product that another page of the search has shown is left out. A call that is made again
         shows all of its products again: not all of them could be stored.
         """
-        api = context_of(self.crawler).client.apis.search
+        api = context_of(self.crawler).client.apis.serving(call.params)
         try:
             page = api.parse(response.payload)
         except UnreadableResponseError:
@@ -146,7 +245,9 @@ class SearchSpider(ApiSpider):
         if ids and all(first != this_page and first.startswith(f"{query}:") for first in shown_on):
             self.crawler.stats.inc_value("ali1688/search/repeated_pages")
         else:
-            for follow_up in next_calls(call, page, api):
+            follow_ups = list(next_calls(call, page, api))
+            self._count_unreachable(call, page, api, follow_ups)
+            async for follow_up in self._new(call, follow_ups):
                 yield self.request(follow_up)
         for fields, payload, first in zip(page.rows, page.payloads, shown_on, strict=True):
             if first != this_page or not price_fits(fields.get("price"), call.params):
@@ -156,6 +257,59 @@ class SearchSpider(ApiSpider):
                 yield self.request(ApiCall.product(product_id))
             else:
                 yield ParsedProduct(fields, payload, api.name, response.fetched_at, complete=False)
+
+    def _count_unreachable(
+        self, call: ApiCall, page: SearchPage, api: SearchApi, follow_ups: Sequence[ApiCall]
+    ) -> None:
+        """Count what the query finds beyond its last row, when it could not be split."""
+        is_split = any(each.params["page"] == 1 for each in follow_ups)
+        is_wide = call.params["page"] == 1 and _is_too_wide(page, api, _rows_wanted(call, page))
+        if is_wide and not is_split:
+            stats, beyond = self.crawler.stats, (page.total or 0) - api.max_rows
+            stats.inc_value("ali1688/search/unsplit_queries")
+            stats.inc_value("ali1688/search/unreachable_rows", beyond)
+
+    def say_unreachable(self) -> None:
+        """Say once what could not be shown."""
+        stats = self.crawler.stats
+        queries = stats.get_value("ali1688/search/unsplit_queries")
+        if not queries:
+            return
+        api = context_of(self.crawler).client.apis.search
+        rows = stats.get_value("ali1688/search/unreachable_rows")
+        self.logger.warning(
+            "%d queries find more than the platform shows of one, and cannot be split by price, "
+            "category or sales: %s. Narrow the search, for example by its keyword.",
+            queries,
+            f"at least {rows:,} rows are out of reach"
+            if rows
+            else f"what comes after their first {api.max_rows:,} rows is out of reach; how many "
+            "those are the platform does not tell",
+        )
+
+    async def _new(self, call: ApiCall, follow_ups: Iterable[ApiCall]) -> AsyncIterator[ApiCall]:
+        """Yield those of the calls that no other page has led to: queries meet at their bounds."""
+        this_page = f"{_digest(_query(call))}:{call.params['page']}"
+        calls = {f"query:{_digest(each.params)}": each for each in follow_ups}
+        scheduler: Any = self.crawler.engine.scheduler
+        first_pages = await scheduler.df.first_pages(
+            str(call.params["search_id"]), this_page, list(calls)
+        )
+        for name, follow_up in calls.items():
+            if first_pages[name] == this_page:
+                yield follow_up
+
+
+async def _read_picture(image: str) -> bytes:
+    """Return the content of a file or of an address."""
+    if "://" not in image:
+        return await run_in_thread(Path(image).read_bytes)
+    timeout = aiohttp.ClientTimeout(total=PICTURE_SECONDS)
+    async with (
+        aiohttp.ClientSession(timeout=timeout, trust_env=True, raise_for_status=True) as session,
+        session.get(image) as response,
+    ):
+        return await response.content.read(MOST_PICTURE_BYTES)
 
 
 def price_fits(price: Any, params: Mapping[str, Value]) -> bool:
@@ -175,11 +329,6 @@ def _digest(query: Mapping[str, Value]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-SMALLEST_STEP = Decimal("0.01")
-FIRST_PIVOT = Decimal(10)
-GROWTH = 4
-
-
 def next_calls(call: ApiCall, page: SearchPage, api: SearchApi) -> Iterator[ApiCall]:
     """Yield what is to be called after *page*, the response to *call*; nothing when all is seen."""
     number = int(call.params["page"])
@@ -189,11 +338,10 @@ def next_calls(call: ApiCall, page: SearchPage, api: SearchApi) -> Iterator[ApiC
     first_id = page.rows[0].get("product_id")
     if number > 1 and first_id == call.params.get("first_id"):
         return
-    rows_wanted = page_size * int(call.params.get("max_pages", 0))
-    if number == 1 and _is_too_wide(page, api, rows_wanted):
-        halves = list(_halves(call))
-        if halves:
-            yield from halves
+    if _is_too_wide(page, api, _rows_wanted(call, page)):
+        parts = split(call, page, api)
+        yield from parts
+        if parts and not is_by_category(call, parts[0]):
             return
     if _has_next(call, page, number * page_size, api):
         following: dict[str, Value] = {**call.params, "page": number + 1}
@@ -202,30 +350,17 @@ def next_calls(call: ApiCall, page: SearchPage, api: SearchApi) -> Iterator[ApiC
         yield ApiCall("search", following)
 
 
+def _rows_wanted(call: ApiCall, page: SearchPage) -> int:
+    """Return how many rows ``max_pages`` asks for; 0 for all."""
+    page_size = page.page_size or int(call.params["page_size"])
+    return page_size * int(call.params.get("max_pages", 0))
+
+
 def _is_too_wide(page: SearchPage, api: SearchApi, rows_wanted: int) -> bool:
-    if not api.max_rows or page.total is None or "price_start" not in api.filters:
+    """Return whether more may be found than the platform shows, which counts no further."""
+    if not api.max_rows or page.total is None:
         return False
-    wanted = min(page.total, rows_wanted) if rows_wanted else page.total
-    return wanted > api.max_rows
-
-
-def _halves(call: ApiCall) -> Iterator[ApiCall]:
-    """Yield the query for the lower and for the upper prices; nothing when there is no between.
-
-    Both include the price in the middle, since the platform does not say which bound counts.
-    """
-    start = Decimal(call.params.get("price_start", 0))
-    end = Decimal(call.params["price_end"]) if "price_end" in call.params else None
-    if end is None:
-        middle = max(FIRST_PIVOT, start * GROWTH)
-        if middle >= 10**9:
-            return
-    else:
-        middle = ((start + end) / 2).quantize(SMALLEST_STEP)
-        if not start < middle < end:
-            return
-    yield ApiCall("search", {**call.params, "price_end": f"{middle:f}"})
-    yield ApiCall("search", {**call.params, "price_start": f"{middle:f}"})
+    return page.total >= api.max_rows and not 0 < rows_wanted <= api.max_rows
 
 
 def _has_next(call: ApiCall, page: SearchPage, rows_seen: int, api: SearchApi) -> bool:

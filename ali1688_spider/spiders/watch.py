@@ -55,8 +55,7 @@ class WatchArguments(IdArguments, SearchArguments):
     @property
     def query(self) -> dict[str, Value]:
         """The search whose products are watched; empty for none."""
-        query = super().query
-        return query | {"details": 1} if query else {}
+        return super().query | {"details": 1} if self.has_search else {}
 
     @model_validator(mode="after")
     def _check_intervals(self) -> Self:
@@ -117,7 +116,7 @@ class WatchSpider(SearchSpider):
     async def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
         """Yield the calls that add products; without Redis, then those that are due, for ever."""
         await self.watcher.resume()
-        if self.query:
+        if self.has_search:
             async for call in super().calls():
                 yield call
         store = self.file_store
@@ -144,7 +143,7 @@ class WatchSpider(SearchSpider):
         async for product_id in self.source.read(self):
             await run_in_thread(store.add, [product_id])
         watched, _ = await run_in_thread(store.sample, 1)
-        if not watched and not self.query:
+        if not watched and not self.has_search:
             self.logger.warning(
                 "No product is watched: add some with -a ids=610000000001,…, -a ids_file=FILE or "
                 "-a keyword=…"

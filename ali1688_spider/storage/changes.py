@@ -2,7 +2,8 @@
 
 A change needs a value on both sides: learning a value for the first time is none, and a response
 without a field says nothing about it. Of a private product it is known that its price is None. A
-SKU that appears among others, or goes, changes its stock from or to None.
+SKU that appears among others, or goes, changes its stock from or to None. Of ``promotion_price``
+None is a value, too, where the field is there at all: no campaign.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ Tiers: TypeAlias = list[dict[str, Any]]
 
 COMPARED = (
     *("name", "price", "price_private", "price_tiers", "stock", "status"),
-    *("skus.sku_id", "skus.price", "skus.price_tiers", "skus.stock"),
+    *("promotion_price", "available"),
+    *("skus.sku_id", "skus.price", "skus.price_tiers", "skus.stock", "skus.promotion_price"),
 )
 """The stored fields that :func:`differences` looks at, as a projection names them."""
 
@@ -40,8 +42,9 @@ class Change:
         product_id: The product.
         sku_id: The SKU, or None for the product itself.
         field: What changed. A change of the price tiers is one of the price.
-        old: The value before: ``Decimal`` (CNY) for a price, int for a stock, else text; None for
-            a private price and for the stock of a SKU that was not there.
+        old: The value before: ``Decimal`` (CNY) for a price, int for a stock, bool for
+            ``available``, else text; None for a private price, for the stock of a SKU that was
+            not there, and for no promotion.
         new: The value after, likewise.
         percent: How much a price or stock changed, in per cent of the old value: -20.0 for a
             fifth less. None when a side is None or the old value is 0.
@@ -110,7 +113,8 @@ def differences(
 
 
 def _percent(old: Any, new: Any) -> float | None:
-    if not isinstance(old, (int, Decimal)) or not isinstance(new, (int, Decimal)) or not old:
+    amounts = all(isinstance(each, int | Decimal) and each is not True for each in (old, new))
+    if not amounts or not old:
         return None
     return round(float((new - old) * 100 / Decimal(old)), 4)
 
@@ -120,12 +124,15 @@ def _differences(
 ) -> Iterator[tuple[SkuId, dict[str, Any]]]:
     """Yield the SKU, and the field, both values and perhaps the price tiers, of each difference."""
     was_private = bool(old.get("price_private"))
-    private = {
+    is_private = bool(new.get("price_private", was_private))
+    both_tell = "promotion_price" in old and "promotion_price" in new
+    sides = {
         "was_private": was_private,
-        "is_private": bool(new.get("price_private", was_private)),
+        "is_private": is_private,
+        "tell_promotions": both_tell and not was_private and not is_private,
     }
-    yield from ((None, difference) for difference in _of_offer(old, new, **private))
-    for field in ("status", "name"):
+    yield from ((None, difference) for difference in _of_offer(old, new, **sides))
+    for field in ("status", "name", "available"):
         if _both_known(old.get(field), new.get(field)) and old[field] != new[field]:
             yield None, {"field": field, "old": old[field], "new": new[field]}
     old_skus, new_skus = _by_id(old), _by_id(new)
@@ -134,7 +141,7 @@ def _differences(
     for sku_id in old_skus | new_skus:
         before, after = old_skus.get(sku_id), new_skus.get(sku_id)
         if before and after:
-            yield from ((sku_id, each) for each in _of_offer(before, after, **private))
+            yield from ((sku_id, each) for each in _of_offer(before, after, **sides))
         else:
             stocks = {"old": (before or {}).get("stock"), "new": (after or {}).get("stock")}
             if any(stock is not None for stock in stocks.values()):
@@ -142,9 +149,14 @@ def _differences(
 
 
 def _of_offer(
-    old: Mapping[str, Any], new: Mapping[str, Any], *, was_private: bool, is_private: bool
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    *,
+    was_private: bool,
+    is_private: bool,
+    tell_promotions: bool,
 ) -> Iterator[dict[str, Any]]:
-    """Compare price, price tiers and stock of a product or of a SKU."""
+    """Compare price, price tiers, promotion and stock of a product or of a SKU."""
     tiers = _tiers_difference(old, new)
     before, after = old.get("price"), new.get("price")
     known = (before is not None or was_private) and (after is not None or is_private)
@@ -155,6 +167,9 @@ def _of_offer(
         quantity = tiers["min_quantity"]
         before, after = (_ladder(side.get("price_tiers")).get(quantity) for side in (old, new))
         yield {"field": "price", "old": before, "new": after, **tiers}
+    before, after = old.get("promotion_price"), new.get("promotion_price")
+    if tell_promotions and not _equal(before, after):
+        yield {"field": "promotion_price", "old": before, "new": after}
     if _both_known(old.get("stock"), new.get("stock")) and old["stock"] != new["stock"]:
         yield {"field": "stock", "old": old["stock"], "new": new["stock"]}
 

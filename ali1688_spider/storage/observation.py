@@ -21,6 +21,7 @@ MAX_DOCUMENT_BYTES = 1024 * 1024
 """The record has to stay below this; MongoDB itself takes 16 MiB."""
 
 _SET_BY_STORE = frozenset({"fetched_at", "first_seen_at", "changed_at"})
+_SET_WHEN_TOLD = frozenset({"promotion_price"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +36,8 @@ class Observation:
         fetched_at: When the response arrived (UTC, in milliseconds).
         set_fields: A BSON document of the record's fields that the response has; without
             ``fetched_at``.
-        unset_fields: The record's other fields with their defaults, for a product that is new.
+        unset_fields: The record's other fields with their defaults, for a product that is new;
+            without ``promotion_price``, whose absence says that no response could tell it.
     """
 
     product_id: int
@@ -57,7 +59,8 @@ class Observation:
         """
         names = product.model_fields_set
         fields = [each for each in product.__dict__.items() if each[0] not in _SET_BY_STORE]
-        unset_fields = {name: value for name, value in fields if name not in names}
+        known = names | _SET_WHEN_TOLD
+        unset_fields = {name: value for name, value in fields if name not in known}
         set_fields = {name: value for name, value in fields if name in names}
         try:
             encoded = bson.encode(set_fields, codec_options=CODEC_OPTIONS)

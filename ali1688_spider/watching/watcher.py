@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ali1688_spider.batching import BatchWriter
 from ali1688_spider.items import REMOVED
@@ -28,6 +28,9 @@ SAMPLE = 500
 SAMPLE_SECONDS = 10.0
 """Age at which the sample is drawn again: meanwhile each fetch changes the schedule by little."""
 
+_WATCHED_OF_SKU: tuple[
+    Literal["sku_id", "price", "price_tiers", "retail_price", "promotion_price", "stock"], ...
+] = ("sku_id", "price", "price_tiers", "retail_price", "promotion_price", "stock")
 _FINGERPRINT_BYTES = 6  # a change goes unseen once in 10^14
 
 
@@ -104,16 +107,19 @@ class Watcher:
 
 
 def fingerprint(product: Product) -> str:
-    """Return 12 characters that differ when price, stock, status or name differ, SKUs included."""
+    """Return 12 characters that differ when a price, stock, status or name does, also a SKU's."""
     skus = sorted(product.skus, key=lambda sku: str(sku["sku_id"]))
     watched: list[Any] = [
         product.name,
         product.status,
+        product.available,
         product.price,
         product.price_max,
         product.price_tiers,
+        product.retail_price,
+        product.promotion_price,
         product.stock,
-        [[sku["sku_id"], sku["price"], sku["price_tiers"], sku["stock"]] for sku in skus],
+        [[sku[name] for name in _WATCHED_OF_SKU] for sku in skus],
     ]
     # 2.5 and 2.50 are the same price.
     text = json.dumps(watched, default=lambda price: str(price.normalize()), ensure_ascii=False)

@@ -54,7 +54,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def auth(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], int]:
+def auth(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
     monkeypatch.setenv("SCRAPY_SETTINGS_MODULE", "ali1688_spider.settings")
     monkeypatch.chdir(tmp_path)
     given = {
@@ -66,9 +66,9 @@ def auth(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], int]:
     }
     options = [part for name in given for part in ("-s", f"{name}={given[name]}")]
 
-    def run() -> int:
+    def run(*code: str) -> int:
         settings = Settings({"COMMANDS_MODULE": "ali1688_spider.commands.auth"})
-        arguments = ["--redirect-uri", "http://localhost/", "--code", "abc"]
+        arguments = ["--redirect-uri", "http://localhost/", *code]
         with pytest.raises(SystemExit) as stopped:
             execute(["scrapy", "auth", *options, *arguments], settings)
         assert isinstance(stopped.value.code, int)
@@ -78,20 +78,28 @@ def auth(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], int]:
 
 
 def test_the_proxy_of_the_environment_is_used(
-    auth: Callable[[], int], asked: list[str], tmp_path: Path
+    auth: Callable[..., int], asked: list[str], tmp_path: Path
 ) -> None:
-    assert auth() == 0
+    assert auth("--code", "abc") == 0
     assert asked == [TOKEN_API]
     assert "granted" in (tmp_path / ".scrapy/ali1688/token.json").read_text()
 
 
 def test_no_proxy_is_heeded(
-    auth: Callable[[], int],
+    auth: Callable[..., int],
     asked: list[str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("no_proxy", "gateway.invalid")
-    assert auth() == 1
+    assert auth("--code", "abc") == 1
     assert asked == []
     assert capsys.readouterr().err.startswith("Error: the gateway does not answer (")
+
+
+def test_a_code_has_to_be_used_at_once(
+    auth: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert auth() == 0
+    said = capsys.readouterr().out
+    assert "The code works once and for two minutes, so run at once:" in said

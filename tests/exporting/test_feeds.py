@@ -15,7 +15,8 @@ from scrapy.extensions.postprocessing import GzipPlugin, PostProcessingManager
 
 from ali1688_spider.exporting.feeds import CsvFeed, JsonLinesFeed
 from ali1688_spider.exporting.rows import PRODUCT_COLUMNS
-from ali1688_spider.items import Product
+from ali1688_spider.items import ParsedProduct, Product
+from ali1688_spider.pipelines.validation import check
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 HEADER = (
     "product_id,name,price,stock,price_max,currency,price_tiers,unit,min_order_quantity,skus,"
     "attributes,images,category_id,category_name,supplier,status,url,source_api,fetched_at,"
-    "first_seen_at,changed_at,price_private"
+    "first_seen_at,changed_at,price_private,"
+    "available,retail_price,promotion_price,dropship_price,sales_total,sales_30d,repurchase_rate,"
+    "trade_score,weight_g,weight_source,weight_suspect,length_cm,width_cm,height_cm,ship_from,"
+    "seller_id,seller_scores,videos,name_translated,attributes_translated,category_path,"
+    "cargo_number,batch_number,listed_at,modified_at,description,image_files"
 )
 SKU: dict[str, object] = {
     "sku_id": 7,
@@ -33,6 +38,10 @@ SKU: dict[str, object] = {
     "price_tiers": [],
     "stock": 3,
     "image": None,
+    "retail_price": None,
+    "promotion_price": None,
+    "dropship_price": None,
+    "cargo_number": None,
 }
 PRODUCT = Product(
     product_id=610000000001,
@@ -89,7 +98,8 @@ def test_csv_row_is_exact_and_readable() -> None:
         "currency": "CNY",
         "price_tiers": '[{"min_quantity":2,"price":"12.50"}]',
         "skus": '[{"sku_id":7,"spec_id":null,"attributes":{"颜色":"红色"},"price":"12.50",'
-        '"price_tiers":[],"stock":3,"image":null}]',
+        '"price_tiers":[],"stock":3,"image":null,"retail_price":null,'
+        '"promotion_price":null,"dropship_price":null,"cargo_number":null}]',
         "attributes": '{"材质":["棉","麻"]}',
         "images": "https://cbu01.alicdn.com/1.jpg https://cbu01.alicdn.com/2.jpg",
         "url": "https://detail.1688.com/offer/610000000001.html",
@@ -233,7 +243,8 @@ def test_csv_can_be_compressed(tmp_path: Path) -> None:
 
 SPIDER = """
 import scrapy
-from ali1688_spider.items import Product
+from ali1688_spider.items import ParsedProduct, Product
+from ali1688_spider.pipelines.validation import check
 
 class OfflineSpider(scrapy.Spider):
     name = "offline"
@@ -266,3 +277,9 @@ def test_feeds_of_a_crawl_append(tmp_path: Path) -> None:
     assert table.count(b"\xef\xbb\xbf") == table.count(b"product_id,") == 1
     assert list(csv.DictReader(io.StringIO(table.decode("utf-8-sig"), newline=""))) == [row, row]
     assert (tmp_path / "a.jsonl").read_text() == json_lines(PRODUCT) * 2
+
+
+def test_the_image_of_a_row_of_a_search_is_in_the_feed() -> None:
+    fields = {"product_id": 7, "name": "杯", "images": ["https://cbu01.alicdn.com/1.jpg"]}
+    row = check(ParsedProduct(fields, None, "api", datetime.now(UTC), complete=False))
+    assert csv_rows(row)[0]["images"] == "https://cbu01.alicdn.com/1.jpg"

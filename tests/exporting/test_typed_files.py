@@ -38,6 +38,10 @@ DOCUMENT: dict[str, Any] = {
             "price_tiers": [],
             "stock": 3,
             "image": None,
+            "retail_price": None,
+            "promotion_price": None,
+            "dropship_price": None,
+            "cargo_number": None,
         }
     ],
     "attributes": {"材质": ["棉", "麻"]},
@@ -84,7 +88,7 @@ def test_workbook_has_typed_cells() -> None:
     assert cells["attributes"].value == '{"材质":["棉","麻"]}'
     assert cells["price_private"].value is False
     assert cells["unit"].value is None
-    assert sheet.auto_filter.ref == "A1:V2"
+    assert sheet.auto_filter.ref == "A1:AW2"
 
 
 def test_workbook_numbers_are_exact() -> None:
@@ -145,6 +149,10 @@ def test_parquet_is_typed_and_exact() -> None:
             "price_tiers": [],
             "stock": 3,
             "image": None,
+            "retail_price": None,
+            "promotion_price": None,
+            "dropship_price": None,
+            "cargo_number": None,
         }
     ]
     assert row["attributes"] == [("材质", ["棉", "麻"])]
@@ -173,6 +181,10 @@ def test_parquet_types_are_those_of_the_record() -> None:
         "price_tiers": "list",
         "stock": "int64",
         "image": "string",
+        "retail_price": "decimal128(34, 18)",
+        "promotion_price": "decimal128(34, 18)",
+        "dropship_price": "decimal128(34, 18)",
+        "cargo_number": "string",
     }
 
 

@@ -18,7 +18,9 @@ from ali1688_spider.gateway.errors import (
     AuthorizationError,
     ClockError,
     ConnectionFailedError,
+    NoProductError,
     ProductGoneError,
+    RelationMissingError,
     TokenRefusedError,
 )
 from ali1688_spider.gateway.protocols import WireCall, WireResponse
@@ -99,8 +101,8 @@ def test_a_product_that_is_gone_is_an_error() -> None:
 
 
 async def test_a_running_event_loop_is_no_obstacle_for_a_program_that_waits() -> None:
-    client = ScriptedGateway({"productInfo": {"subject": "杯"}}).client()
-    assert client.product(1) == {"product_id": 1, "name": "杯"}
+    client = ScriptedGateway(PRODUCT).client()
+    assert client.product(1) == {"product_id": 1, "name": "杯", "promotion_price": None}
 
 
 def test_a_gateway_that_cannot_be_reached() -> None:
@@ -131,7 +133,7 @@ class ScriptedGateway:
         return dict(parse_qsl(self.calls[number].body.decode()))
 
 
-PRODUCT = {"productInfo": {"subject": "杯"}}
+PRODUCT = {"result": {"result": {"subject": "杯"}}}
 REFUSED = {"error_code": "401", "error_message": "Request need user authorized"}
 TOO_OLD = {"error_code": "gw.TimestampInvalid"}
 
@@ -223,3 +225,31 @@ def test_accounts_differ_by_app_gateway_and_user() -> None:
     names = {ScriptedGateway().client(**each).identity for each in options}
     assert len(names) == 4
     assert "of-another-user" not in "".join(names)
+
+
+async def test_the_description_comes_only_on_request() -> None:
+    product = {"result": {"result": {"subject": "杯", "description": "<p>双层真空</p>"}}}
+    client = ScriptedGateway(product, product).client()
+    assert "description" not in await client.product_async(1)
+    wanted = await client.product_async(1, description=True)
+    assert wanted["description"] == "<p>双层真空</p>"
+
+
+async def test_success_without_a_product_is_an_error_of_its_own() -> None:
+    client = ScriptedGateway({"result": {"success": True, "result": None}}).client()
+    with pytest.raises(NoProductError):
+        await client.product_async(1)
+
+
+async def test_an_api_that_needs_a_relation_says_so_instead_of_gone() -> None:
+    relation_bound = "com.alibaba.product:alibaba.cross.productInfo-1"
+    client = ScriptedGateway({"errMsg": "商品不存在"}).client(product_api=relation_bound)
+    with pytest.raises(RelationMissingError):
+        await client.product_async(1)
+
+
+async def test_the_language_of_translations() -> None:
+    gateway = ScriptedGateway(PRODUCT)
+    await gateway.client(country="ja").product_async(1)
+    form = dict(parse_qsl((gateway.calls[0].body or b"").decode()))
+    assert json.loads(form["offerDetailParam"]) == {"offerId": 1, "country": "ja"}

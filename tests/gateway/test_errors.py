@@ -220,7 +220,7 @@ def test_what_a_business_error_says_is_kept() -> None:
 
 def test_an_error_inside_a_response_wrapper_is_found() -> None:
     payload = {"alibaba_product_get_response": {"result": {"success": False}}}
-    assert error_of("top", payload).error_class == "unknown_refusal"
+    assert error_of("top", payload).error_class == "business_refusal"
 
 
 def leaves(kind: type[CallError]) -> list[type[CallError]]:
@@ -265,3 +265,111 @@ def test_messages_are_one_short_line_without_secrets() -> None:
     assert error.message.endswith("…")
     assert error.code == "gw.Odd sign=***"
     assert token not in str(error) + repr(error) + repr(vars(error))
+
+
+@pytest.mark.parametrize(
+    ("payload", "error_class"),
+    [
+        ({"error_code": "SignatureInvalid", "error_message": "x"}, "signature"),
+        ({"error_code": "APIUnsupported", "error_message": "x"}, "api_unknown"),
+        ({"error_code": "APIACLDecline", "error_message": "x"}, "permission"),
+        ({"error_code": "ISPInvokeError", "error_message": "x"}, "service"),
+        ({"error_code": "QosAppFrequencyLimit", "error_message": "x"}, "flow_control"),
+        ({"error_code": "NoUsageLeftError", "error_message": "x"}, "package_used_up"),
+        ({"error_code": "ParamMissing", "error_message": "x"}, "call_wrong"),
+        (
+            {"code": "AppKeyExpired", "codeType": "ISV", "success": False, "message": "expired"},
+            "app_key",
+        ),
+        ({"error_message": "AppKey is not allowed(acl)", "error_code": "400"}, "permission"),
+        ({"error_message": "AppKey is not allowed(acl)"}, "permission"),
+        ({"error_code": "400", "error_message": "wrong refreshToken"}, "authorization"),
+        ({"error_message": "Request need user authenticated"}, "token"),
+        ({"error_message": "Beyond the app call frequency limit"}, "app_call_limit"),
+        (
+            {"error_code": "403", "error_message": "Beyond the app call frequency limit"},
+            "app_call_limit",
+        ),
+        ({"code": -1, "message": "关注失败"}, "business_refusal"),
+        ({"code": "-1", "message": "关注失败"}, "business_refusal"),
+        ({"result": {"success": "false", "retCode": "F1", "retMsg": "no"}}, "business_refusal"),
+        ({"isSuccess": False, "msgCode": "F1", "msgInfo": "系统繁忙"}, "service"),
+        ({"retCode": "F1", "retMsg": "参数错误"}, "call_wrong"),
+        ({"succes": "false", "errorCode": "F1", "errorMsg": "no"}, "business_refusal"),
+    ],
+)
+def test_the_names_under_which_param2_refuses(payload: dict[str, Any], error_class: str) -> None:
+    assert error_of("param2", payload).error_class == error_class
+
+
+@pytest.mark.parametrize("code", ["500", 500, "401", "400", "429", "7"])
+@pytest.mark.parametrize("protocol", ["router", "param2", "top"])
+def test_a_number_within_a_result_is_no_code_of_the_gateway(protocol: str, code: Any) -> None:
+    payload = {"result": {"success": False, "code": code, "message": "无此记录"}}
+    error = error_of(protocol, payload)
+    assert (error.error_class, error.code) == ("business_refusal", str(code))
+
+
+@pytest.mark.parametrize(
+    ("message", "error_class"),
+    [
+        ("不是自己的订单", "call_wrong"),
+        ("offer status is not published", "call_wrong"),
+        ("系统异常", "service"),
+    ],
+)
+def test_the_words_within_a_result_decide(message: str, error_class: str) -> None:
+    payload = {"result": {"success": "false", "code": "500", "message": message}}
+    assert error_of("param2", payload).error_class == error_class
+
+
+def test_a_gateway_code_within_a_result_is_the_gateway_s() -> None:
+    payload = {"result": {"success": False, "code": "gw.QosAPIFrequencyLimit", "message": ""}}
+    assert error_of("param2", payload).error_class == "flow_control"
+
+
+@pytest.mark.parametrize(
+    ("message", "error_class"),
+    [
+        ("没有该商品的查询权限", "no_relation"),
+        ("SP0056:商品不存在", "no_relation"),
+        ("offerId:1004582496795 不是精选货源商品", "not_curated"),
+    ],
+)
+def test_a_product_that_the_app_may_not_ask_for_is_not_gone(message: str, error_class: str) -> None:
+    error = error_of("param2", {"success": False, "errorMessage": message})
+    assert (error.action, error.error_class) == (ErrorAction.GIVE_UP, error_class)
+    assert error.message == message
+    assert "ALI1688_PRODUCT_API=com.alibaba.fenxiao.crossborder:product.search" in error.advice
+
+
+def test_where_a_relation_is_needed_a_missing_product_is_a_missing_relation() -> None:
+    body = json.dumps({"errMsg": "商品不存在"}).encode()
+    with pytest.raises(errors.RelationMissingError):
+        read_response("param2", WireResponse(200, {}, body), needs_relation=True)
+    with pytest.raises(errors.ProductGoneError):
+        read_response("param2", WireResponse(200, {}, body))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"result": {"success": True, "result": None}},
+        {"result": {"success": "true", "code": "200", "result": {}}},
+        {"success": True, "productInfo": None},
+        {"success": "true", "result": []},
+    ],
+)
+def test_success_without_a_product_does_not_say_that_it_is_gone(payload: Any) -> None:
+    response = WireResponse(200, {}, json.dumps(payload).encode())
+    with pytest.raises(errors.NoProductError) as caught:
+        read_response("param2", response, product_expected=True)
+    assert caught.value.action is ErrorAction.RETRY
+    assert caught.value.max_attempts == 2
+    assert read_response("param2", response) == payload  # of a search: nothing was found
+
+
+def test_data_beside_success_and_a_message_is_data() -> None:
+    payload = {"success": True, "errorMessage": "部分字段缺失", "productInfo": {"productID": 1}}
+    response = WireResponse(200, {}, json.dumps(payload).encode())
+    assert read_response("param2", response, product_expected=True) == payload

@@ -15,6 +15,12 @@ from ali1688_spider.gateway.fields import (
     listed,
     section,
     text,
+    told_amount,
+    told_count,
+    told_number,
+    told_scores,
+    told_text,
+    told_urls,
 )
 
 NOT_A_NUMBER = ["NaN", "abc", "1e5", "0x10", "１２", "1,234.50", True, {}, [], Decimal("NaN")]
@@ -125,3 +131,40 @@ def test_a_lone_object_is_a_list_of_one() -> None:
     assert listed({"a": 1}) == [{"a": 1}]
     assert listed(None) == listed("") == []
     assert listed("text") == "text"
+
+
+@pytest.mark.parametrize("value", [None, "", " ", True, [], {}, "a\ud800", "a\0"])
+def test_a_text_that_cannot_be_stored_is_not_told(value: Any) -> None:
+    assert told_text(value) is None
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", "0", 0, -1, "1e5", "x", True, Decimal("NaN"), Decimal("1E+16"), {}]
+)
+def test_no_amount_above_0_is_not_told(value: Any) -> None:
+    assert told_amount(value) is None
+
+
+@pytest.mark.parametrize("value", [None, "", "-1", "1.5", True, 2**63, Decimal("1E+9999999"), []])
+def test_what_is_no_count_is_not_told(value: Any) -> None:
+    assert told_count(value) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [("4.7", 4.7), (5, 5.0), ("13.5%", 0.135), (Decimal("1E+9999999"), None), ("-", None)],
+)
+def test_a_number_may_be_a_percentage(value: Any, number: float | None) -> None:
+    assert told_number(value) == number
+
+
+def test_scores_are_what_is_a_number() -> None:
+    raw = {"a": "4.5", "b": "", "c": None, "d": {}, "e\0": 1, "f": "60%"}
+    assert told_scores(raw) == {"a": 4.5, "f": 0.6}
+    assert told_scores([]) is told_scores({"a": "high"}) is None
+
+
+def test_addresses_of_videos() -> None:
+    urls = ("//a.com/1.mp4", "https://a.com/2.mp4", "https://a.com/2.mp4", "", None, 77, "a b")
+    assert told_urls(*urls) == ["https://a.com/1.mp4", "https://a.com/2.mp4"]
+    assert told_urls("", "play/3.mp4") is None

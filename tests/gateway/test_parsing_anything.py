@@ -1,48 +1,85 @@
-"""Whatever an answer holds: it is read without an error, judged in plain words, and can be kept."""
+"""Whatever an answer holds: it is read without an error, judged in plain words, and can be kept.
+
+100,000 answers that were made of the samples, always the same ones, end as a product, as one that
+is refused with its reasons, or in a typed error.
+"""
 
 from __future__ import annotations
 
+import copy
 import json
+import random
+from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bson
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import pytest
 
-from ali1688_spider.gateway import parsing
-from ali1688_spider.gateway.errors import UnreadableResponseError
-from ali1688_spider.gateway.response import load_json
+from ali1688_spider.gateway.api import ProductApi
+from ali1688_spider.gateway.catalogue import find_api
+from ali1688_spider.gateway.errors import CallError
+from ali1688_spider.gateway.protocols import WireResponse
+from ali1688_spider.gateway.response import load_json, read_response
 from ali1688_spider.items import ParsedProduct, Product
 from ali1688_spider.pipelines.validation import check
 from ali1688_spider.storage.database import CODEC_OPTIONS
 from ali1688_spider.storage.observation import Observation
 from ali1688_spider.storage.rejections import storable
+from tests.gateway.catalogued import (
+    CROSS_BORDER,
+    CURATED,
+    DETAIL,
+    DROPSHIP,
+    KEYWORD,
+    OWN,
+    PRODUCT_GET,
+    ROUTER,
+    ROUTER_SEARCH,
+    read_page,
+    sample,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-SAMPLES = Path(__file__).parent / "samples"
-PARSERS: dict[str, Callable[[Any], Any]] = {
-    "router_product": parsing.parse_router_product,
-    "router_search": parsing.parse_router_search,
-    "product_info_by_quantity": parsing.parse_product_info,
-    "product_info_by_sku": parsing.parse_product_info,
-    "product_info_by_sku_and_quantity": parsing.parse_product_info,
-    "product_info_private": parsing.parse_product_info,
-    "product_info_simple": parsing.parse_product_info,
-    "product_list": parsing.parse_own_products,
-    "query_product_detail": parsing.parse_product_detail,
-    "keyword_query": parsing.parse_keyword_query,
+ANSWERS = 4_000
+"""Of each sample; with 25 samples, 100,000."""
+
+SHAPES = {
+    "router_product": ROUTER,
+    "router_search": ROUTER_SEARCH,
+    "product_info_by_quantity": PRODUCT_GET,
+    "product_info_by_sku": PRODUCT_GET,
+    "product_info_by_sku_and_quantity": PRODUCT_GET,
+    "product_info_skus_by_quantity": PRODUCT_GET,
+    "product_info_private": PRODUCT_GET,
+    "product_info_simple": "com.alibaba.product:alibaba.product.simple.get-1",
+    "product_info_strings": "com.alibaba.product:alibaba.cross.productInfo-1",
+    "product_id_list": "com.alibaba.product:alibaba.product.getByIdList-1",
+    "curated_products": CURATED,
+    "dropship_product": DROPSHIP,
+    "query_product_detail": DETAIL,
+    "detail_retail": DETAIL,
+    "detail_bare": DETAIL,
+    "keyword_query": KEYWORD,
+    "keyword_query_full": KEYWORD,
+    "seller_offers": f"{CROSS_BORDER}:product.search.querySellerOfferList-1",
+    "image_query": f"{CROSS_BORDER}:product.search.imageQuery-1",
+    "related_products": f"{CROSS_BORDER}:product.related.recommend-1",
+    "top_list": f"{CROSS_BORDER}:product.topList.query-1",
+    "pool": f"{CROSS_BORDER}:pool.product.pull-1",
+    "similar_offers": "com.alibaba.linkplus:alibaba.cross.similar.offer.search-1",
+    "product_list": OWN,
+    "own_products": OWN,
 }
-ODDITIES = [
-    *("null", "true", "false", "0", "1", "2", "3", "-5", "12.50", "-0.0", "[]", "{}"),
-    *("NaN", "-Infinity", "1e9999999", "1e99999999999999999999", "0e50", "-1E+40"),
-    *("1180591620717411303424", "0.00000000000000000000000001"),
-    *('""', '"x"', '"NaN"', '"12.50"', '"10-20"', '"true"', '"-0"'),
-    *(r'"\ud800"', r'"\u0000"', '"//a"', '"javascript:x"', r'{"\ud800":1}', '["x",{}]'),
-]
+ODDITIES = load_json(
+    b"""[null, true, false, 0, 1, 2, 3, -5, 12.50, -0.0, [], {}, NaN, -Infinity, 1e9999999,
+    1e99999999999999999999, 0e50, -1E+40, 1180591620717411303424, 0.00000000000000000000000001,
+    "", "x", "NaN", "12.50", "10-20", "true", "-0", "13%", "%", "\\ud800", "\\u0000", "//a",
+    "javascript:x", {"\\ud800": 1}, ["x", {}], [[]], [null], {"a": {"a": {}}}, "0001-01-01",
+    "20181313201638000+0800", "9999-12-31 23:59:59", "99999999999999", "\\u5546\\u54c1"]"""
+)
 
 
 def places(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -54,44 +91,67 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:
             yield from places(value[key])
 
 
-@st.composite
-def answers(draw: st.DrawFn) -> tuple[str, str]:
-    """Return the name of a sample, and its text with some of its values replaced."""
-    name = draw(st.sampled_from(sorted(PARSERS)))
-    payload = json.loads((SAMPLES / f"{name}.json").read_text(encoding="utf-8"))
-    replaced = draw(st.lists(st.sampled_from(ODDITIES), max_size=3))
-    for number in range(len(replaced)):
-        container, key = draw(st.sampled_from(list(places(payload))))
-        container[key] = f"@{number}@"
-    text = json.dumps(payload)
-    for number, oddity in enumerate(replaced):
-        text = text.replace(f'"@{number}@"', oddity)
-    return name, text
+def mutated(payload: Any, chance: random.Random) -> Any:
+    """Return the answer with up to four of its values replaced, left out, or moved elsewhere."""
+    payload = copy.deepcopy(payload)
+    for _ in range(chance.randint(1, 4)):
+        found = list(places(payload))
+        if not found:
+            break
+        container, key = chance.choice(found)
+        act = chance.random()
+        if act < 0.7:
+            container[key] = copy.deepcopy(chance.choice(ODDITIES))
+        elif act < 0.85:
+            del container[key]
+        else:
+            source, other = chance.choice(found)
+            container[key] = copy.deepcopy(source[other])
+    return payload
 
 
-def rows_of(parse: Callable[[Any], Any], payload: Any) -> list[dict[str, Any]]:
-    try:
-        read = parse(payload)
-    except UnreadableResponseError:
-        return []
-    return [read] if isinstance(read, dict) else read.rows
+def products_of(name: str, payload: Any) -> list[dict[str, Any]]:
+    api = find_api(name)
+    if isinstance(api, ProductApi):
+        return [fields for fields, _ in api.products(payload)] or [api.parse(payload)]
+    return read_page(name, payload).rows
 
 
-@settings(max_examples=300, deadline=None)
-@given(answer=answers())
-def test_any_answer(answer: tuple[str, str]) -> None:
-    name, text = answer
-    payload = load_json(text.encode())
-    for fields in rows_of(PARSERS[name], payload):
-        for complete in (True, False):
-            judge({"product_id": 1, **fields}, complete=complete)
-    bson.encode({"payload": storable(payload)}, codec_options=CODEC_OPTIONS)
-
-
-def judge(fields: dict[str, Any], *, complete: bool) -> None:
+def judge(fields: dict[str, Any], *, complete: bool) -> str:
     checked = check(ParsedProduct(fields, None, "api", datetime.now(UTC), complete))
     if isinstance(checked, Product):
         bson.decode(Observation.of(checked).set_fields)
-    else:
-        assert checked
-        assert all(reason.isprintable() for reason in checked)
+        return "product"
+    assert checked
+    assert all(reason.isprintable() for reason in checked)
+    return "refused"
+
+
+@pytest.mark.parametrize("shape", sorted(SHAPES))
+def test_any_answer(shape: str) -> None:
+    payload, chance = sample(shape), random.Random(shape)  # the same each time
+    ends: Counter[str] = Counter()
+    for number in range(ANSWERS):
+        answer = mutated(payload, chance)
+        try:
+            found = products_of(SHAPES[shape], answer)
+        except CallError:
+            ends["error"] += 1
+            continue
+        ends.update(judge({"product_id": 1, **f}, complete=bool(number % 2)) for f in found)
+        if number % 20 == 0:
+            bson.encode({"payload": storable(answer)}, codec_options=CODEC_OPTIONS)
+    assert ends["product"] > ANSWERS / 10
+    assert ends["refused"] > 0
+
+
+@pytest.mark.parametrize("shape", ["detail_retail", "curated_products", "similar_offers"])
+def test_any_answer_is_data_or_a_typed_error(shape: str) -> None:
+    payload, chance = sample(shape), random.Random(shape)  # likewise
+    for _ in range(ANSWERS // 4):
+        body = json.dumps(mutated(payload, chance), default=str).encode()
+        try:
+            data = read_response("param2", WireResponse(200, {}, body), product_expected=True)
+        except CallError:
+            continue
+        assert isinstance(data, dict)

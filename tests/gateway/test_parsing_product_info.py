@@ -1,19 +1,14 @@
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ali1688_spider.gateway.parsing import parse_own_products, parse_product_info
-from ali1688_spider.gateway.response import load_json
+from tests.gateway.catalogued import OWN, PRODUCT_GET, read_page, read_product, sample
 
-SAMPLES = Path(__file__).parent / "samples"
-
-
-def sample(name: str) -> Any:
-    return load_json((SAMPLES / f"{name}.json").read_bytes())
+CHINA = timezone(timedelta(hours=8))
 
 
 def tier(min_quantity: int, price: str) -> dict[str, Any]:
@@ -21,12 +16,13 @@ def tier(min_quantity: int, price: str) -> dict[str, Any]:
 
 
 def sku(sku_id: int, attributes: dict[str, str], **values: Any) -> dict[str, Any]:
-    unknown: dict[str, Any] = {"price": None, "price_tiers": [], "stock": None, "image": None}
+    names = ("price", "stock", "image", "retail_price", "promotion_price", "dropship_price")
+    unknown: dict[str, Any] = {"price_tiers": [], **dict.fromkeys((*names, "cargo_number"))}
     return {"sku_id": sku_id, "attributes": attributes, **unknown, **values}
 
 
 def test_price_by_quantity_without_skus() -> None:
-    assert parse_product_info(sample("product_info_by_quantity")) == {
+    assert read_product(PRODUCT_GET, sample("product_info_by_quantity")) == {
         "product_id": 610000000010,
         "name": "不锈钢保温杯 500ml",
         "price": Decimal("12.50"),
@@ -47,12 +43,23 @@ def test_price_by_quantity_without_skus() -> None:
         "category_id": 1031910,
         "category_name": "保温杯",
         "supplier": "杯业旗舰店",
+        "seller_id": "杯业旗舰店",
         "status": "published",
+        "batch_number": 10,
+        "weight_g": 350,
+        "weight_source": "declared",
+        "weight_suspect": False,
+        "length_cm": 8.5,
+        "width_cm": 8.5,
+        "height_cm": 24.0,
+        "ship_from": "浙江 永康",
+        "listed_at": datetime(2018, 12, 13, 20, 16, 38, tzinfo=CHINA),
+        "modified_at": datetime(2024, 3, 1, 10, 15, 30, tzinfo=CHINA),
     }
 
 
 def test_price_by_sku() -> None:
-    fields = parse_product_info(sample("product_info_by_sku"))
+    fields = read_product(PRODUCT_GET, sample("product_info_by_sku"))
     assert (fields["price"], fields["price_max"]) == (Decimal("19.90"), Decimal("21.50"))
     assert fields["price_tiers"] == []
     assert fields["stock"] == 150
@@ -64,6 +71,8 @@ def test_price_by_sku() -> None:
             spec_id="b266e0726506185beaf205cbae88530d",
             price=Decimal("19.90"),
             stock=120,
+            cargo_number="A-1",
+            dropship_price=Decimal("25.00"),
             image="https://cbu01.alicdn.com/img/ibank/white.jpg",
         ),
         sku(
@@ -77,7 +86,7 @@ def test_price_by_sku() -> None:
 
 
 def test_skus_with_a_price_by_quantity_for_the_whole_product() -> None:
-    fields = parse_product_info(sample("product_info_skus_by_quantity"))
+    fields = read_product(PRODUCT_GET, sample("product_info_skus_by_quantity"))
     assert (fields["price"], fields["price_max"]) == (Decimal("2.75"), Decimal("3.20"))
     assert fields["price_tiers"] == [tier(10, "3.20"), tier(500, "2.75")]
     assert fields["skus"] == [
@@ -87,7 +96,7 @@ def test_skus_with_a_price_by_quantity_for_the_whole_product() -> None:
 
 
 def test_price_by_sku_and_quantity() -> None:
-    fields = parse_product_info(sample("product_info_by_sku_and_quantity"))
+    fields = read_product(PRODUCT_GET, sample("product_info_by_sku_and_quantity"))
     assert (fields["price"], fields["price_max"]) == (Decimal("4.20"), Decimal("7.00"))
     assert fields["price_tiers"] == []
     assert [(sku["price"], sku["price_tiers"]) for sku in fields["skus"]] == [
@@ -111,7 +120,7 @@ def test_price_by_sku_and_quantity() -> None:
 def test_without_sale_info_the_reference_price_is_left(reference: Any, low: str, high: str) -> None:
     payload = sample("product_info_simple")
     payload["productInfo"]["referencePrice"] = reference
-    fields = parse_product_info(payload)
+    fields = read_product(PRODUCT_GET, payload)
     assert (str(fields["price"]), str(fields["price_max"])) == (low, high)
     assert "stock" not in fields
     assert "price_tiers" not in fields
@@ -119,20 +128,20 @@ def test_without_sale_info_the_reference_price_is_left(reference: Any, low: str,
 
 
 def test_an_empty_reference_price_is_an_unknown_price() -> None:
-    fields = parse_product_info(
-        {"productInfo": {"productID": 1, "subject": "杯", "referencePrice": ""}}
+    fields = read_product(
+        PRODUCT_GET, {"productInfo": {"productID": 1, "subject": "杯", "referencePrice": ""}}
     )
     assert fields == {"product_id": 1, "name": "杯", "price": None, "price_max": None}
 
 
 @pytest.mark.parametrize("reference", ["面议", "1.2.3", "-", "1-2-3", " " * 100_000 + "x"])
 def test_an_unreadable_reference_price_passes_as_it_came(reference: str) -> None:
-    fields = parse_product_info({"productInfo": {"referencePrice": reference}})
+    fields = read_product(PRODUCT_GET, {"productInfo": {"referencePrice": reference}})
     assert fields["price"] == reference
 
 
 def test_a_private_price_is_nowhere_in_the_fields() -> None:
-    fields = parse_product_info(sample("product_info_private"))
+    fields = read_product(PRODUCT_GET, sample("product_info_private"))
     assert fields["price_private"] is True
     assert fields["price"] is fields["price_max"] is None
     assert fields["price_tiers"] == []
@@ -143,7 +152,7 @@ def test_a_private_price_is_nowhere_in_the_fields() -> None:
 
 
 def test_numbers_and_booleans_as_text_and_missing_fields() -> None:
-    assert parse_product_info(sample("product_info_strings")) == {
+    assert read_product(PRODUCT_GET, sample("product_info_strings")) == {
         "product_id": 610000000016,
         "name": "  塑料收纳箱  ",
         "price": Decimal("26.5"),
@@ -158,7 +167,7 @@ def test_numbers_and_booleans_as_text_and_missing_fields() -> None:
 
 
 def product(**values: Any) -> dict[str, Any]:
-    return parse_product_info({"productInfo": values})
+    return read_product(PRODUCT_GET, {"productInfo": values})
 
 
 def test_one_unlimited_sku_makes_the_stock_unlimited() -> None:
@@ -198,11 +207,11 @@ def test_impossible_lists_pass_as_they_came(raw: Any) -> None:
 
 @pytest.mark.parametrize("payload", [{}, {"productInfo": None}, {"productInfo": {}}, [], None])
 def test_an_answer_without_a_product_tells_nothing(payload: Any) -> None:
-    assert parse_product_info(payload) == {}
+    assert read_product(PRODUCT_GET, payload) == {}
 
 
 def test_the_sellers_own_list() -> None:
-    page = parse_own_products(sample("product_list"))
+    page = read_page(OWN, sample("product_list"))
     assert (page.total, page.page, page.page_size) == (2, None, None)
     assert page.rows == [
         {
@@ -216,4 +225,4 @@ def test_the_sellers_own_list() -> None:
         },
         {"product_id": 610000000041, "name": "浴巾", "status": "member expired"},
     ]
-    assert parse_own_products(sample("past_the_end")["product_list"]).rows == []
+    assert read_page(OWN, sample("past_the_end")["product_list"]).rows == []

@@ -1,24 +1,16 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ali1688_spider.gateway.errors import UnreadableResponseError
-from ali1688_spider.gateway.parsing import parse_router_product, parse_router_search
-from ali1688_spider.gateway.response import load_json
-
-SAMPLES = Path(__file__).parent / "samples"
-
-
-def sample(name: str) -> Any:
-    return load_json((SAMPLES / f"{name}.json").read_bytes())
+from tests.gateway.catalogued import ROUTER, ROUTER_SEARCH, read_page, read_product, sample
 
 
 def test_a_product_has_name_price_and_stock() -> None:
-    fields = parse_router_product(sample("router_product"))
+    fields = read_product(ROUTER, sample("router_product"))
     assert fields == {
         "name": "不锈钢保温杯 500ml",
         "price": Decimal("12.50"),
@@ -29,8 +21,8 @@ def test_a_product_has_name_price_and_stock() -> None:
 
 
 def test_the_result_around_a_product_or_a_page_may_be_missing() -> None:
-    assert parse_router_product({"product": {"productName": "杯"}}) == {"name": "杯"}
-    assert parse_router_search({"totalCount": 1, "products": [{"quantity": 1}]}).rows == [
+    assert read_product(ROUTER, {"product": {"productName": "杯"}}) == {"name": "杯"}
+    assert read_page(ROUTER_SEARCH, {"totalCount": 1, "products": [{"quantity": 1}]}).rows == [
         {"stock": 1}
     ]
 
@@ -44,7 +36,7 @@ def test_what_else_a_product_tells_has_the_names_of_product_info() -> None:
         "status": "published",
         "image": {"images": ["a.jpg"]},
     }
-    assert parse_router_product({"result": {"product": product}}) == {
+    assert read_product(ROUTER, {"result": {"product": product}}) == {
         "product_id": 610000000001,
         "name": "杯",
         "price": Decimal("8.00"),
@@ -57,10 +49,10 @@ def test_what_else_a_product_tells_has_the_names_of_product_info() -> None:
 
 def test_a_private_price_stays_private() -> None:
     product = {"productName": "杯", "price": 8, "saleInfo": {"priceAuth": True}}
-    fields = parse_router_product({"result": {"product": product}})
+    fields = read_product(ROUTER, {"result": {"product": product}})
     assert fields["price_private"] is True
     assert fields["price"] is fields["price_max"] is None
-    assert parse_router_search({"result": {"products": [product]}}).rows == [fields]
+    assert read_page(ROUTER_SEARCH, {"result": {"products": [product]}}).rows == [fields]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +70,7 @@ def test_a_private_price_stays_private() -> None:
     ],
 )
 def test_an_answer_without_a_product_tells_nothing(payload: Any) -> None:
-    assert parse_router_product(payload) == {}
+    assert read_product(ROUTER, payload) == {}
 
 
 @pytest.mark.parametrize(
@@ -94,12 +86,12 @@ def test_an_answer_without_a_product_tells_nothing(payload: Any) -> None:
     ],
 )
 def test_an_impossible_value_passes_as_it_came(name: str, value: Any, field: str) -> None:
-    assert parse_router_product({"result": {"product": {name: value}}})[field] is value
+    assert read_product(ROUTER, {"result": {"product": {name: value}}})[field] is value
 
 
 def test_a_search_page() -> None:
     payload = sample("router_search")
-    page = parse_router_search(payload)
+    page = read_page(ROUTER_SEARCH, payload)
     assert (page.total, page.page, page.page_size) == (95, 2, 20)
     assert page.rows == [
         {
@@ -115,14 +107,14 @@ def test_a_search_page() -> None:
 
 
 def test_a_page_past_the_end_is_empty() -> None:
-    page = parse_router_search(sample("past_the_end")["router"])
+    page = read_page(ROUTER_SEARCH, sample("past_the_end")["router"])
     assert page.rows == page.payloads == []
     assert page.total == 95
 
 
 def test_a_row_that_is_no_object_tells_nothing() -> None:
-    page = parse_router_search(
-        {"result": {"totalCount": True, "products": ["x", {"productID": 1}]}}
+    page = read_page(
+        ROUTER_SEARCH, {"result": {"totalCount": True, "products": ["x", {"productID": 1}]}}
     )
     assert page.rows == [{}, {"product_id": 1}]
     assert (page.total, page.page, page.page_size) == (None, None, None)
@@ -140,4 +132,4 @@ def test_a_row_that_is_no_object_tells_nothing() -> None:
 )
 def test_an_answer_without_a_page_is_unexpected(payload: Any) -> None:
     with pytest.raises(UnreadableResponseError, match=r"^no search page in the response$"):
-        parse_router_search(payload)
+        read_page(ROUTER_SEARCH, payload)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     SettingsFor = Callable[[str], dict[str, str]]
     Doctor = Callable[..., tuple[int, dict[str, str]]]
 
-PRODUCT_API = "com.alibaba.product:alibaba.product.get-1"
+PRODUCT_API = "com.alibaba.fenxiao.crossborder:product.search.queryProductDetail-1"
 SECRETS = {
     "ALI1688_APP_SECRET": "test123",
     "ALI1688_ACCESS_TOKEN": "access-token-one",

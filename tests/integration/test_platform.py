@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Ids = Callable[[int], Sequence[int]]
 
 ROUTER_API = "alibaba.product.get"
-PARAM2_API = "com.alibaba.product:alibaba.product.get-1"
+PARAM2_API = "com.alibaba.fenxiao.crossborder:product.search.queryProductDetail-1"
 
 
 def listed(ids: Sequence[int]) -> str:
@@ -71,7 +71,7 @@ def test_whatever_lies_in_between_is_tried_again(
         "slow:9": "timeout",
         "business-false": "service",
         "business-error": "service",
-        "string-false": "unknown_refusal",
+        "string-false": "business_refusal",
         "unavailable": "service",
         "user-limit": "flow_control",
         "isv-limit": "flow_control",

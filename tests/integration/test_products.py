@@ -45,9 +45,12 @@ def prices(truth: Any, api: str) -> tuple[Decimal | None, Decimal | None]:
         return None, None
     if api in {"alibaba.product.get", ""}:
         return low, low
-    if api == DETAIL and truth["traits"]["quote_type"] == BY_SKU_AND_QUANTITY:
-        return low, max(Decimal(sku["price"]) for sku in truth["skus"])
-    return low, Decimal(truth["price_max"])
+    if api != DETAIL:
+        return low, Decimal(truth["price_max"])
+    of_skus = truth["traits"]["quote_type"] == BY_SKU_AND_QUANTITY
+    highest = [sku["price"] for sku in truth["skus"]] if of_skus else [truth["price_max"]]
+    highest += [each["retail_price"] for each in (truth, *truth["skus"]) if each["retail_price"]]
+    return low, max(map(Decimal, highest))
 
 
 def sku_prices(truth: Any, api: str) -> list[tuple[Decimal | None, list[tuple[int, Decimal]]]]:
@@ -55,7 +58,10 @@ def sku_prices(truth: Any, api: str) -> list[tuple[Decimal | None, list[tuple[in
     quote_type, private = truth["traits"]["quote_type"], truth["traits"]["private"]
     if private or api == SIMPLE or quote_type == BY_QUANTITY_WITH_SKUS:
         return [(None, [])] * len(truth["skus"])
-    by_tier = quote_type == BY_SKU_AND_QUANTITY and api != DETAIL
+    if api == DETAIL:
+        told = [(Decimal(sku["price"]), amount(sku["retail_price"])) for sku in truth["skus"]]
+        return [(price, [(1, one), (2, price)] if one else []) for price, one in told]
+    by_tier = quote_type == BY_SKU_AND_QUANTITY
     return [
         (Decimal(sku["price"]), exact(sku["tiers"]) if by_tier else []) for sku in truth["skus"]
     ]
@@ -76,6 +82,7 @@ def test_every_product_arrives_exactly(
     *, protocol: str, api: str, scrapy: Scrapy, gateway: Gateway, settings_for: Settings, ids: Ids
 ) -> None:
     wanted = ids(100)  # any hundred in a row have every shape
+    gateway.set(related=1.0)
     crawl = scrapy.crawl(
         "product",
         *("-a", f"ids={listed(wanted)}", "-O", "products.jsonl"),
@@ -96,7 +103,9 @@ def test_every_product_arrives_exactly(
             continue
         by_quantity = truth["traits"]["quote_type"] in {BY_QUANTITY, BY_QUANTITY_WITH_SKUS}
         told = by_quantity and api != SIMPLE and not truth["traits"]["private"]
-        assert exact(product["price_tiers"]) == (exact(truth["tiers"]) if told else [])
+        of_one = [(1, Decimal(truth["retail_price"]))] if truth["traits"]["retail"] else []
+        tiers = (of_one if api == DETAIL else []) + exact(truth["tiers"])
+        assert exact(product["price_tiers"]) == (tiers if told else [])
         assert [(sku["sku_id"], sku["stock"]) for sku in product["skus"]] == [
             (sku["sku_id"], sku["stock"]) for sku in truth["skus"]
         ]
@@ -125,18 +134,17 @@ def answer(protocol: str, product: dict[str, Any]) -> Any:
     if protocol == "router":
         return {"result": {"product": product}}
     if not product:
-        return {"productInfo": {}}
+        return {"result": {"result": {}}}
     tiers = [{"startQuantity": 1, "price": product["price"]}]
-    return {
-        "productInfo": {
-            "subject": product["productName"],
-            "saleInfo": {
-                "quoteType": 0,
-                "priceRanges": tiers,
-                "amountOnSale": product["quantity"],
-            },
-        }
+    detail = {
+        "subject": product["productName"],
+        "productSaleInfo": {
+            "quoteType": 0,
+            "priceRangeList": tiers,
+            "amountOnSale": product["quantity"],
+        },
     }
+    return {"result": {"result": detail}}
 
 
 @pytest.mark.parametrize("protocol", ["router", "param2"])

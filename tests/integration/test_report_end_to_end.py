@@ -77,6 +77,7 @@ def test_after_some_crawls(
         "dearer": "1",
         "sold out": "1",
         "out of stock": "1",
+        "not for sale": "0",
     }
     names = {product_id: gateway.product(product_id)["name"] for product_id in public}
     assert moves(page.tables["drops"]) == [

@@ -162,7 +162,8 @@ def test_a_version_and_a_setting_may_be_named(project: Scrapyd, stored: Stored) 
 def test_a_wrong_argument_is_said_in_the_job_s_log(project: Scrapyd) -> None:
     job = project.schedule("product", id=str(FIRST_ID))
     assert job.wait().endswith(
-        "ERROR: the spider product has no argument 'id': it has calls_file, idle, ids, ids_file\n"
+        "ERROR: the spider product has no argument 'id': it has calls_file, description, idle, "
+        "ids, ids_file, images\n"
     )
 
 

@@ -5,6 +5,7 @@ import contextlib
 import json
 from dataclasses import replace
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,10 +20,12 @@ from scrapy.exceptions import (
 from scrapy.http import Response
 
 from ali1688_spider.addon import context_of
+from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.errors import ForeignHostError
 from ali1688_spider.http import ApiRequest, ApiResponse
 from ali1688_spider.middlewares.cache import CACHED
 from ali1688_spider.middlewares.errors import MOST_REFUSALS, CallGivenUpError, ErrorsMiddleware
+from ali1688_spider.middlewares.refusal_tally import MANY
 from ali1688_spider.middlewares.signing import SigningMiddleware
 from ali1688_spider.shutdown import CrawlClosingError
 
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
 TOO_FAST = {"error_response": {"code": 7, "msg": "App Call Limited"}}
 NO_SERVICE = {"error_response": {"code": 15, "sub_code": "isp.remote-service-error"}}
 WRONG_CALL = {"error_response": {"code": 41, "sub_code": "isv.invalid-parameter"}}
+UNHEARD_OF = {"result": {"success": False, "code": "F1", "message": "商品 610000000001 暂不开放"}}
+NOT_CURATED = {"result": {"success": False, "message": "offerId:610000000001 不是精选货源商品"}}
 GONE = {"error_response": {"code": 15, "sub_code": "isv.item-not-exist"}}
 
 
@@ -351,3 +356,106 @@ async def test_a_call_that_the_signer_refuses_is_kept(
         await gateway.middleware.process_exception(elsewhere, refused.value)
     kept = (tmp_path / ".scrapy" / "ali1688" / "failed_calls.jsonl").read_text()
     assert "another host than ALI1688_GATEWAY" in kept
+
+
+async def test_what_a_service_says_of_a_product_is_asked_twice_at_most(
+    answering: Callable[..., Answering],
+) -> None:
+    gateway = answering(ALI1688_MAX_ATTEMPTS=5)
+    gateway.request = await gateway.retry(UNHEARD_OF)
+    assert gateway.request.attempt == 2
+    with pytest.raises(CallGivenUpError):
+        await gateway.answer(UNHEARD_OF)
+    assert gateway.stats.get_stats() == {
+        "ali1688/errors/business_refusal": 2,
+        "ali1688/failed_calls": 1,
+        "ali1688/retries": 1,
+    }
+
+
+async def test_a_search_that_a_service_refuses_has_all_its_tries(
+    answering: Callable[..., Answering],
+) -> None:
+    gateway = answering(ALI1688_MAX_ATTEMPTS=5)
+    search = ApiCall.search(keyword="x", page=1, page_size=20)
+    gateway.request = gateway.request.replace(call=search, attempt=4)
+    assert (await gateway.retry(UNHEARD_OF)).attempt == 5
+
+
+async def test_a_product_outside_the_pool_is_given_up_at_once_and_not_removed(
+    answering: Callable[..., Answering],
+) -> None:
+    gateway = answering()
+    with pytest.raises(CallGivenUpError):
+        await gateway.answer(NOT_CURATED)
+    assert gateway.stats.get_stats() == {
+        "ali1688/errors/not_curated": 1,
+        "ali1688/failed_calls": 1,
+    }
+
+
+async def test_many_products_that_are_refused_alike_are_announced_once(
+    answering: Callable[..., Answering], caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = answering()
+    for product_id in range(1, 2 * MANY + 1):
+        gateway.request = gateway.request.replace(call=ApiCall.product(product_id))
+        message = f"offerId:{product_id} 不是精选货源商品"
+        with pytest.raises(CallGivenUpError):
+            await gateway.answer({"result": {"success": False, "message": message}})
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 2  # the first of them, and that there are many
+    assert warnings[0].startswith("<product(product_id=1) try 1> given up: offerId:1 不是精选货源")
+    assert warnings[1].startswith(
+        f"{MANY} products so far are refused in the same words (offerId:{MANY} 不是精选货源商品"
+    )
+    assert "set ALI1688_PRODUCT_API=" in warnings[1]
+    assert gateway.stats.get_value("ali1688/failed_calls") == 2 * MANY
+
+
+async def test_other_failures_of_many_products_are_announced_each(
+    answering: Callable[..., Answering], caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = answering()
+    for _ in range(MANY):
+        with pytest.raises(CallGivenUpError):
+            await gateway.answer(WRONG_CALL)
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * MANY
+
+
+async def test_a_limit_of_the_app_is_waited_for_once_and_is_then_the_day_s(
+    answering: Callable[..., Answering],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now = 1000.0
+    clock = SimpleNamespace(monotonic=lambda: now)
+    monkeypatch.setattr("ali1688_spider.middlewares.errors.time", clock)
+    gateway = answering(ALI1688_PROTOCOL="param2", ALI1688_GATEWAY="https://gw.example/openapi")
+    limit = {"error_code": "403", "error_message": "Beyond the app call frequency limit"}
+    assert (await gateway.retry(limit)).attempt == 1
+    assert (await gateway.retry(limit)).attempt == 1  # it was under way when the pause began
+    now += 61
+    closed: list[tuple[str, str]] = []
+    monkeypatch.setattr(gateway.context.shutdown, "close", lambda *given: closed.append(given))
+    with pytest.raises(CrawlClosingError):
+        await gateway.answer(limit)
+    ((reason, explanation),) = closed
+    assert reason == "quota_exhausted"
+    assert "Start again after midnight in China (GMT+8)" in explanation
+    assert gateway.stats.get_value("ali1688/errors/app_call_limit") == 3
+    assert any(message.startswith("No call is made for 60 s") for message in caplog.messages)
+
+
+async def test_a_limit_of_the_app_that_a_wait_has_ended_is_waited_for_again(
+    answering: Callable[..., Answering], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    clock = SimpleNamespace(monotonic=lambda: now)
+    monkeypatch.setattr("ali1688_spider.middlewares.errors.time", clock)
+    gateway = answering(ALI1688_PROTOCOL="param2", ALI1688_GATEWAY="https://gw.example/openapi")
+    limit = {"error_message": "Beyond the app call frequency limit"}
+    await gateway.retry(limit)
+    now += 61
+    await gateway.answer({"result": {"result": {"offerId": 1}}})
+    assert (await gateway.retry(limit)).attempt == 1

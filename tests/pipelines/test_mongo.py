@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import json
 import logging
@@ -22,8 +23,9 @@ from ali1688_spider.addon import context_of
 from ali1688_spider.extensions.results import CrawlRecord
 from ali1688_spider.items import ParsedProduct, Product
 from ali1688_spider.pipelines.mongo import MongoPipeline
-from ali1688_spider.pipelines.validation import ValidationPipeline
+from ali1688_spider.pipelines.validation import ValidationPipeline, check
 from ali1688_spider.storage.failed_calls import FailedCall
+from tests.gateway.catalogued import DETAIL, KEYWORD, read_page, read_product, sample
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -110,8 +112,8 @@ async def test_products_are_stored_with_their_history(
 
     document = stored["products"].find_one({}, {"answer_digest": 0})
     assert document is not None
-    assert document.pop("price_tiers") == document.pop("skus") == document.pop("images") == []
-    assert {name: value for name, value in document.items() if value not in (None, {})} == {
+    assert document["price_tiers"] == document["skus"] == document["images"] == []
+    assert {name: value for name, value in document.items() if value not in (None, {}, [])} == {
         "_id": 7,
         "product_id": 7,
         "name": "裙",
@@ -125,7 +127,7 @@ async def test_products_are_stored_with_their_history(
         "first_seen_at": NOON,
         "changed_at": NOON + 2 * minute,
     }
-    assert set(Product.model_fields) == set(document) - {"_id"} | {"price_tiers", "skus", "images"}
+    assert set(Product.model_fields) == set(document) - {"_id"} | {"promotion_price"}
     [change] = stored["product_changes"].find({}, {"_id": 0})
     assert change == {
         "product_id": 7,
@@ -324,3 +326,80 @@ async def test_a_stream_that_takes_nothing_holds_up_no_product(
             pass
     assert [change["new"] for change in stream(redis_url)] == ["9", "8"]
     assert stored["products"].count_documents({"pending_changes": {"$exists": True}}) == 0
+
+
+def detail(seconds: int, **changes: Any) -> Product:
+    """Return what ``queryProductDetail`` says of the example of retail prices."""
+    data = copy.deepcopy(sample("detail_retail"))
+    data["result"]["result"] |= {"productSkuInfos": None, **changes}
+    return made(read_product(DETAIL, data), seconds, complete=True)
+
+
+def row(seconds: int, **prices: str) -> Product:
+    """Return what a row of a search says of it."""
+    data = {
+        "offerId": 610000000060,
+        "subject": "硅胶折叠杯",
+        "priceInfo": {"price": "4.05", **prices},
+    }
+    page = read_page(KEYWORD, {"result": {"result": {"totalRecords": 1, "data": [data]}}})
+    return made(page.rows[0], seconds, complete=False)
+
+
+def made(fields: dict[str, Any], seconds: int, *, complete: bool) -> Product:
+    at = NOON + timedelta(seconds=seconds)
+    checked = check(ParsedProduct(fields, None, "api", at, complete))
+    assert isinstance(checked, Product), checked
+    return checked
+
+
+def without_campaign() -> dict[str, Any]:
+    sale = copy.deepcopy(sample("detail_retail"))["result"]["result"]["productSaleInfo"]
+    sale["priceRangeList"][0]["promotionPrice"] = ""
+    return {"productSaleInfo": sale}
+
+
+async def test_a_campaign_and_a_delisting_are_changes_of_their_own(
+    crawler: Crawler, stored: Database[dict[str, Any]]
+) -> None:
+    usual = without_campaign()
+    async with opened(crawler) as pipeline:
+        for observed in (
+            detail(0, **usual),
+            detail(60),  # the campaign begins
+            row(120),  # tells nothing of it
+            row(180, promotionPrice="3.90"),
+            detail(240, **usual),  # and ends
+            detail(300, **usual, status="member expired"),
+        ):
+            await pipeline.process_item(observed)
+
+    changes = stored["product_changes"].find().sort([("at", 1), ("field", -1)])
+    assert [(each["field"], each["old"], each["new"]) for each in changes] == [
+        ("promotion_price", None, Decimal128("3.90")),
+        ("promotion_price", Decimal128("3.90"), None),
+        ("status", "published", "member expired"),
+        ("available", True, False),
+    ]
+    document = stored["products"].find_one()
+    assert document is not None
+    assert document["price_tiers"] == [
+        {"min_quantity": 1, "price": Decimal128("4.80")},
+        {"min_quantity": 2, "price": Decimal128("4.05")},
+    ]
+    assert (document["price"], document["price_max"]) == (Decimal128("4.05"), Decimal128("4.80"))
+    assert (document["retail_price"], document["promotion_price"]) == (Decimal128("4.80"), None)
+    assert (document["available"], document["stock"]) == (False, 1000)
+
+
+async def test_the_image_of_a_row_never_replaces_a_product_s_images(
+    crawler: Crawler, stored: Database[dict[str, Any]]
+) -> None:
+    fields = {"name": "杯", "images": ["https://cbu01.alicdn.com/row.jpg"]}
+    own = {"name": "杯", "images": ["https://cbu01.alicdn.com/1.jpg"]}
+    async with opened(crawler) as pipeline:
+        await pipeline.process_item(made({"product_id": 1, **fields}, 0, complete=False))
+        await pipeline.process_item(made({"product_id": 2, **own}, 0, complete=True))
+        await pipeline.process_item(made({"product_id": 2, **fields}, 60, complete=False))
+    images = {each["_id"]: each["images"] for each in stored["products"].find()}
+    assert images == {1: fields["images"], 2: own["images"]}

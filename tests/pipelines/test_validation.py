@@ -11,15 +11,21 @@ from scrapy.exceptions import DropItem
 from scrapy.logformatter import LogFormatter
 from scrapy.utils.test import get_crawler
 
-from ali1688_spider.gateway.parsing import parse_router_product
 from ali1688_spider.gateway.response import load_json
 from ali1688_spider.items import REMOVED, ParsedProduct, Product
 from ali1688_spider.pipelines.validation import ValidationPipeline, check
+from tests.gateway.catalogued import ROUTER, read_product
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
 API = "alibaba.product.get"
+NOT_TOLD = (
+    *("available", "retail_price", "dropship_price", "sales_total", "sales_30d"),
+    *("repurchase_rate", "trade_score", "weight_g", "weight_source", "weight_suspect"),
+    *("length_cm", "width_cm", "height_cm", "ship_from", "seller_id", "name_translated"),
+    *("cargo_number", "batch_number", "listed_at", "modified_at", "description"),
+)
 NOW = datetime(2026, 10, 10, 8, 45, 52, 223000, UTC)
 
 
@@ -59,7 +65,7 @@ def pipeline(crawler: Crawler, rejections: Any) -> ValidationPipeline:
 
 def answer_of(text: str, product_id: int, **values: Any) -> ParsedProduct:
     payload = load_json(text.encode())
-    fields = {"product_id": product_id, **parse_router_product(payload)}
+    fields = {"product_id": product_id, **read_product(ROUTER, payload)}
     return ParsedProduct(fields, payload, API, NOW, **values)
 
 
@@ -209,6 +215,11 @@ def test_a_complete_response_sets_every_field() -> None:
         "source_api": API,
         "fetched_at": NOW,
         "price_private": False,
+        **dict.fromkeys(NOT_TOLD),
+        "seller_scores": {},
+        "videos": [],
+        "attributes_translated": {},
+        "category_path": [],
     }
 
 
@@ -231,8 +242,44 @@ def test_a_removed_product_keeps_what_was_known() -> None:
     assert checked(answer).model_fields_set == {
         "product_id",
         "status",
+        "available",
         "currency",
         "url",
         "source_api",
         "fetched_at",
     }
+
+
+@pytest.mark.parametrize(
+    ("status", "available"),
+    [("published", True), ("member expired", False), ("auditing", False), (REMOVED, False)],
+)
+@pytest.mark.parametrize("complete", [True, False])
+def test_only_a_published_product_is_available(
+    status: str,
+    available: bool,  # noqa: FBT001
+    complete: bool,  # noqa: FBT001
+) -> None:
+    fields = {"product_id": 1, "name": "杯", "stock": 5, "status": status}
+    assert checked(ParsedProduct(fields, None, API, NOW, complete)).available is available
+
+
+def test_a_row_without_a_status_says_nothing_of_it() -> None:
+    row = checked(ParsedProduct({"product_id": 1, "name": "杯"}, None, API, NOW, complete=False))
+    assert not {"status", "available"} & row.model_fields_set
+
+
+def test_a_promotion_is_none_only_where_the_response_says_so() -> None:
+    fields = {"product_id": 1, "name": "杯"}
+    silent = checked(ParsedProduct(fields, None, API, NOW))
+    assert "promotion_price" not in silent.model_fields_set
+    told = checked(ParsedProduct({**fields, "promotion_price": None}, None, API, NOW))
+    assert "promotion_price" in told.model_fields_set
+
+
+def test_the_image_of_a_row_is_none_that_the_response_sets() -> None:
+    fields = {"product_id": 1, "name": "杯", "images": ["https://cbu01.alicdn.com/1.jpg"]}
+    row = checked(ParsedProduct(fields, None, API, NOW, complete=False))
+    assert row.images == ["https://cbu01.alicdn.com/1.jpg"]
+    assert "images" not in row.model_fields_set
+    assert "images" in checked(ParsedProduct(fields, None, API, NOW)).model_fields_set

@@ -180,3 +180,14 @@ def test_long_curve_keeps_its_ends_and_extremes() -> None:
     assert (long.points[0], long.points[-1]) == ((PERIOD.start, 0), (times[-1], values[-1]))
     assert {(times[1234], 1), (times[4321], 9999)} <= set(long.points)
     assert set(long.points[1:]) <= set(zip(times, values, strict=True))
+
+
+def test_products_that_go_off_sale_and_come_back() -> None:
+    figures = counted(
+        change(1, True, False, field="available"),
+        change(2, True, False, field="available", hours=3),
+        change(2, False, True, field="available", hours=2),
+        change(3, False, True, field="available"),
+        change(4, None, True, field="available"),
+    )
+    assert figures.total == {"any": 4, "off sale": 1, "back on sale": 1}

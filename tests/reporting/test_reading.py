@@ -81,11 +81,12 @@ def test_products(database: Database[dict[str, Any]]) -> None:
             product(1),
             product(2, stock=0, first_seen_at=NOW - DAY),
             product(3, fetched_at=NOW - 2 * DAY, price=None, price_private=True),
-            product(4, fetched_at=NOW - 30 * DAY),
+            product(4, fetched_at=NOW - 30 * DAY, status="member expired", available=False),
         ]
     )
     figures = read(database).products
     assert (figures.total, figures.new, figures.out_of_stock) == (4, 1, 1)
+    assert figures.not_for_sale == 1
     assert figures.private == {3}
     assert figures.collected_on == {date(2026, 11, 23): 2, date(2026, 11, 21): 1}
 

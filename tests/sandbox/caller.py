@@ -24,6 +24,11 @@ CROSS = "com.alibaba.product:alibaba.cross.productInfo-1"
 OFFER = "com.alibaba.fenxiao.crossborder:product.search.queryProductDetail-1"
 OFFERS = "com.alibaba.fenxiao.crossborder:product.search.keywordQuery-1"
 OWN = "com.alibaba.product:alibaba.product.list.get-1"
+OWN_BY_ID = "com.alibaba.product:alibaba.product.getByIdList-1"
+CROSS_LIST = "com.alibaba.product:alibaba.cross.productList-1"
+FENXIAO = "com.alibaba.fenxiao:alibaba.fenxiao.productInfo.get-1"
+CURATED = "com.alibaba.fenxiao:alibaba.pifatuan.product.detail.list-1"
+CROSS_BORDER = "com.alibaba.fenxiao.crossborder"
 TIME = "system:currentTime-1"
 TOKEN = "system.oauth2:getToken-1"
 
@@ -127,6 +132,13 @@ class Caller:
         answer = await self.param2(OFFERS, offerQueryParam={"country": "en"} | fields)
         page: dict[str, Any] = answer.json["result"]["result"]
         return page
+
+    async def offer(self, number: int, **fields: Any) -> dict[str, Any]:
+        """Call for the details of the product of a number; return them."""
+        query = {"offerId": FIRST - 1 + number, "country": "en"} | fields
+        answer = await self.param2(OFFER, offerDetailParam=query)
+        offer: dict[str, Any] = answer.json["result"]["result"]
+        return offer
 
     async def control(self, path: str, body: Any = None, method: str = "POST") -> Any:
         """Post to a control address and return its answer, which must be a success."""

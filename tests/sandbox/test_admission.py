@@ -14,8 +14,8 @@ from ali1688_spider.sandbox.admission import (
     router_signature,
     top_signature,
 )
-from ali1688_spider.sandbox.faults import RefusedError
 from ali1688_spider.sandbox.options import Options
+from ali1688_spider.sandbox.platform_errors import RefusedError
 from tests.sandbox.caller import PRODUCT, SIMPLE
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from ali1688_spider.sandbox.faults import REFUSALS, Fault, Faults, parse_faults
+from ali1688_spider.sandbox.faults import Fault, Faults, parse_faults
 from ali1688_spider.sandbox.options import Options
+from ali1688_spider.sandbox.platform_errors import REFUSALS
 from tests.sandbox.caller import FIRST, PRODUCT, TIME, TOKEN
 
 if TYPE_CHECKING:
@@ -42,12 +43,84 @@ async def test_every_error_of_the_platform(gateway: Caller, name: str) -> None:
             "exception": refusal.message,
         },
         "camel": {"errorCode": refusal.gateway_code, "errorMessage": refusal.message},
-        "result": {
-            "result": {"success": False, "code": "400", "message": refusal.message},
-        },
         "gone": {"errMsg": refusal.message},
     }
-    assert answer.json == shapes[refusal.shape]
+    if refusal.shape in shapes:
+        assert answer.json == shapes[refusal.shape]
+    assert refusal.message in json.dumps(answer.json, ensure_ascii=False)
+
+
+def failed(**fields: Any) -> dict[str, Any]:
+    return {"result": {"success": False} | fields}
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "body"),
+    [
+        (
+            "app-key-expired",
+            400,
+            {
+                "code": "AppKeyExpired",
+                "codeType": "ISV",
+                "success": False,
+                "message": "the app key is expired",
+            },
+        ),
+        (
+            "app-key-not-allowed",
+            400,
+            {
+                "error_message": "AppKey is not allowed(acl)",
+                "exception": "AppKey is not allowed(acl)",
+            },
+        ),
+        (
+            "unauthenticated",
+            401,
+            {
+                "error_message": "Request need user authenticated",
+                "exception": "Request need user authenticated",
+            },
+        ),
+        (
+            "app-call-frequency-200",
+            200,
+            {
+                "error_message": "Beyond the app call frequency limit",
+                "exception": "Beyond the app call frequency limit",
+            },
+        ),
+        (
+            "bare-signature",
+            400,
+            {
+                "error_code": "SignatureInvalid",
+                "error_message": "wrong signature",
+                "exception": "wrong signature",
+            },
+        ),
+        ("ret-code", 200, failed(retCode="500", retMsg="系统异常")),
+        ("msg-code", 200, {"success": False, "msgCode": "SYSTEM_ERROR", "msgInfo": "系统异常"}),
+        ("is-success", 200, {"isSuccess": False, "errorCode": "500", "errorMessage": "系统异常"}),
+        ("result-code", 200, {"resultCode": "500", "resultMessage": "系统异常"}),
+        ("minus-one", 200, {"code": -1, "message": "系统异常"}),
+        ("not-published", 200, failed(code="500", message="offer status is not published")),
+        ("not-own-order", 200, failed(code="401", message="不是自己的订单")),
+        ("general-400", 200, failed(code="400", message="参数错误")),
+    ],
+)
+async def test_refusals_come_in_many_shapes(
+    gateway: Caller, name: str, status: int, body: dict[str, Any]
+) -> None:
+    answer = await struck(gateway, "param2", name)
+    assert (answer.status, answer.json) == (status, body)
+
+
+async def test_a_success_may_bear_a_message(gateway: Caller) -> None:
+    good = await gateway.product("param2")
+    answer = await struck(gateway, "param2", "success-with-message")
+    assert answer.json == good.json | {"success": True, "errorMessage": "操作成功"}
 
 
 def test_every_code_of_the_platform_is_there() -> None:
@@ -66,6 +139,9 @@ def test_every_code_of_the_platform_is_there() -> None:
         "gw.QosAPIFrequencyLimit",
         "gw.NoUsageLeftError",
         "401",
+        "SignatureInvalid",
+        "APIUnsupported",
+        "ISPInvokeError",
     }
 
 
@@ -79,6 +155,11 @@ def test_every_code_of_the_platform_is_there() -> None:
             {"success": False, "errorCode": "500_2", "errorMessage": "系统异常"},
         ),
         ("string-false", {"success": "false"}),
+        (
+            "null-result",
+            {"result": {"success": True, "code": "200", "message": "ok", "result": None}},
+        ),
+        ("bare-null-result", {"result": None}),
     ],
 )
 async def test_business_errors(

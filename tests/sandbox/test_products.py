@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ali1688_spider.sandbox import shapes
-from ali1688_spider.sandbox.products import UNLIMITED_STOCK, SandboxProduct
+from ali1688_spider.sandbox.product_facts import UNLIMITED_STOCK
+from ali1688_spider.sandbox.sandbox_product import SandboxProduct
+from ali1688_spider.sandbox.shapes import router_product
+from ali1688_spider.sandbox.shapes.offers import offer
+from ali1688_spider.sandbox.shapes.product_info import full_product, simple_product
 from tests.sandbox.caller import CROSS, FIRST, OFFER, PRODUCT, SIMPLE
 
 if TYPE_CHECKING:
@@ -29,13 +32,13 @@ def first(**traits: Any) -> SandboxProduct:
 
 def plain(quote_type: int) -> dict[str, Any]:
     product = first(quote_type=quote_type, private=False, texts=False, sparse=False)
-    info: dict[str, Any] = shapes.full_product(product)["productInfo"]
+    info: dict[str, Any] = full_product(product)["productInfo"]
     return info
 
 
 def described(number: int, step: int) -> tuple[Any, ...]:
     product = SandboxProduct(number, step, {})
-    return shapes.full_product(product), shapes.offer(product), shapes.router_product(product)
+    return full_product(product), offer(product), router_product(product)
 
 
 def test_the_same_number_makes_the_same_product() -> None:
@@ -54,6 +57,12 @@ def test_the_same_number_makes_the_same_product() -> None:
         {"fine": True},
         {"unlimited": True},
         {"display_names": True},
+        *({"retail": True, "quote_type": quote_type} for quote_type in range(4)),
+        {"campaign": True},
+        {"dropship": True},
+        {"video": True},
+        {"weighed": True, "absurd": True},
+        {"weighed": False},
     ],
 )
 def test_a_hundred_products_show_every_shape(traits: dict[str, Any]) -> None:
@@ -110,45 +119,45 @@ def test_stock_is_spread_over_the_skus() -> None:
 
 def test_a_private_price_is_told_nowhere() -> None:
     for product in made(private=True):
-        info = shapes.full_product(product)["productInfo"]
+        info = full_product(product)["productInfo"]
         assert info["saleInfo"]["priceAuth"] in (True, "true")
         assert info["saleInfo"]["priceRanges"] == []
         assert all(sku["price"] is None and sku["priceRange"] == [] for sku in info["skuInfos"])
         assert info["referencePrice"] == ""
-        assert shapes.router_product(product)["result"]["product"]["price"] is None
+        assert router_product(product)["result"]["product"]["price"] is None
 
 
 def test_numbers_are_texts_for_some() -> None:
     product = first(texts=True, private=False, sparse=False)
-    info = shapes.full_product(product)["productInfo"]
+    info = full_product(product)["productInfo"]
     assert info["productID"] == str(product.product_id)
     assert info["saleInfo"]["amountOnSale"] == str(product.stock)
     assert info["saleInfo"]["mixWholeSale"] == "true"
-    assert shapes.router_product(product)["result"]["product"]["price"] == f"{product.price:f}"
+    assert router_product(product)["result"]["product"]["price"] == f"{product.price:f}"
 
 
 def test_images_are_relative_absolute_or_without_scheme() -> None:
     starts = []
     for style in range(3):
-        info = shapes.full_product(first(image_style=style, sparse=False))["productInfo"]
+        info = full_product(first(image_style=style, sparse=False))["productInfo"]
         starts.append(info["image"]["images"][0].partition("img/ibank")[0])
     assert starts == ["", "https://cbu01.alicdn.com/", "//cbu01.alicdn.com/"]
 
 
 def test_attributes_repeat_fields_miss_and_others_appear() -> None:
-    repeated = shapes.full_product(first(repeated=True, sparse=False))["productInfo"]
+    repeated = full_product(first(repeated=True, sparse=False))["productInfo"]
     assert [row["attributeName"] for row in repeated["attributes"]].count("颜色") == 3
-    sparse = shapes.full_product(first(sparse=True))["productInfo"]
+    sparse = full_product(first(sparse=True))["productInfo"]
     assert "categoryName" not in sparse
     assert "image" not in sparse
-    extended = shapes.full_product(first(extended=True))["productInfo"]
+    extended = full_product(first(extended=True))["productInfo"]
     assert extended["bizType"] == 1
 
 
 def test_the_simple_api_tells_a_reference_price_alone() -> None:
     seen = set()
     for product in made(sparse=False):
-        info = shapes.simple_product(product)["productInfo"]
+        info = simple_product(product)["productInfo"]
         assert "saleInfo" not in info
         assert all("price" not in sku and "priceRange" not in sku for sku in info["skuInfos"])
         price = info["referencePrice"]
@@ -160,24 +169,23 @@ def test_the_simple_api_tells_a_reference_price_alone() -> None:
 
 def test_an_offer() -> None:
     product = first(quote_type=2, private=False, texts=False, sparse=False)
-    answer = shapes.offer(product)["result"]
+    answer = offer(product)["result"]
     assert answer["success"] == "true"
-    offer = answer["result"]
-    assert offer["offerId"] == product.product_id
-    assert offer["subjectTrans"] == product.english_name
-    assert offer["productSaleInfo"]["quoteType"] == 2
-    assert offer["productSaleInfo"]["priceRangeList"][-1]["price"] == float(product.price)
-    assert offer["productImage"]["images"][0].startswith("https://")
-    assert {sku["price"] for sku in offer["productSkuInfos"]} == {None}
-    assert offer["soldOut"] is False
+    told = answer["result"]
+    assert told["offerId"] == product.product_id
+    assert told["subjectTrans"] == product.english_name
+    assert told["productSaleInfo"]["quoteType"] == 2
+    assert told["productSaleInfo"]["priceRangeList"][-1]["price"] == float(product.price)
+    assert told["productImage"]["images"][0].startswith("https://")
+    assert {sku["price"] for sku in told["productSkuInfos"]} == {None}
 
 
 def test_the_digits_of_an_amount_are_exact() -> None:
     for text in ("0.1", "12.34", "99999999.99", "0.035"):
         product = SandboxProduct(1, 0, {"price": Decimal(text)})
-        assert repr(shapes.router_product(product)["result"]["product"]["price"]) == text
+        assert repr(router_product(product)["result"]["product"]["price"]) == text
     product = SandboxProduct(1, 0, {"price": Decimal("123456789012345.678901")})
-    assert shapes.router_product(product)["result"]["product"]["price"] == "123456789012345.678901"
+    assert router_product(product)["result"]["product"]["price"] == "123456789012345.678901"
 
 
 @pytest.mark.parametrize(
@@ -193,6 +201,7 @@ def test_the_digits_of_an_amount_are_exact() -> None:
 async def test_every_api_answers_the_product(
     gateway: Caller, api: str, params: dict[str, Any]
 ) -> None:
+    await gateway.control(f"products/{FIRST}", {"related": True})
     answer = (await gateway.param2(api, **params)).json
     product = answer["productInfo"] if "productInfo" in answer else answer["result"]["result"]
     assert product["subject"] == HUNDRED[0].name

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ali1688_spider.sandbox.admission import router_signature
+from ali1688_spider.sandbox.apis.api_table import OPEN_APIS, PARAM2_APIS
 from tests.sandbox.caller import (
     CROSS,
     OFFER,
@@ -324,3 +325,18 @@ async def test_a_page_that_is_too_large_is_refused(gateway: Caller) -> None:
         assert answer.status == 200
         assert answer.json["result"]["success"] is False
         assert answer.json["result"]["message"] == "the page is too large: pageSize"
+
+
+@pytest.mark.parametrize("api", sorted(set(PARAM2_APIS) - {OWN}))
+async def test_a_call_without_parameters_tells_whether_an_api_is_open(
+    start: Callable[..., Awaitable[Caller]], api: str
+) -> None:
+    gateway = await start(access_token="token", deny=[api])
+    codes = [(await gateway.param2(api, sign="x")).code]
+    if api not in OPEN_APIS:
+        codes.append((await gateway.param2(api)).code)
+        assert codes.pop() == "401"
+    codes.append((await gateway.param2(api, access_token="token")).code)
+    await gateway.control("settings", {"deny": []})
+    codes.append((await gateway.param2(api, access_token="token")).code)
+    assert codes == ["gw.SignatureInvalid", "gw.APIACLDecline", "gw.ParamMissing"]

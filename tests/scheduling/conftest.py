@@ -23,6 +23,8 @@ from ali1688_spider.spiders.product import ProductSpider
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
+    from ali1688_spider.spiders.base import ApiSpider
+
     Open = Callable[..., Awaitable[RedisScheduler]]
 
 OURS = ("ALI1688_", "REDIS_", "MONGO_")
@@ -94,7 +96,12 @@ async def open_scheduler(redis_url: str) -> AsyncIterator[Open]:
     """Open schedulers, each a worker of its own on the queue of the spider ``product``."""
     schedulers: list[RedisScheduler] = []
 
-    async def open_(settings: dict[str, Any] | None = None, **arguments: str) -> RedisScheduler:
+    async def open_(
+        settings: dict[str, Any] | None = None,
+        *,
+        spider: type[ApiSpider] = ProductSpider,
+        **arguments: str,
+    ) -> RedisScheduler:
         settings = {
             **{name: value for name, value in vars(defaults).items() if name.startswith(OURS)},
             "ADDONS": {Ali1688Addon: 0},
@@ -106,9 +113,9 @@ async def open_scheduler(redis_url: str) -> AsyncIterator[Open]:
             "MONGO_URI": "",
             **(settings or {}),
         }
-        crawler = get_crawler(ProductSpider, settings)
+        crawler = get_crawler(spider, settings)
         crawler._engine = Engine()  # type: ignore[assignment]
-        crawler.spider = ProductSpider.from_crawler(crawler, **arguments)
+        crawler.spider = spider.from_crawler(crawler, **arguments)
         scheduler = RedisScheduler.from_crawler(crawler)
         await maybe_deferred_to_future(scheduler.open(crawler.spider))
         schedulers.append(scheduler)

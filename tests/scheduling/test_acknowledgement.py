@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ from twisted.python.failure import Failure
 
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.http import ApiRequest
+from ali1688_spider.items import ParsedProduct
 from ali1688_spider.scheduling.lease import Lease, QueueEntry
 from ali1688_spider.scheduling.scheduler import AcknowledgementMiddleware
 from ali1688_spider.shutdown import CrawlClosingError
@@ -102,6 +104,20 @@ async def test_all_leases_of_a_request_are_settled_alike(
     crawler.signals.send_catch_log(getattr(signals, signal), **values)
     assert [lease.outcome for lease in leases] == [outcome, outcome]
     assert [len(lease.children) for lease in leases] == [1, 0]
+
+
+async def test_a_product_that_fails_takes_the_others_of_its_call_nowhere(
+    middleware: AcknowledgementMiddleware, crawler: Crawler
+) -> None:
+    leases = tuple(Lease(b"%d" % i, "token", 1, ApiCall.product(i)) for i in (7, 8))
+    response = Response(URL, request=ApiRequest(URL, call=ApiCall.products([7, 8]), leases=leases))
+    good, bad = (ParsedProduct({"product_id": i}, None, "test", datetime.now(UTC)) for i in (7, 8))
+    await run(middleware, response, good, bad)
+    failure = failure_of(ValueError("a defect"))
+    send = crawler.signals.send_catch_log
+    send(signals.item_error, item=bad, response=response, failure=failure)
+    send(signals.item_dropped, item=good, response=response)
+    assert [lease.outcome for lease in leases] == ["ack", "retry"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.http import ApiRequest
 from ali1688_spider.scheduling import source
+from ali1688_spider.scheduling.lease import QueueEntry
 from ali1688_spider.spiders.product import ProductSpider
+from ali1688_spider.spiders.search import SearchSpider
 from tests.scheduling.conftest import reasons, until
 
 if TYPE_CHECKING:
@@ -56,12 +58,41 @@ async def test_a_later_try_waits_in_redis(open_scheduler: Open) -> None:
     assert scheduler.queue.counts().leased == 0
 
 
+SEVERAL = {
+    "ALI1688_PROTOCOL": "param2",
+    "ALI1688_PRODUCT_API": "com.alibaba.fenxiao:alibaba.pifatuan.product.detail.list-1",
+}
+
+
+async def test_products_are_joined_into_one_call(open_scheduler: Open) -> None:
+    scheduler = await open_scheduler(SEVERAL)
+    scheduler.queue.push(QueueEntry(ApiCall.product(number)) for number in range(1, 61))
+    requests = [await until(scheduler.next_request), await until(scheduler.next_request)]
+    assert [len(request.call.product_ids) for request in requests] == [50, 10]
+    for request in requests:
+        ids = [lease.call.product_ids[0] for lease in request.leases]
+        assert ids == list(request.call.product_ids)
+        for lease in request.leases:
+            lease.ack()
+    await until(lambda: scheduler.queue.counts().calls == 0)
+
+
+async def test_a_search_is_not_joined_with_products(open_scheduler: Open) -> None:
+    scheduler = await open_scheduler(SEVERAL, spider=SearchSpider)
+    search = ApiCall.search(keyword="x", page=1, page_size=50)
+    calls = [ApiCall.product(7), search, ApiCall.product(8)]
+    scheduler.queue.push(QueueEntry(call) for call in calls)
+    requests = [await until(scheduler.next_request) for _ in range(3)]
+    assert [request.call for request in requests] == calls
+
+
 async def test_a_later_try_of_several_calls_waits_call_by_call(open_scheduler: Open) -> None:
-    scheduler = await open_scheduler()
+    scheduler = await open_scheduler(SEVERAL)
     produce(scheduler, 7, 8)
-    requests = [await until(scheduler.next_request) for _ in range(2)]
-    leases = tuple(request.leases[0] for request in requests)
-    together = requests[0].replace(leases=leases)
+    await until(lambda: scheduler.worker.buffered == 2)
+    together = scheduler.next_request()
+    assert together is not None
+    assert sorted(together.call.product_ids) == [7, 8]
     assert scheduler.enqueue_request(together.retried(3600))
     await until(lambda: scheduler.queue.counts().delayed == 2)
     assert scheduler.queue.counts().leased == 0

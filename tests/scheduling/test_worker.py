@@ -42,7 +42,7 @@ def silent(no_polling: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 async def next_lease(scheduler: RedisScheduler) -> Lease:
-    lease: Lease = await until(scheduler.worker.next_lease)
+    (lease,) = await until(scheduler.worker.next_leases)
     return lease
 
 
@@ -68,7 +68,7 @@ async def test_it_keeps_the_buffer_filled(open_scheduler: Open, queue: LeaseQueu
     assert [number(lease) for lease in leases] == [1, 2, 3, 4]
     # Half of it is left: more are leased at once.
     await until(lambda: worker.buffered == 8)
-    assert (worker.in_flight, worker.next_lease()) == (4, None)
+    assert (worker.in_flight, worker.next_leases()) == (4, [])
     assert len(worker.leases) == stat(scheduler, "leases/taken") == 12
     leases[0].ack()
     assert worker.in_flight == 3
@@ -139,7 +139,7 @@ async def test_what_others_have_by_now_is_not_begun_and_changes_nothing(
     other = make_queue()
     await until(lambda: other.lease(9).reclaimed == 3)
     assert queue.counts().leased == 3
-    assert scheduler.worker.next_lease() is None
+    assert scheduler.worker.next_leases() == []
     await until(lambda: stat(scheduler, "leases/lost") == 3)
     assert len(scheduler.worker.leases) == len(scheduler) == 0
     assert "it was silent for too long" in caplog.text

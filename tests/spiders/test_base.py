@@ -12,6 +12,7 @@ from ali1688_spider import settings as defaults
 from ali1688_spider.config import Config
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.http import ApiRequest, ApiResponse
 from ali1688_spider.scheduling.memory_scheduler import MemoryScheduler
 from ali1688_spider.spiders.product import ProductSpider
 
@@ -74,7 +75,10 @@ async def test_the_calls_of_a_file_come_instead_of_the_spiders_own(tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"id": "1"}, "the spider product has no argument 'id': it has calls_file, idle, ids, ids"),
+        (
+            {"id": "1"},
+            "the spider product has no argument 'id': it has calls_file, description, idle",
+        ),
         ({"idle": "soon"}, "idle is 'soon': set it to a number of seconds, such as -a idle=60"),
         ({"idle": "-1"}, "idle is '-1': set it to a number of seconds"),
         ({"idle": "inf"}, "idle is 'inf': set it to a number of seconds"),
@@ -94,3 +98,22 @@ def test_what_scrapyd_adds_is_no_argument() -> None:
     given = {"_job": "1", "_version": "2", "ids": "7", "idle": " 5 "}
     ProductSpider.check_arguments(Config.read(CREDENTIALS), given)
     assert ProductSpider(**given).idle_seconds == 5
+
+
+@pytest.mark.parametrize(
+    ("api", "data", "complete"),
+    [
+        ("alibaba.product.getByIdList-1", {"productList": [{"productID": 7}]}, True),
+        ("alibaba.cross.productList-1", {"productList": [{"productID": 7}]}, False),
+    ],
+)
+def test_an_api_that_tells_no_prices_erases_none(
+    api: str,
+    data: dict[str, Any],
+    complete: bool,  # noqa: FBT001
+) -> None:
+    name = f"com.alibaba.product:{api}"
+    spider = spider_with({"ids": "7"}, ALI1688_PROTOCOL="param2", ALI1688_PRODUCT_API=name)
+    request = ApiRequest("https://gw.example/", call=ApiCall.product(7))
+    [parsed] = spider.parse_products(ApiResponse(request.url, request=request, payload=data))
+    assert (parsed.fields["product_id"], parsed.complete) == (7, complete)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from scrapy import signals
 from scrapy.utils.test import get_crawler
 
 from ali1688_spider import settings
@@ -204,26 +205,50 @@ def bounds(calls: list[dict[str, Any]]) -> list[tuple[Any, Any]]:
     return [(call.get("price_start"), call.get("price_end")) for call in calls]
 
 
-def test_a_query_that_finds_too_many_is_split_by_price() -> None:
-    wide = page(range(1, 51), 9000, 1, 50)
+@pytest.mark.parametrize("total", [2000, 9000])
+def test_a_query_that_finds_too_many_is_split_by_price(total: int) -> None:
+    wide = page(range(1, 51), total, 1, 50)
     assert bounds(after(wide)) == [(None, "10"), ("10", None)]
     assert bounds(after(wide, price_start="10")) == [("10", "40"), ("40", None)]
-    assert bounds(after(wide, price_end="10")) == [(None, "5.00"), ("5.00", "10")]
-    assert bounds(after(wide, price_start="5.00", price_end="5.02")) == [
-        ("5.00", "5.01"),
-        ("5.01", "5.02"),
+    assert bounds(after(wide, price_end="10")) == [(None, "5"), ("5", "10")]
+    assert bounds(after(wide, price_start="5", price_end="5.001")) == [
+        ("5", "5"),
+        ("5.001", "5.001"),
     ]
     assert all(call["page"] == 1 for call in after(wide))
 
 
 def test_what_cannot_be_split_is_paged_as_far_as_it_goes() -> None:
     wide = page(range(1, 51), 9000, 1, 50)
-    (second,) = after(wide, price_start="5.00", price_end="5.01")
+    (second,) = after(wide, price_start="5", price_end="5", sales_start=7, sales_end=7)
     assert second["page"] == 2
-    (second,) = after(wide, price_start="999999999")
+    (second,) = after(wide, price_start="999999999", sales_start=7, sales_end=7)
     assert second["page"] == 2
     (second,) = after(page(range(1, 21), 9000, 1, 20), OWN_PRODUCTS, page_size=20)
     assert second["page"] == 2
+
+
+@pytest.mark.parametrize(
+    ("total", "unreachable", "said"),
+    [
+        (2500, 1000, "at least 1,000 rows are out of reach"),
+        (2000, 0, "what comes after their first 2,000 rows is out of reach; how many"),
+    ],
+)
+async def test_what_is_out_of_reach_is_counted_and_said_once(
+    spider: SearchSpider, caplog: pytest.LogCaptureFixture, total: int, unreachable: int, said: str
+) -> None:
+    for price in ("5", "6"):
+        exact = {"price_start": price, "price_end": price, "sales_start": 7, "sales_end": 7}
+        call = ApiCall.search(keyword="x", **exact, page=1, page_size=50)
+        await answer(spider, call, range(1, 51), total)
+    assert spider.crawler.stats.get_value("ali1688/search/unsplit_queries") == 2
+    assert spider.crawler.stats.get_value("ali1688/search/unreachable_rows") == unreachable
+    closed = {"spider": spider, "reason": "finished"}
+    await spider.crawler.signals.send_catch_log_async(signals.spider_closed, **closed)
+    [message] = [each for each in caplog.messages if "out of reach" in each]
+    assert message.startswith("2 queries find more than the platform shows of one")
+    assert said in message
 
 
 def test_few_pages_of_a_wide_query_need_no_split() -> None:

@@ -176,3 +176,58 @@ def test_a_change_survives_the_database_and_is_plain_for_others() -> None:
         "old_tiers": [{"min_quantity": 1, "price": "10"}, {"min_quantity": 10, "price": "8.10"}],
         "new_tiers": [{"min_quantity": 1, "price": "9.00"}, {"min_quantity": 10, "price": "8.10"}],
     }
+
+
+def test_a_campaign_begins_and_ends_without_a_change_of_the_price() -> None:
+    price = {"price": yuan("4.05"), "price_tiers": tiers((2, "4.05"))}
+    usual: dict[str, Any] = {**price, "promotion_price": None}
+    campaign = {**price, "promotion_price": yuan("3.90")}
+    assert found(usual, campaign) == [(None, "promotion_price", None, Decimal("3.90"))]
+    assert found(campaign, usual) == [(None, "promotion_price", Decimal("3.90"), None)]
+    assert found(campaign, {**price, "promotion_price": yuan("3.9")}) == []
+    deeper = {**price, "promotion_price": yuan("3.51")}
+    assert found(campaign, deeper) == [(None, "promotion_price", Decimal("3.90"), Decimal("3.51"))]
+    assert differences(7, campaign, deeper, AT)[0].percent == -10.0
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"promotion_price": yuan("3.90")}, {}),  # a row that mentions no promotion
+        ({}, {"promotion_price": yuan("3.90")}),  # so far no response could tell
+        ({"promotion_price": yuan("3.90")}, {"promotion_price": None, "price_private": True}),
+        ({"available": None}, {"available": True}),
+        ({"available": True}, {"available": None}),
+    ],
+)
+def test_what_one_side_cannot_tell_is_no_change(old: dict[str, Any], new: dict[str, Any]) -> None:
+    assert found(old, new) == []
+
+
+def test_a_campaign_for_one_sku() -> None:
+    usual = {"promotion_price": None, "skus": [sku(1, promotion_price=None), sku(2)]}
+    campaign = {
+        "promotion_price": yuan("3.90"),
+        "skus": [sku(1, promotion_price=yuan("3.90")), sku(2)],
+    }
+    assert found(usual, campaign) == [
+        (None, "promotion_price", None, Decimal("3.90")),
+        (1, "promotion_price", None, Decimal("3.90")),
+    ]
+    del usual["promotion_price"]
+    assert found(usual, campaign) == []
+
+
+def test_a_product_that_is_delisted() -> None:
+    old = {"status": "published", "available": True, "stock": 5}
+    new = {"status": "member expired", "available": False, "stock": 5}
+    assert found(old, new) == [
+        (None, "status", "published", "member expired"),
+        (None, "available", True, False),
+    ]
+    status, available = differences(7, old, new, AT)
+    assert status.percent is available.percent is None
+    assert available.message()["old"] is True
+    assert found(new, {"status": "removed", "available": False}) == [
+        (None, "status", "member expired", "removed")
+    ]

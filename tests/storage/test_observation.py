@@ -6,7 +6,8 @@ from typing import Any
 import bson
 import pytest
 
-from ali1688_spider.items import Product
+from ali1688_spider.items import ParsedProduct, Product
+from ali1688_spider.pipelines.validation import check
 from ali1688_spider.storage.database_errors import DocumentRefusedError
 from ali1688_spider.storage.observation import MAX_DOCUMENT_BYTES, Observation
 from tests.storage.observations import NOON
@@ -29,7 +30,21 @@ def test_fields_that_the_response_has_are_kept_apart_from_the_others() -> None:
     assert observed.unset_fields.keys() == Product.model_fields.keys() - {
         *("product_id", "name", "stock", "source_api"),
         *("fetched_at", "first_seen_at", "changed_at"),
+        "promotion_price",  # its absence says that no response could tell it
     }
+
+
+def test_a_promotion_that_is_told_to_be_none_is_stored_as_none() -> None:
+    assert bson.decode(observe(promotion_price=None).set_fields)["promotion_price"] is None
+
+
+def test_the_image_of_a_row_is_stored_with_a_new_product_only() -> None:
+    fields = {"product_id": 7, "name": "裙", "images": ["https://cbu01.alicdn.com/1.jpg"]}
+    row = check(ParsedProduct(fields, None, "api", NOON, complete=False))
+    assert isinstance(row, Product)
+    observed = Observation.of(row)
+    assert observed.unset_fields["images"] == ["https://cbu01.alicdn.com/1.jpg"]
+    assert "images" not in bson.decode(observed.set_fields)
 
 
 def test_equal_responses_have_equal_digests() -> None:

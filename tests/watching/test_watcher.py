@@ -161,6 +161,10 @@ def sku(sku_id: int, **fields: Any) -> dict[str, Any]:
         "price_tiers": [],
         "stock": 3,
         "image": None,
+        "retail_price": None,
+        "promotion_price": None,
+        "dropship_price": None,
+        "cargo_number": None,
         **fields,
     }
 
@@ -182,6 +186,11 @@ def with_skus(**fields: Any) -> Product:
         {"skus": [sku(1), sku(2, price=Decimal(1))]},
         {"skus": [sku(1), sku(2, price_tiers=[{"min_quantity": 2, "price": Decimal(2)}])]},
         {"skus": [sku(1)]},
+        {"available": False},
+        {"promotion_price": Decimal("2.10")},
+        {"retail_price": Decimal("3.20")},
+        {"skus": [sku(1), sku(2, promotion_price=Decimal(1))]},
+        {"skus": [sku(1), sku(2, retail_price=Decimal(1))]},
     ],
 )
 def test_a_change_shows(fields: dict[str, Any]) -> None:
@@ -193,6 +202,7 @@ def test_a_change_shows(fields: dict[str, Any]) -> None:
     [
         {},
         {"category_id": 6},
+        {"sales_30d": 70, "repurchase_rate": 0.2},
         {"images": ["https://cbu01.alicdn.com/1.jpg"], "supplier": "厂"},
         {"skus": [sku(2, image="https://cbu01.alicdn.com/2.jpg"), sku(1)]},
         {"price": Decimal("2.5")},
