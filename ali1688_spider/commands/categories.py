@@ -11,7 +11,7 @@ from ali1688_spider.config import Config
 from ali1688_spider.context import client_for, redis_client
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway import fields
-from ali1688_spider.gateway.errors import CallError
+from ali1688_spider.gateway.errors import CallError, ErrorAction
 from ali1688_spider.project_command import ProjectCommand
 from ali1688_spider.quota.limits import MemoryQuota, RedisQuota
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 CATEGORY_API = "com.alibaba.fenxiao.crossborder:category.translation.getById-1"
 ROOT = 0
+LONG_WAIT = 60.0
+"""Seconds from which on the user decides whether to wait."""
 
 
 class Command(ProjectCommand):
@@ -47,26 +49,42 @@ class Command(ProjectCommand):
         limits = (config.qps, config.daily_quota)
         quota = RedisQuota(redis, config.app_key, *limits) if redis else MemoryQuota(*limits)
         client = client_for(config, redis)
-        try:
-            for level, category in _below(
-                client, quota, int(args[0]) if args else ROOT, opts.depth
-            ):
-                names = dict.fromkeys((category["chineseName"], category["translatedName"]))
-                print(f"{'  ' * level}{category['categoryId']}  {'  '.join(filter(None, names))}")
-        except CallError as error:
-            raise ConfigurationError(f"{error}. {error.advice}") from None
+        for level, category in _below(client, quota, int(args[0]) if args else ROOT, opts.depth):
+            names = dict.fromkeys((category.get("chineseName"), category.get("translatedName")))
+            shown = "  ".join(name for name in names if isinstance(name, str))
+            print(f"{'  ' * level}{category.get('categoryId')}  {shown}")
 
 
 def _below(
     client: Client, quota: MemoryQuota | RedisQuota, category_id: int, depth: int, level: int = 0
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the level, from 0, and each category below another, in the platform's order."""
-    while not (reserved := quota.reserve(1)).count:
-        time.sleep(reserved.wait_seconds)
-    time.sleep(reserved.wait_seconds)
+    _wait_for_slot(quota)
     params = {"language": client.apis.country, "categoryId": category_id}
-    found = fields.section(client.request(CATEGORY_API, params), "result", "result")
-    for child in fields.listed(found.get("children")):
-        yield level, child
-        if level + 1 < depth and not fields.is_true(child.get("leaf")):
-            yield from _below(client, quota, int(child["categoryId"]), depth, level + 1)
+    try:
+        found = fields.section(client.request(CATEGORY_API, params), "result", "result")
+    except CallError as error:
+        advice = f". {error.advice.rstrip('.')}" if error.action is ErrorAction.CLOSE else ""
+        raise ConfigurationError(
+            f"category {category_id} cannot be opened: {error}{advice}"
+        ) from None
+    children = fields.listed(found.get("children"))
+    for child in children if isinstance(children, list) else []:
+        if isinstance(child, dict):
+            yield level, child
+            child_id = fields.told_count(child.get("categoryId"))
+            if child_id and level + 1 < depth and not fields.is_true(child.get("leaf")):
+                yield from _below(client, quota, child_id, depth, level + 1)
+
+
+def _wait_for_slot(quota: MemoryQuota | RedisQuota) -> None:
+    while True:
+        slot = quota.reserve(1)
+        if slot.wait_seconds > LONG_WAIT:
+            raise ConfigurationError(
+                f"no call may be made for {slot.wait_seconds / 60:.0f} minutes, by the quota of "
+                "the app: run this again then"
+            )
+        time.sleep(slot.wait_seconds)
+        if slot.count:
+            return

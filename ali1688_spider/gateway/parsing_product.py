@@ -68,9 +68,15 @@ def read_seller(source: dict[str, Any]) -> Fields:
     )
 
 
-def read_category_path(source: dict[str, Any]) -> list[int] | None:
-    """Return the ids of the categories, from the top."""
-    return fields.told_ids(*(source.get(f"{at}CategoryId") for at in ("top", "second", "third")))
+def read_categories(source: dict[str, Any]) -> Fields:
+    """Return the product's category, and its path of ids from the top; the third one is a leaf."""
+    category_id = fields.count(fields.first(source, "categoryID", "categoryId"))
+    levels = [source.get(f"{level}CategoryId") for level in ("top", "second", "third")]
+    leaf = fields.told_ids(levels[-1])
+    return fields.set_fields(
+        category_id=leaf[0] if category_id is None and leaf else category_id,
+        category_path=fields.told_ids(*levels),
+    )
 
 
 def _read(
@@ -91,12 +97,11 @@ def _read(
         attributes=fields.read_attributes(attributes),
         attributes_translated=fields.read_translated(attributes),
         images=fields.image_urls(pictures.get("images")),
-        category_id=fields.count(fields.first(product, "categoryID", "categoryId")),
         category_name=fields.text(product.get("categoryName")),
         status=fields.text(product.get("status")),
         dropship_price=_dropship_price(product, sale, sku_list),
     )
-    record |= _describe(product, sale) | read_seller(product)
+    record |= _describe(product, sale) | read_seller(product) | read_categories(product)
     shipping = fields.section_of(product, "shippingInfo", "productShippingInfo")
     tiers = prices.read_tiers(_ranges(sale))
     quoted = prices.quoted_prices(sale.get("quoteType"), tiers, sku_list, retail)
@@ -118,7 +123,6 @@ def _describe(product: dict[str, Any], sale: dict[str, Any]) -> Fields:
     names = ("mainVideo", "detailVideo", "mainVedio", "detailVedio")
     return fields.set_fields(
         name_translated=fields.told_text(product.get("subjectTrans")),
-        category_path=read_category_path(product),
         cargo_number=fields.told_text(fields.first(product, "productCargoNumber", "cargoNumber")),
         batch_number=fields.told_count(batch) or None,
         videos=fields.told_urls(*map(product.get, names)),

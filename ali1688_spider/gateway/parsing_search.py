@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ali1688_spider.gateway import fields, prices
 from ali1688_spider.gateway.parsing import SearchPage, router_result
 from ali1688_spider.gateway.parsing_product import (
-    read_category_path,
+    read_categories,
     read_product_info,
     read_router_product,
     read_seller,
@@ -79,8 +79,6 @@ def _result(data: Any) -> Any:
 def _read_row(row: dict[str, Any]) -> Fields:
     info = fields.section(row, "priceInfo") or row
     price, _ = prices.read_range(info.get("price"))
-    category_path = read_category_path(row)
-    leaf = fields.told_ids(row.get("thirdCategoryId"))
     record = fields.set_fields(
         product_id=fields.count(row.get("offerId")),
         name=fields.first(row, "subject", "subjectTrans"),
@@ -89,16 +87,14 @@ def _read_row(row: dict[str, Any]) -> Fields:
         dropship_price=fields.told_amount(info.get("consignPrice")),
         min_order_quantity=fields.told_count(row.get("minOrderQuantity")),
         images=fields.image_urls(row.get("imageUrl")) or None,
-        category_id=leaf[0] if leaf else None,
         name_translated=fields.told_text(row.get("subjectTrans")),
-        category_path=category_path,
         sales_30d=fields.told_count(row.get("monthSold")),
         repurchase_rate=fields.told_share(row.get("repurchaseRate")),
         trade_score=fields.told_number(row.get("tradeScore")),
         listed_at=fields.told_moment(row.get("createDate")),
         modified_at=fields.told_moment(row.get("modifyDate")),
     )
-    return record | read_seller(row)
+    return record | read_seller(row) | read_categories(row)
 
 
 def _read_ranked_product(row: dict[str, Any]) -> Fields:

@@ -1,4 +1,4 @@
-"""Notes when many products are refused in the same words, and says so once."""
+"""Keeps what many products have in common from being said of each of them."""
 
 from __future__ import annotations
 
@@ -18,26 +18,34 @@ MANY = 10
 """Products after which the same refusal is no matter of one product."""
 
 _MOST_TEXTS = 1000
-_ABOUT_A_PRODUCT = (BusinessRefusalError, NoProductError, NotServedError)
 _NUMBERS = re.compile(r"\d+")
 
 
 class RefusalTally:
-    """Counts the refusals of products by their words, whatever numbers are in these."""
+    """Counts the refusals of products.
+
+    A step that is missing is said once, with the first product. So are words that no table knows,
+    whatever numbers are in them; once there are many of these, that is said too.
+    """
 
     def __init__(self) -> None:
-        self._seen: Counter[tuple[str, str]] = Counter()
+        self._seen: Counter[str] = Counter()
 
     def repeats(self, error: CallError) -> bool:
         """Count the refusal of a product; return whether another one was refused likewise before.
 
-        One WARNING says so for all of them, once there are many.
+        The WARNING that many are refused in the same words is given here.
         """
-        if not isinstance(error, _ABOUT_A_PRODUCT) or len(self._seen) >= _MOST_TEXTS:
+        if isinstance(error, NotServedError):
+            kind = error.error_class
+        elif isinstance(error, BusinessRefusalError | NoProductError):
+            kind = _NUMBERS.sub("#", f"{error.code} {error.message}")
+        else:
             return False
-        words = (error.error_class, _NUMBERS.sub("#", f"{error.code} {error.message}"))
-        self._seen[words] += 1
-        if self._seen[words] == MANY:
+        if len(self._seen) >= _MOST_TEXTS:
+            return False
+        self._seen[kind] += 1
+        if self._seen[kind] == MANY and not isinstance(error, NotServedError):
             logger.warning(
                 "%d products so far are refused in the same words (%s). %s Further ones are not "
                 "announced one by one: `scrapy failed list` shows them.",
@@ -45,4 +53,4 @@ class RefusalTally:
                 error,
                 error.advice,
             )
-        return self._seen[words] > 1
+        return self._seen[kind] > 1

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ali1688_spider.gateway import fields as reading
+from ali1688_spider.gateway.parsing_product import read_categories
 from ali1688_spider.gateway.response import load_json
 from ali1688_spider.items import ParsedProduct, Product
 from ali1688_spider.pipelines.validation import check
@@ -374,3 +375,13 @@ def test_a_time_for_the_platform() -> None:
 )
 def test_a_share_is_from_0_to_1(written: Any, share: float | None) -> None:
     assert reading.told_share(written) == share
+
+
+def test_the_third_level_is_the_category_where_no_other_is_told() -> None:
+    levels = {"topCategoryId": 70, "secondCategoryId": "7001", "thirdCategoryId": 1031910}
+    assert read_categories(levels) == {
+        "category_id": 1031910,
+        "category_path": [70, 7001, 1031910],
+    }
+    assert read_categories(levels | {"categoryId": "7"})["category_id"] == 7
+    assert read_categories({"topCategoryId": 70}) == {"category_path": [70]}

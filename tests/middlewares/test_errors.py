@@ -394,7 +394,7 @@ async def test_a_product_outside_the_pool_is_given_up_at_once_and_not_removed(
     }
 
 
-async def test_many_products_that_are_refused_alike_are_announced_once(
+async def test_a_step_that_is_missing_is_said_with_the_first_product(
     answering: Callable[..., Answering], caplog: pytest.LogCaptureFixture
 ) -> None:
     gateway = answering()
@@ -403,13 +403,28 @@ async def test_many_products_that_are_refused_alike_are_announced_once(
         message = f"offerId:{product_id} 不是精选货源商品"
         with pytest.raises(CallGivenUpError):
             await gateway.answer({"result": {"success": False, "message": message}})
-    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    [warning] = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert warning.startswith("<product(product_id=1) try 1> given up: offerId:1 不是精选货源")
+    assert "set ALI1688_PRODUCT_API=" in warning
+    assert gateway.stats.get_value("ali1688/failed_calls") == 2 * MANY
+
+
+async def test_many_products_that_are_refused_alike_are_announced_once(
+    answering: Callable[..., Answering], caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = answering()
+    for product_id in range(1, 2 * MANY + 1):
+        call = ApiCall.product(product_id)
+        gateway.request = gateway.request.replace(call=call, attempt=2)
+        message = f"商品{product_id}没有授权给渠道"
+        with pytest.raises(CallGivenUpError):
+            await gateway.answer({"result": {"success": False, "message": message}})
+    warnings = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
     assert len(warnings) == 2  # the first of them, and that there are many
-    assert warnings[0].startswith("<product(product_id=1) try 1> given up: offerId:1 不是精选货源")
+    assert warnings[0].startswith("<product(product_id=1) try 2> given up: 商品1没有授权给渠道")
     assert warnings[1].startswith(
-        f"{MANY} products so far are refused in the same words (offerId:{MANY} 不是精选货源商品"
+        f"{MANY} products so far are refused in the same words (商品{MANY}没有授权给渠道"
     )
-    assert "set ALI1688_PRODUCT_API=" in warnings[1]
     assert gateway.stats.get_value("ali1688/failed_calls") == 2 * MANY
 
 
