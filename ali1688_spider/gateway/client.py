@@ -23,6 +23,7 @@ from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 
+from ali1688_spider.gateway import fields
 from ali1688_spider.gateway.api import ProductApi
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.catalogue import choose_apis, find_api
@@ -196,17 +197,20 @@ class Client:
         return api.parse(await self.request_async(api.name, self.apis.parameters(call)))
 
     def upload_picture(self, content: bytes) -> str:
-        """Return the id of a picture, to search by; ValueError if it is none."""
+        """Return the id of a picture, to search by; a large one is made smaller.
+
+        ValueError is raised for what is no picture, ConfigurationError without Pillow.
+        """
         return _run(self.upload_picture_async(content))
 
     async def upload_picture_async(self, content: bytes) -> str:
         """Return the same as :meth:`upload_picture`."""
         params = {"uploadImageParam": {"imageBase64": encode_picture(content)}}
         data = await self.request_async(UPLOAD_API, params)
-        image_id = str(data.get("result", {}).get("result") or "0")
-        if image_id == "0":
+        image_id = fields.section(data, "result").get("result")
+        if not isinstance(image_id, int | str) or image_id in {0, "0", ""}:
             raise InvalidCallError("the platform takes no such picture: give another one")
-        return image_id
+        return str(image_id)
 
     def request(self, api_name: str, params: Mapping[str, object]) -> Any:
         """Return the data of any API; a refused token or timestamp is corrected, once each."""

@@ -51,10 +51,14 @@ class ThrottleMiddleware:
             request.probe = await context.shutdown.or_cancelled(context.breaker.enter())
         config = context.config
         if config.qps or config.daily_quota or context.quota.is_paused:
-            request.quota_day = await self._wait_for_slot()
+            request.quota_day = await self.wait_for_slot()
 
-    async def _wait_for_slot(self) -> int:
-        """Return the day that the slot counts for."""
+    async def wait_for_slot(self) -> int:
+        """Return, once a call may be made, the day that it counts for.
+
+        Raises:
+            CrawlClosingError: The crawl is closing, for the day has no calls left perhaps.
+        """
         shutdown = self._context.shutdown
         while True:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,13 +19,17 @@ from scrapy.utils.asyncio import run_in_thread
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.gateway.backoff import Backoff
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.catalogue import choose_apis
-from ali1688_spider.gateway.errors import CallError, UnreadableResponseError
+from ali1688_spider.gateway.errors import CallError, ErrorAction, UnreadableResponseError
 from ali1688_spider.gateway.fields import told_moment
 from ali1688_spider.gateway.pictures import encode_picture
 from ali1688_spider.http import ApiResponse
 from ali1688_spider.items import ParsedProduct
+from ali1688_spider.middlewares.errors import MAX_WAIT
+from ali1688_spider.middlewares.throttle import ThrottleMiddleware
+from ali1688_spider.shutdown import INCOMPLETE, CrawlClosingError
 from ali1688_spider.spiders.base import ApiSpider, Arguments
 from ali1688_spider.spiders.splitting import is_by_category, split
 
@@ -190,16 +195,37 @@ class SearchSpider(ApiSpider):
 
     async def _upload(self, image: str) -> str:
         """Return the platform's id of the picture; close the crawl, and return "", without one."""
-        context = context_of(self.crawler)
+        shutdown = context_of(self.crawler).shutdown
         try:
-            content = await _read_picture(image)
-            await context.shutdown.or_cancelled(context.quota.acquire())
-            self.crawler.stats.inc_value("ali1688/calls")
-            return await context.client.upload_picture_async(content)
-        except (aiohttp.ClientError, OSError, ValueError, CallError) as error:
-            reason = f"image {image!r} cannot be searched by: {error or type(error).__name__}"
-            context.shutdown.close("image_refused", reason)
+            return await self._upload_content(await _read_picture(image))
+        except CrawlClosingError:
             return ""
+        except (aiohttp.ClientError, OSError, ValueError, CallError) as error:
+            reason, advice = INCOMPLETE, ""
+            if isinstance(error, CallError) and error.action is ErrorAction.CLOSE:
+                reason, advice = error.close_reason, f". {error.advice}"
+            cause = str(error) or type(error).__name__
+            shutdown.close(reason, f"image {image!r} cannot be searched by: {cause}{advice}")
+            return ""
+
+    async def _upload_content(self, content: bytes) -> str:
+        """Return the id; what may pass is tried again, as of any call."""
+        context, attempt = context_of(self.crawler), 1
+        throttle = self.crawler.get_downloader_middleware(ThrottleMiddleware)
+        assert throttle is not None
+        while True:
+            await throttle.wait_for_slot()
+            self.crawler.stats.inc_value("ali1688/calls")
+            try:
+                return await context.client.upload_picture_async(content)
+            except CallError as error:
+                may_pass = error.action in {ErrorAction.RETRY, ErrorAction.WAIT}
+                if not may_pass or attempt >= context.config.max_attempts:
+                    raise
+                self.crawler.stats.inc_value("ali1688/retries")
+                delay = Backoff(cap=MAX_WAIT).delay(attempt, not_before=error.retry_after)
+            attempt += 1
+            await context.shutdown.or_cancelled(asyncio.sleep(delay))
 
     async def parse(self, response: Response, **_: Any) -> AsyncIterator[Any]:
         """Make products, and further calls, of a response."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import pytest
+from PIL import Image
 
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.client import Client
@@ -18,6 +20,7 @@ from ali1688_spider.gateway.errors import (
     AuthorizationError,
     ClockError,
     ConnectionFailedError,
+    InvalidCallError,
     NoProductError,
     ProductGoneError,
     RelationMissingError,
@@ -233,6 +236,29 @@ async def test_the_description_comes_only_on_request() -> None:
     assert "description" not in await client.product_async(1)
     wanted = await client.product_async(1, description=True)
     assert wanted["description"] == "<p>双层真空</p>"
+
+
+def picture() -> bytes:
+    content = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(content, "PNG")
+    return content.getvalue()
+
+
+async def test_an_uploaded_picture_has_an_id() -> None:
+    gateway = ScriptedGateway({"result": {"success": True, "result": 914_567_890}})
+    assert await gateway.client().upload_picture_async(picture()) == "914567890"
+
+
+@pytest.mark.parametrize("result", ["0", 0, "", None, {}])
+async def test_the_id_0_says_that_a_picture_is_refused(result: object) -> None:
+    client = ScriptedGateway({"result": {"success": True, "result": result}}).client()
+    with pytest.raises(InvalidCallError, match="the platform takes no such picture"):
+        await client.upload_picture_async(picture())
+
+
+async def test_what_is_no_picture_is_not_uploaded() -> None:
+    with pytest.raises(ValueError, match="no picture that can be read"):
+        await ScriptedGateway().client().upload_picture_async(b"text")
 
 
 async def test_success_without_a_product_is_an_error_of_its_own() -> None:

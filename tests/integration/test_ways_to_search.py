@@ -88,6 +88,27 @@ def test_a_picture_that_the_platform_refuses_ends_the_crawl(
     assert "Traceback" not in crawl.log
 
 
+def test_an_upload_that_fails_for_a_while_is_tried_again(
+    search: Callable[..., dict[int, dict[str, object]]], gateway: Gateway, scrapy: Scrapy
+) -> None:
+    (scrapy.folder / "cup.png").write_bytes(picture_of(gateway, FIRST + 7))
+    upload = "com.alibaba.fenxiao.crossborder:product.image.upload-1"
+    gateway.fail(api=upload, faults=["500"], times=2)
+    assert FIRST + 7 in search("image=cup.png", "max_pages=1")
+
+
+def test_without_calls_left_no_picture_is_uploaded(
+    scrapy: Scrapy, gateway: Gateway, settings_for: Settings
+) -> None:
+    (scrapy.folder / "cup.png").write_bytes(picture_of(gateway, FIRST + 7))
+    settings = settings_for("param2") | {"ALI1688_DAILY_QUOTA": "1"}
+    crawl = scrapy.run("crawl", "search", "-a", "image=cup.png", **settings)
+    assert crawl.exit_code == 1
+    assert crawl.stats["finish_reason"] == "quota_exhausted"
+    assert gateway.calls == 1
+    assert "Traceback" not in crawl.log
+
+
 def test_a_shop_shows_its_own_products(
     search: Callable[..., dict[int, dict[str, object]]], gateway: Gateway
 ) -> None:
