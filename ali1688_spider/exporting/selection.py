@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pymongo
 from bson import Decimal128
-from bson.codec_options import TypeDecoder, TypeRegistry
+from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
 from pymongo.database import Database
 from scrapy.settings import BaseSettings
 
@@ -39,6 +39,12 @@ class _DecimalDecoder(TypeDecoder):
 
     def transform_bson(self, value: Any) -> Any:
         return value.to_decimal()
+
+
+READ_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
+    tz_aware=True, tzinfo=UTC, type_registry=TypeRegistry([_DecimalDecoder()])
+)
+"""Amounts are read as ``Decimal``, times as aware UTC."""
 
 
 @contextlib.contextmanager

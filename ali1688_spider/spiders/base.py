@@ -143,6 +143,8 @@ class ApiSpider(Spider):
     async def all_calls(self) -> AsyncGenerator[tuple[ApiCall, int]]:
         """Yield the calls of ``calls_file``; without it, those of :meth:`calls`."""
         if self.arguments.calls is not None:
+            products = sum(call.operation == "product" for call in self.arguments.calls)
+            self.crawler.stats.set_value("ali1688/wanted", products)
             for call in self.arguments.calls:
                 yield call, 0
         else:

@@ -48,7 +48,11 @@ class ProductArguments(IdArguments):
 
 
 class ProductSpider(ApiSpider):
-    """Collects the products of ``ids`` and ``ids_file``; without either, those queued in Redis."""
+    """Collects the products of ``ids`` and ``ids_file``; without either, those queued in Redis.
+
+    Attributes:
+        wanted: The ids as they are read, if somebody has put a set here; else None.
+    """
 
     name = "product"
     operations: ClassVar[AbstractSet[Operation]] = frozenset({"product"})
@@ -58,12 +62,17 @@ class ProductSpider(ApiSpider):
     def __init__(self, **arguments: str) -> None:
         super().__init__(**arguments)
         self.source = self.arguments.source
+        self.wanted: set[int] | None = None
         self.has_source = bool(self.source) or self.arguments.calls is not None
         self.source_digest = self.source.digest if self.source else None
 
     async def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
         """Yield a call for each product."""
+        self.crawler.stats.set_value("ali1688/wanted", 0)  # the source may be read again
         async for product_id in self.source.read(self):
+            self.crawler.stats.inc_value("ali1688/wanted")
+            if self.wanted is not None:
+                self.wanted.add(product_id)
             yield ApiCall.product(product_id), 0
 
     def can_read_again(self) -> bool:

@@ -252,6 +252,9 @@ class SearchSpider(ApiSpider):
             yield ParsedProduct({}, response.payload, api.name, response.fetched_at, complete=False)
             return
         self.crawler.stats.inc_value("ali1688/search/pages")
+        if page.total and not _is_too_wide(page, api, 0):
+            wanted = _rows_wanted(call, page) or page.total
+            self.crawler.stats.set_value("ali1688/search/found", min(page.total, wanted))
         begins = "search_id" not in call.params
         if begins:
             call = ApiCall("search", {**call.params, "search_id": _digest(_query(call))})
@@ -280,6 +283,8 @@ class SearchSpider(ApiSpider):
                 continue
             product_id = fields.get("product_id")
             if call.params.get("details") and isinstance(product_id, int):
+                if not context_of(self.crawler).config.redis_url:  # else others may collect it
+                    self.crawler.stats.inc_value("ali1688/wanted")
                 yield self.request(ApiCall.product(product_id))
             else:
                 yield ParsedProduct(fields, payload, api.name, response.fetched_at, complete=False)
