@@ -26,7 +26,7 @@ class CrawlClosingError(IgnoreRequest):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CrawlOutcome:
     """What became of what a crawl wanted, as far as this process knows.
 
     Attributes:
@@ -126,7 +126,7 @@ class Shutdown:
         """Return whether something that was wanted was not collected, or is not where it should."""
         for check in self.checks:
             check()
-        return self.has_lost or Outcome.of(self._crawler).is_incomplete
+        return self.has_lost or CrawlOutcome.of(self._crawler).is_incomplete
 
     def end_incomplete(self) -> None:
         """Raise ``CloseSpider`` with :data:`INCOMPLETE` if something was not collected."""

@@ -9,7 +9,8 @@ import sqlite3
 import sys
 import time
 from collections import deque
-from typing import Self
+from collections.abc import Callable
+from typing import Any, Self
 
 from redis.exceptions import RedisError
 from scrapy import signals
@@ -21,7 +22,7 @@ from scrapy.utils.asyncio import create_looping_call
 from ali1688_spider.addon import context_of
 from ali1688_spider.context import clock_time
 from ali1688_spider.extensions.complete_feeds import Feeds
-from ali1688_spider.shutdown import INCOMPLETE, CrawlClosingError, Outcome
+from ali1688_spider.shutdown import INCOMPLETE, CrawlClosingError, CrawlOutcome
 from ali1688_spider.spiders.watch import WatchSpider
 
 logger = logging.getLogger(__name__)
@@ -50,9 +51,7 @@ class Progress:
         self._has_line = wanted == "on" or (wanted != "off" and sys.stderr.isatty())
         self._samples: deque[tuple[float, int]] = deque()
         self._logged = ""
-        self._tickers = [create_looping_call(self._log)]
-        if self._has_line:
-            self._tickers.append(create_looping_call(self._show))
+        self._tickers: list[Any] = []
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -67,12 +66,17 @@ class Progress:
         """Show the progress from now on."""
         self._started = time.monotonic()
         logger.info("Ready to collect")
-        for ticker, seconds in zip(self._tickers, (LOG_SECONDS, LINE_SECONDS), strict=False):
-            ticker.start(seconds, now=False)
+        self._tick(self._log, LOG_SECONDS)
         if self._has_line:
+            self._tick(self._show, LINE_SECONDS)
             for handler in logging.root.handlers:
                 if getattr(handler, "stream", None) is sys.stderr:
                     handler.addFilter(_clear_line)
+
+    def _tick(self, function: Callable[[], None], seconds: float) -> None:
+        ticker = create_looping_call(function)
+        ticker.start(seconds, now=False)
+        self._tickers.append(ticker)
 
     def end(self) -> None:
         """Leave the last state standing."""
@@ -91,7 +95,7 @@ class Progress:
             and self._context.shutdown.is_incomplete()
         ):
             stats.set_value("finish_reason", INCOMPLETE)
-        line = f"{Outcome.of(self._crawler)} {self._destination()}"
+        line = f"{CrawlOutcome.of(self._crawler)} {self._destination()}"
         sys.stderr.write(f"{line}\n")
         if self._crawler.settings.get("LOG_FILE"):
             logger.info("%s", line)
@@ -124,7 +128,7 @@ class Progress:
 
     def _text(self) -> str:
         """Return ``396 of 4,000 products, 20/s, done at about 12:45:00, 1 given up``."""
-        stats, outcome = self._crawler.stats, Outcome.of(self._crawler)
+        stats, outcome = self._crawler.stats, CrawlOutcome.of(self._crawler)
         now = time.monotonic()
         known = outcome.collected + outcome.gone + outcome.rejected + outcome.given_up
         total = self._expected()
