@@ -28,7 +28,7 @@ def encode_picture(content: bytes) -> str:
     except ImportError:
         raise ConfigurationError(
             "for searches by image the package Pillow is missing: "
-            "run pip install 'ali1688-spider[images]'"
+            "in a checkout run .venv/bin/pip install pillow"
         ) from None
     try:
         with Image.open(io.BytesIO(content)) as picture:
