@@ -101,11 +101,12 @@ IMAGES_THUMBS = {"small": (200, 200)}
 
 # Output
 FEED_EXPORT_ENCODING = "utf-8"
-# Exact decimals, readable nested values, and CSV that a spreadsheet opens as it is.
+# Exact decimals, readable nested values, CSV that a spreadsheet opens as it is, and workbooks.
 FEED_EXPORTERS = {
     "csv": "ali1688_spider.exporting.feeds.CsvFeed",
     "jsonlines": "ali1688_spider.exporting.feeds.JsonLinesFeed",
     "jsonl": "ali1688_spider.exporting.feeds.JsonLinesFeed",
     "jl": "ali1688_spider.exporting.feeds.JsonLinesFeed",
+    "xlsx": "ali1688_spider.exporting.typed_files.XlsxFeed",
 }
 LOG_LEVEL = _environment.get("LOG_LEVEL") or "INFO"
