@@ -10,10 +10,12 @@ import errno
 import logging
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from importlib import import_module
+from tempfile import TemporaryFile
 from typing import IO, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -121,9 +123,13 @@ class XlsxFile(BaseItemExporter):
             self._rows.close()
             if self._skus:
                 self._skus.close()
-        # As openpyxl's own save() does, which leaves the archive open when it fails.
-        with ZipFile(self._file, "w", ZIP_DEFLATED) as archive:
-            self._openpyxl.writer.excel.ExcelWriter(self._book, archive).write_data()
+        # A feed's file may be open for appending, but an archive is not written from start to end.
+        with TemporaryFile() as whole:
+            # As openpyxl's own save() does, which leaves the archive open when it fails.
+            with ZipFile(whole, "w", ZIP_DEFLATED) as archive:
+                self._openpyxl.writer.excel.ExcelWriter(self._book, archive).write_data()
+            whole.seek(0)
+            shutil.copyfileobj(whole, self._file)
 
     @contextlib.contextmanager
     def _write_errors(self) -> Iterator[None]:
