@@ -110,11 +110,12 @@ FEED_STORAGES = {
 }
 FEED_STORE_EMPTY = False  # what was collected before is not replaced by nothing
 FEED_EXPORT_ENCODING = "utf-8"
-# Exact decimals, readable nested values, and CSV that a spreadsheet opens as it is.
+# Exact decimals, readable nested values, CSV that a spreadsheet opens as it is, and workbooks.
 FEED_EXPORTERS = {
     "csv": "ali1688_spider.exporting.feeds.CsvFeed",
     "jsonlines": "ali1688_spider.exporting.feeds.JsonLinesFeed",
     "jsonl": "ali1688_spider.exporting.feeds.JsonLinesFeed",
     "jl": "ali1688_spider.exporting.feeds.JsonLinesFeed",
+    "xlsx": "ali1688_spider.exporting.typed_files.XlsxFeed",
 }
 LOG_LEVEL = _environment.get("LOG_LEVEL") or "INFO"

@@ -15,6 +15,7 @@ from scrapy.spiders import Spider
 from ali1688_spider.addon import context_of
 from ali1688_spider.config import Config
 from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.exporting.files import check_feeds
 from ali1688_spider.project_command import load_project, print_error
 
 logger = logging.getLogger(__name__)
@@ -90,6 +91,7 @@ class Command(ScrapyCrawl):
         check = getattr(spider_class, "check_arguments", None)
         if check is not None:
             check(config, arguments)
+        check_feeds(self.settings, {**arguments, "name": spider_name})
 
 
 def _is_no_banner(record: logging.LogRecord) -> bool:

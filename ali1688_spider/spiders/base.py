@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, InstanceOf
+from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf
 from scrapy import Spider, signals
 from scrapy.core.scheduler import Scheduler
 from scrapy.exceptions import IgnoreRequest
@@ -17,6 +17,7 @@ from ali1688_spider.addon import context_of
 from ali1688_spider.config import UserInput
 from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
 from ali1688_spider.gateway.calls import OPERATIONS, ApiCall
+from ali1688_spider.gateway.pictures import require_pillow
 from ali1688_spider.http import ApiRequest, ApiResponse
 from ali1688_spider.items import REMOVED, ParsedProduct
 from ali1688_spider.middlewares.errors import ErrorsMiddleware
@@ -41,6 +42,12 @@ def _read_calls(file: str) -> tuple[ApiCall, ...]:
         ) from None
 
 
+def _check_pillow(is_wanted: bool) -> bool:  # noqa: FBT001  # what pydantic passes
+    if is_wanted:
+        require_pillow("-a images=1")
+    return is_wanted
+
+
 class Arguments(UserInput):
     """What ``-a`` may say to every spider.
 
@@ -54,7 +61,9 @@ class Arguments(UserInput):
     calls: Annotated[tuple[InstanceOf[ApiCall], ...] | None, BeforeValidator(_read_calls)] = Field(
         None, alias="calls_file"
     )
-    images: bool = Field(False, description="1 to download the pictures of products, or 0")
+    images: Annotated[bool, AfterValidator(_check_pillow)] = Field(
+        False, description="1 to download the pictures of products, or 0"
+    )
     description: bool = Field(False, description="1 to keep the products' descriptions, or 0")
 
     def check_config(self, config: Config, given: Collection[str]) -> None:
