@@ -18,7 +18,7 @@ from ali1688_spider.addon import context_of
 from ali1688_spider.exporting.selection import READ_OPTIONS
 from ali1688_spider.items import Product
 from ali1688_spider.shutdown import INCOMPLETE
-from ali1688_spider.spiders.product import ProductSpider
+from ali1688_spider.spiders.base import ApiSpider
 from ali1688_spider.storage.database_errors import explain
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ class FileFeed(FileFeedStorage):
 class Feeds(FeedExporter):
     """Scrapy's feeds, which hold what other workers have collected for the crawl as well.
 
-    A worker that was given ids shares them with all others. What these have collected is taken from
-    MongoDB when everything is done. A file that cannot be written ends the crawl, unless MongoDB
-    has the products.
+    A worker that was given ids, or a search, shares them with all others. What these have collected
+    is taken from MongoDB when everything is done. A file that cannot be written ends the crawl,
+    unless MongoDB has the products.
 
     Attributes:
         stored: The addresses of the feeds that were stored.
@@ -75,8 +75,10 @@ class Feeds(FeedExporter):
         crawler.signals.connect(self.slot_closed, signals.feed_slot_closed)
         shutdown, spider = self._context.shutdown, crawler.spider
         shutdown.checks.append(self.flush)
-        if isinstance(spider, ProductSpider) and spider.source and self._context.config.redis_url:
-            spider.wanted = set()
+        if not isinstance(spider, ApiSpider) or not self._context.config.redis_url:
+            return
+        if spider.has_source and spider.joins_crawl:
+            spider.remembers_wanted = True
             shutdown.finisher = self.complete
 
     def item_scraped(self, item: Any, spider: Spider) -> None:
@@ -102,8 +104,8 @@ class Feeds(FeedExporter):
     async def complete(self) -> None:
         """Add the products that other workers have collected for this crawl."""
         spider = self.crawler.spider
-        assert isinstance(spider, ProductSpider)
-        missing = sorted((spider.wanted or set()) - self._collected)
+        assert isinstance(spider, ApiSpider)
+        missing = sorted(await self._context.redis_retry.run(spider.wanted) - self._collected)
         lacking = len(missing)
         if not missing:
             return

@@ -83,6 +83,7 @@ class ApiSpider(Spider):
         has_source: Whether the crawl begins with calls of its own.
         source_digest: A name for these calls, the same wherever the same ones are asked for; None
             when they cannot be known beforehand.
+        remembers_wanted: Whether :meth:`wanted` will be asked for.
         outlasts_quota: Whether the crawl waits for the next day when the day's quota is used up,
             instead of ending.
     """
@@ -94,6 +95,7 @@ class ApiSpider(Spider):
     joins_crawl: bool = True
     has_source: bool = True
     source_digest: str | None = None
+    remembers_wanted: bool = False
     outlasts_quota: bool = False
 
     def __init__(self, **arguments: str) -> None:
@@ -126,6 +128,10 @@ class ApiSpider(Spider):
     def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
         """Yield the calls that the crawl begins with, and their priorities."""
         raise NotImplementedError
+
+    async def wanted(self) -> AbstractSet[int]:
+        """Return the products that the crawl's own calls were for, or have found, in any worker."""
+        return frozenset()
 
     def repeat_in(self, call: ApiCall) -> float | None:  # noqa: ARG002  # for spiders that do
         """Return the seconds after which a finished call is made again; None: never."""

@@ -48,11 +48,7 @@ class ProductArguments(IdArguments):
 
 
 class ProductSpider(ApiSpider):
-    """Collects the products of ``ids`` and ``ids_file``; without either, those queued in Redis.
-
-    Attributes:
-        wanted: The ids as they are read, if somebody has put a set here; else None.
-    """
+    """Collects the products of ``ids`` and ``ids_file``; without either, those queued in Redis."""
 
     name = "product"
     operations: ClassVar[AbstractSet[Operation]] = frozenset({"product"})
@@ -62,7 +58,7 @@ class ProductSpider(ApiSpider):
     def __init__(self, **arguments: str) -> None:
         super().__init__(**arguments)
         self.source = self.arguments.source
-        self.wanted: set[int] | None = None
+        self._wanted: set[int] = set()
         self.has_source = bool(self.source) or self.arguments.calls is not None
         self.source_digest = self.source.digest if self.source else None
 
@@ -71,9 +67,13 @@ class ProductSpider(ApiSpider):
         self.crawler.stats.set_value("ali1688/wanted", 0)  # the source may be read again
         async for product_id in self.source.read(self):
             self.crawler.stats.inc_value("ali1688/wanted")
-            if self.wanted is not None:
-                self.wanted.add(product_id)
+            if self.remembers_wanted:
+                self._wanted.add(product_id)
             yield ApiCall.product(product_id), 0
+
+    async def wanted(self) -> AbstractSet[int]:
+        """Return the ids that were read."""
+        return self._wanted
 
     def can_read_again(self) -> bool:
         """Return whether the ids are still the same, and come from no pipe."""
