@@ -10,10 +10,10 @@ from scrapy.crawler import Crawler
 from scrapy.settings import BaseSettings
 from scrapy.utils.misc import load_object
 
-from ali1688_spider.config import Config, strip_settings
+from ali1688_spider.config import Config, misnamed, strip_settings
 from ali1688_spider.context import CrawlContext
 from ali1688_spider.exporting.files import check_feeds
-from ali1688_spider.private_files import env_file, is_open_to_others
+from ali1688_spider.private_files import env_file, environment, is_open_to_others
 from ali1688_spider.redaction import raise_log_threshold, redact_logs
 
 logger = logging.getLogger(__name__)
@@ -45,6 +45,8 @@ class Ali1688Addon:
         check_feeds(settings, {"name": self._crawler.spidercls.name})
         redactor = redact_logs(*config.secrets)
         _warn_of_open_secrets()
+        for sentence in misnamed(settings, environment()):
+            logger.warning("%s", sentence)
         # Until then Scrapy sets levels and handlers.
         self._crawler.signals.connect(raise_log_threshold, signals.spider_opened)
         self.context = CrawlContext(config, self._crawler, redactor)

@@ -8,8 +8,9 @@ checked :class:`Config` only.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 from urllib.parse import urlsplit
@@ -40,6 +41,7 @@ from ali1688_spider.gateway.protocols import (
 from ali1688_spider.items import CHANGE_FIELDS, ChangeField
 from ali1688_spider.redaction import redact_url
 
+PREFIX = "ALI1688_"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PATH = re.compile(r"[\w.~!$&'()*+,;=:@%/-]*", re.ASCII)  # what Scrapy leaves as it is
 
@@ -72,7 +74,7 @@ class UserInput(BaseModel):
     def _sentence(cls, wrong: ErrorDetails, values: Mapping[str, Any]) -> str:
         name = str(wrong["loc"][0])
         if wrong["type"] == "missing":
-            places = f".env (see .env.example), the environment or -s {name}=…"
+            places = f".env (scrapy init writes one), the environment or -s {name}=…"
             return f"{name} is missing: put it into {places}"
         if wrong["type"] == "value_error":
             return f"{name} {wrong['ctx']['error']}"
@@ -182,7 +184,7 @@ DatabaseName: TypeAlias = Annotated[str, AfterValidator(_check_database)]
 ChangeFields: TypeAlias = Annotated[tuple[ChangeField, ...], BeforeValidator(_read_change_fields)]
 
 
-_NAMES = ConfigDict(alias_generator=lambda field: f"ALI1688_{field.upper()}")
+_NAMES = ConfigDict(alias_generator=lambda field: f"{PREFIX}{field.upper()}")
 
 
 class DeliverySettings(UserInput):
@@ -247,7 +249,8 @@ class Config(UserInput):
 
     @classmethod
     def from_settings(cls, settings: BaseSettings) -> Self:
-        """Read and check the settings; as :meth:`read`."""
+        """Read and check the settings, their names too; as :meth:`read`."""
+        check_names(settings)
         return cls.read({**settings, "ALI1688_DELIVERY": DeliverySettings.read(settings)})
 
     @model_validator(mode="after")
@@ -261,6 +264,33 @@ _FIELDS = {str(field.alias): field for field in _ALL if field.annotation != Deli
 
 DEFAULTS = {name: "" if field.is_required() else field.default for name, field in _FIELDS.items()}
 """The project's settings by name, and what they are when nobody sets them."""
+
+
+_OFTEN_MEANT = {
+    "MONGO_URI": ("MONGO_URL", "MONGODB_URI", "MONGODB_URL", "MONGO_HOST"),
+    "REDIS_URL": ("REDIS_URI", "REDIS_HOST"),
+}
+"""What other programs call it, which this one does not read."""
+
+
+def check_names(settings: Collection[str]) -> None:
+    """Raise ConfigurationError when one of the names begins as ours do, and is none of ours."""
+    names = {name for name in settings if name.startswith(PREFIX)}
+    if not (unknown := names - DEFAULTS.keys()):
+        return
+    name = min(unknown)
+    ours = {each.removeprefix(PREFIX): each for each in DEFAULTS}
+    near = get_close_matches(name.removeprefix(PREFIX), ours, n=1)
+    hint = f"did you mean {ours[near[0]]}?" if near else "remove it; scrapy init writes those known"
+    raise ConfigurationError(f"{name} is no setting: {hint}")
+
+
+def misnamed(settings: BaseSettings, environment: Collection[str]) -> Iterator[str]:
+    """Yield a sentence for each variable that seems to stand for one of ours, which is empty."""
+    for name, others in _OFTEN_MEANT.items():
+        found = [other for other in others if other in environment]
+        if found and not settings.get(name):
+            yield f"{found[0]} is set, but {name} is not: crawls read {name} alone"
 
 
 def read_setting(settings: BaseSettings, name: str) -> Any:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO
 
-from dotenv import find_dotenv
+from dotenv import dotenv_values, find_dotenv, set_key
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +75,27 @@ def env_file() -> Path | None:
     """Return the ``.env`` in use: in the current folder or above it; None without any."""
     name = find_dotenv(usecwd=True)
     return Path(name) if name else None
+
+
+def environment() -> dict[str, str | None]:
+    """Return the variables of ``.env``, and those of the environment, which win."""
+    return {**dotenv_values(find_dotenv(usecwd=True)), **os.environ}
+
+
+def set_in_env_file(path: Path, values: Mapping[str, str]) -> None:
+    """Set variables in a ``.env`` and give it mode 600; its other lines stay.
+
+    A value that was there stays as a comment, unless it is an address on this machine.
+    """
+    path = path.resolve()  # what a link points to
+    with open_private(path):
+        pass
+    before = dotenv_values(path)
+    for name, value in values.items():
+        old = before.get(name)
+        if old and old != value and "://127.0.0.1:" not in old:
+            value = f"{value}\n# {name}={old}"  # noqa: PLW2901  # set_key() writes it as it is
+        set_key(path, name, value, quote_mode="never")
 
 
 def is_open_to_others(path: Path) -> bool:

@@ -19,13 +19,14 @@ from scrapy.exceptions import UsageError
 from scrapy.settings import Settings
 from scrapy.utils.project import ENVVAR
 
-from ali1688_spider.config import strip_settings
+from ali1688_spider.config import check_names, strip_settings
 from ali1688_spider.exceptions import Ali1688Error, ConfigurationError
 from ali1688_spider.exporting.files import STANDARD_OUTPUT
 from ali1688_spider.spiders.ids import IdentifierSource
 from ali1688_spider.storage.database_errors import explain
 
 SETTINGS_MODULE = "ali1688_spider.settings"
+SERVER_FOLDER = ".ali1688"
 
 
 def load_project(settings: Settings) -> bool:
@@ -41,7 +42,8 @@ def load_project(settings: Settings) -> bool:
 
 def print_error(text: object) -> int:
     """Print one sentence on standard error; return the exit code."""
-    print(f"Error: {text}.", file=sys.stderr)
+    end = "" if str(text).endswith("?") else "."
+    print(f"Error: {text}{end}", file=sys.stderr)
     return 1
 
 
@@ -94,6 +96,7 @@ class ProjectCommand(ScrapyCommand):
     usage: ClassVar[str]
     summary: ClassVar[str]
     description = ""
+    checks_names: ClassVar[bool] = True  # whether a setting of ours that there is not is refused
 
     def syntax(self) -> str:
         return self.usage
@@ -111,6 +114,8 @@ class ProjectCommand(ScrapyCommand):
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         strip_settings(self.settings)
         try:
+            if self.checks_names:
+                check_names(self.settings)
             self.execute(args, opts)
         except Ali1688Error as error:
             self.exitcode = print_error(error)

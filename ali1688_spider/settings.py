@@ -7,13 +7,11 @@ What differs from Scrapy's default says why.
 
 from __future__ import annotations
 
-import os
-
-from dotenv import dotenv_values, find_dotenv
-
 from ali1688_spider.config import DEFAULTS as _DEFAULTS
+from ali1688_spider.config import PREFIX as _PREFIX
+from ali1688_spider.private_files import environment as _read_environment
 
-_environment = {**dotenv_values(find_dotenv(usecwd=True)), **os.environ}
+_environment = _read_environment()
 
 # The project
 BOT_NAME = "ali1688_spider"
@@ -26,6 +24,9 @@ ADDONS = {"ali1688_spider.addon.Ali1688Addon": 100}
 
 # What a user may set: config.py says what there is, and what it is by default.
 globals().update({name: _environment.get(name) or text for name, text in _DEFAULTS.items()})
+# Names that config.py does not know become settings too, so that its check_names() refuses them.
+_unknown = {name for name in _environment if name.startswith(_PREFIX)} - _DEFAULTS.keys()
+globals().update(dict.fromkeys(_unknown, ""))
 
 # A Redis that hangs must not keep a worker from ending for long (default 30 s); waits are repeated.
 REDIS_PARAMS = {"socket_timeout": 5, "socket_connect_timeout": 5}

@@ -27,13 +27,13 @@ UNLIMITED_STOCK = 2_147_483_646  # the platform's word for it
 NEXT_STEPS = """
 As a spreadsheet: {folder}/products.csv
 
-The same against the real gateway: put your app key and secret into .env (see
-.env.example), then
+The same against the real gateway: put your app key and secret into .env
+(scrapy init writes one), then
 
   scrapy doctor                                   checks what crawls depend on
   scrapy crawl product -a ids=ID,ID -O out.csv    collects into a spreadsheet
   scrapy crawl product -a ids_file=FILE           with MONGO_URI: into MongoDB
-  scrapy sandbox --port 8016                      the local gateway, to try things on"""
+  scrapy sandbox --port 8080                      the local gateway, to try things on"""
 
 
 class Command(ProjectCommand):

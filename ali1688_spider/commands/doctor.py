@@ -9,13 +9,13 @@ import argparse
 import asyncio
 from itertools import chain
 
-from ali1688_spider.config import Config
+from ali1688_spider.config import Config, misnamed
 from ali1688_spider.context import client_for, redis_client
 from ali1688_spider.diagnosis import Finding
 from ali1688_spider.diagnosis.gateway import gateway_findings
 from ali1688_spider.diagnosis.servers import end_pause, mongo_finding, redis_findings
 from ali1688_spider.gateway.errors import TokenStoreError
-from ali1688_spider.private_files import env_file, is_open_to_others
+from ali1688_spider.private_files import env_file, environment, is_open_to_others
 from ali1688_spider.project_command import ProjectCommand
 from ali1688_spider.redaction import SecretRedactor
 
@@ -34,6 +34,8 @@ class Command(ProjectCommand):
         self._redactor = SecretRedactor(config.secrets)
         self._show(Finding("ok", "Settings", "are complete"))
         self._show(_env_file())
+        for sentence in misnamed(self.settings, environment()):
+            self._show(Finding("warn", "Variables", sentence))
         redis = redis_client(config, self.settings)
         if opts.end_pause:
             self._show(end_pause(config, redis))

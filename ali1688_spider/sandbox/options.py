@@ -81,7 +81,9 @@ class Options(BaseModel):
         for name, field in cls.model_fields.items():
             kind = type(field.default)
             more: dict[str, Any] = special.get(kind, {"type": kind})
-            parser.add_argument(_flag(name), help=field.description, default=SUPPRESS, **more)
+            default = ", ".join(field.default) if kind is list else str(field.default)
+            text = f"{field.description} (default: {default or 'none'})"
+            parser.add_argument(_flag(name), help=text, default=SUPPRESS, **more)
 
     @classmethod
     def from_arguments(cls, arguments: Namespace) -> Self:

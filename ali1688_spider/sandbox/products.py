@@ -4,8 +4,9 @@ A keyword that ends in a number finds exactly that many products, as far as ther
 ``杯子95`` finds 95, and always the same ones. Where the word before the number is a noun or the
 name of a leaf category (:mod:`.category_tree`), the products are counted within that category:
 ``保温杯7300`` finds 7300 products of 1031910 杯子水具, and none of another category. All other
-criteria, a category too, only leave some of these out. Any other keyword finds the products whose
-Chinese or English name contains it.
+criteria, a category too, only leave some of these out. Any other keyword finds the first
+:data:`PLAIN_PRODUCTS` products of which the name, or the name of the category, contains it, in
+Chinese or in English: few enough for a trial.
 
 A price that is private is told nowhere, but a search by price and a sort know it.
 """
@@ -35,6 +36,7 @@ _PRICES = ("price", "retail_price", "promotion_price")
 _FLAGS = ("removed", "related", "curated")
 _CHANGEABLE = {"name", "stock", "status", "answer", *_PRICES, *_FLAGS}
 _COUNTED = re.compile(r"(.*?)(\d{1,9})")
+PLAIN_PRODUCTS = 240
 _OWN_PRODUCTS = 95  # so many, from the first on, are the seller's own
 _CURATED_FILTERS = {"jxhy", "1688Selection"}
 _FILTERS: dict[str, Callable[[int], bool]] = {
@@ -200,6 +202,7 @@ class Inventory:
         if criteria.keyword and not counted:
             part, names = criteria.keyword.casefold(), _all_names(size)
             found = (id_ for id_ in found if part in names[id_ - FIRST_ID])
+            most = most or PLAIN_PRODUCTS
         return islice(found, most)
 
     def _tests(self, criteria: Criteria, step: int) -> list[Callable[[int], bool]]:
@@ -277,7 +280,13 @@ def _within(value: Any, least: Any, most: Any) -> bool:
 
 @cache
 def _all_names(count: int) -> list[str]:
-    return ["\n".join(facts.names_of(number)).casefold() for number in range(1, count + 1)]
+    """Return what a keyword may find of each product: its names and those of its category."""
+    return ["\n".join(_names(number)).casefold() for number in range(1, count + 1)]
+
+
+def _names(number: int) -> tuple[str, ...]:
+    category = facts.category_of(number)
+    return *facts.names_of(number), category.name, category.english_name
 
 
 @cache

@@ -150,6 +150,18 @@ def _check_word(name: str, word: str | None, known: Collection[str], api: Search
 
 
 SEARCH_ARGUMENTS = frozenset(SearchArguments.model_fields) - Arguments.model_fields.keys()
+TRY_INSTEAD = {
+    "keyword": "try a shorter word, or a Chinese one",
+    "image_id": "try another picture",
+    "shop": "check that it is the seller_id of a product",
+    "related_to": "try another product",
+    "top": "scrapy categories prints their ids",
+    "pool": "check its number",
+    "category_id": "scrapy categories prints their ids",
+}
+"""What to do about a search that finds nothing, by its parameters; the first one says it all."""
+
+NARROWING = ("category_id", "price_start", "price_end", "filter", "modified_since")
 SPIDERS_OWN = frozenset({"max_pages", "details"})
 """Arguments that no API gets."""
 
@@ -169,6 +181,7 @@ class SearchSpider(ApiSpider):
 
     def __init__(self, **arguments: str) -> None:
         super().__init__(**arguments)
+        self._found_nothing: dict[str, dict[str, Value]] = {}
         self.has_search = self.arguments.has_search
         self._search_id = ""
         self.has_source = self.has_search or self.arguments.calls is not None
@@ -177,8 +190,9 @@ class SearchSpider(ApiSpider):
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
-        """Build the spider; at its end it says what was out of reach."""
+        """Build the spider; at its end it says what found nothing, and what was out of reach."""
         spider = super().from_crawler(crawler, *args, **kwargs)
+        crawler.signals.connect(spider.say_nothing_found, signals.spider_closed)
         crawler.signals.connect(spider.say_unreachable, signals.spider_closed)
         return spider
 
@@ -271,6 +285,8 @@ class SearchSpider(ApiSpider):
         begins = "search_id" not in call.params
         if begins:
             call = ApiCall("search", {**call.params, "search_id": _digest(_query(call))})
+            if call.params["page"] == 1 and not page.rows:
+                self._found_nothing[str(call.params["search_id"])] = _query(call)
         query = _digest(_query(call))
         this_page = f"{query}:{call.params['page']}"
         ids = [row.get("product_id") for row in page.rows]
@@ -312,6 +328,23 @@ class SearchSpider(ApiSpider):
             stats, beyond = self.crawler.stats, (page.total or 0) - api.max_rows
             stats.inc_value("ali1688/search/unsplit_queries")
             stats.inc_value("ali1688/search/unreachable_rows", beyond)
+
+    def say_nothing_found(self) -> None:
+        """Say once what was searched for and brought no row."""
+        queries = list(self._found_nothing.values())
+        if not queries:
+            return
+        query, more = queries[0], len(queries) - 1
+        subject = next((name for name in TRY_INSTEAD if name in query), "")
+        limits = [name for name in NARROWING if name in query and name != subject]
+        advice = [TRY_INSTEAD[subject]] if subject else []
+        advice += [f"leave out {', '.join(limits)}"] if limits else []
+        self.logger.warning(
+            "%s finds nothing%s: %s",
+            f"{subject.removesuffix('_id')} {query[subject]!r}" if subject else "The search",
+            f", and {more} other searches neither" if more else "",
+            ", or ".join(advice) or "the platform has no such products for this account",
+        )
 
     def say_unreachable(self) -> None:
         """Say once what could not be shown."""

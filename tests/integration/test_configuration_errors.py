@@ -85,3 +85,55 @@ def test_the_command_line_wins_and_no_crawl_starts(scrapy: Scrapy, gateway: Gate
     assert "Traceback" not in crawl.log
     assert "Spider opened" not in crawl.log
     assert gateway.status()["calls"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("ALI1688_APP_SECERT", "is no setting: did you mean ALI1688_APP_SECRET?"),
+        ("ALI1688_QSP", "is no setting: did you mean ALI1688_QPS?"),
+        ("ALI1688_MONGO_URI", "is no setting: did you mean MONGO_URI?"),
+        ("ALI1688_COLOUR_OF_TEA", "is no setting: remove it; scrapy init writes those known."),
+    ],
+)
+def test_a_name_that_is_no_setting(
+    name: str, sentence: str, administration: Administration
+) -> None:
+    for command in (["crawl", "product", *ID], ["doctor"], ["failed", "list"], ["push", "product"]):
+        refused = administration.run(*command, **{name: "a secret"})
+        assert refused.exit_code == 1
+        assert refused.log == f"Error: {name} {sentence}\n"
+        assert refused.stdout == ""
+    assert administration.run("init", **{name: ""}).exit_code == 0
+    assert administration.run("down", **{name: ""}).exit_code == 0
+
+
+@pytest.mark.parametrize("place", ["environment", ".env", "-s"])
+def test_a_name_that_is_no_setting_wherever_it_is(
+    place: str, scrapy: Scrapy, gateway: Gateway
+) -> None:
+    environment, options = {}, []
+    if place == "environment":
+        environment = {"ALI1688_CACHE_TIL": "0"}
+    elif place == ".env":
+        (scrapy.folder / ".env").write_text("ALI1688_CACHE_TIL=0\n")
+        (scrapy.folder / ".env").chmod(0o600)
+    else:
+        options = ["-s", "ALI1688_CACHE_TIL=0"]
+    crawl = scrapy.run("crawl", "product", *ID, *options, **environment)
+    assert crawl.exit_code == 1
+    assert crawl.log.endswith(
+        "Error: ALI1688_CACHE_TIL is no setting: did you mean ALI1688_CACHE_TTL?\n"
+    )
+    assert gateway.status()["calls"] == 0
+    assert scrapy.run("crawl", "-h", *options, **environment).exit_code == 0
+
+
+def test_names_of_others_are_a_hint(scrapy: Scrapy, mongo_uri: str) -> None:
+    crawl = scrapy.crawl("product", *ID, MONGODB_URI=mongo_uri, REDIS_HOST="localhost")
+    assert re.findall("WARNING: (.* crawls read .*)$", crawl.log, re.MULTILINE) == [
+        "MONGODB_URI is set, but MONGO_URI is not: crawls read MONGO_URI alone",
+        "REDIS_HOST is set, but REDIS_URL is not: crawls read REDIS_URL alone",
+    ]
+    set_too = scrapy.crawl("product", *ID, MONGODB_URI=mongo_uri, MONGO_URI=mongo_uri)
+    assert "WARNING" not in set_too.log

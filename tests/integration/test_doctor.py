@@ -195,3 +195,12 @@ def test_as_a_command(scrapy: Scrapy, gateway: Gateway) -> None:
     ill = scrapy.run("doctor", ALI1688_APP_SECRET="another-secret")
     assert (ill.exit_code, ill.log) == (1, "")
     assert gateway.status()["refused_signatures"] == 1
+
+
+def test_a_variable_of_another_program_is_a_hint(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONGO_URL", "mongodb://localhost/")
+    exit_code, said = doctor()
+    assert exit_code == 0
+    assert said["Variables"].startswith("WARN: MONGO_URL is set, but MONGO_URI is not")

@@ -188,7 +188,7 @@ def test_gone_products_and_takeovers_are_logged(tmp_path: Path) -> None:
 
 def test_the_line_says_how_far_it_is_and_what_it_waits_for(tmp_path: Path) -> None:
     with Cluster(tmp_path, {"REDIS_URL": "", "ALI1688_PROGRESS": "on"}) as cluster:
-        cluster.gateway.set(latency=20)
+        cluster.gateway.set(latency=200)
         crawl = cluster.start(listed(1500))
         eventually(lambda: " of 1,500 products, " in crawl.log)
         eventually(lambda: "done at about " in crawl.log)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,7 +22,7 @@ import pymongo
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tests.harness import Gateway
 
@@ -29,7 +31,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PROJECT = "ali1688_spider"
 CHECKOUT = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
-DATA = (".lua", ".css", ".js", ".html", "py.typed")
+DATA = (".lua", ".css", ".js", ".html", "py.typed", "env.example")
+CITED_COMMAND = re.compile(r"\bscrapy ([a-z]+)")
+CITED_FILE = re.compile(
+    r"(?:[\w-]+/)*\.?[\w-]+\.(?:example|md|cfg|toml|in|ya?ml)\b"
+    r"|\bREADME\b|\b(?:docs|examples|deploy|requirements)/|\bmake (?:demo|test|lint|check|bench)\b"
+)
 SECONDS = 120
 FIRST_ID = 610_000_000_001
 
@@ -153,6 +160,42 @@ def test_scrapy_lists_every_command(installation: Installation) -> None:
     assert commands <= listed
 
 
+def test_what_the_messages_name_is_installed(installation: Installation, wheel: Path) -> None:
+    texts = list(_texts())
+    installed = set(re.findall(r"^  (\w+) ", installation.scrapy().stdout, re.MULTILINE))
+    commands = set(CITED_COMMAND.findall("\n".join(texts)))
+    assert {"init", "doctor"} < commands
+    assert commands <= installed
+    files = {file for text in texts for file in CITED_FILE.findall(text)}
+    shipped = {Path(name).name for name in zipfile.ZipFile(wheel).namelist()}
+    assert {file for file in files if Path(file).name not in shipped} == set()
+
+
+def test_a_history_in_an_empty_folder(installation: Installation) -> None:
+    init = installation.scrapy("init")
+    assert init.exit_code == 0, init.stderr
+    written = (installation.folder / ".env").read_text()
+    assert written == (ROOT / ".env.example").read_text()
+    sandbox = installation.start("sandbox")
+    assert sandbox.stdout
+    port = sandbox.stdout.readline().rpartition(":")[2].strip()
+    env = installation.scrapy("sandbox", "--env", "--port", port)
+    (installation.folder / ".env").write_text(env.stdout)
+    up = installation.scrapy("up", "--write")
+    try:
+        assert up.exit_code == 0, up.stderr
+        ids = ",".join(map(str, _ids(5)))
+        crawl = installation.scrapy("crawl", "product", "-a", f"ids={ids}")
+        assert crawl.exit_code == 0, crawl.stderr
+        assert installation.scrapy("export", "--private", "all.csv").exit_code == 0
+        assert collected(installation, "all.csv") == _ids(5)
+    finally:
+        down = installation.scrapy("down")
+        sandbox.terminate()
+        sandbox.communicate(timeout=SECONDS)
+    assert down.stdout.startswith("Redis and MongoDB stopped"), down.stderr
+
+
 def test_the_demo_works_in_an_empty_folder(installation: Installation) -> None:
     demo = installation.scrapy("demo", "--products", "20")
     assert demo.exit_code == 0, demo.stdout + demo.stderr
@@ -230,6 +273,20 @@ def collected(installation: Installation, file: str) -> Sequence[int]:
     """Return the ids of a CSV file, sorted."""
     with (installation.folder / file).open(encoding="utf-8-sig", newline="") as lines:
         return sorted(int(row["product_id"]) for row in csv.DictReader(lines))
+
+
+def _texts() -> Iterator[str]:
+    """Yield what the package may say: its texts, without docstrings, and what it writes."""
+    for file in (ROOT / PROJECT).rglob("*"):
+        if file.suffix in (".html", ".example"):
+            yield file.read_text()
+        elif file.suffix == ".py":
+            nodes = list(ast.walk(ast.parse(file.read_text())))
+            docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+            for node in nodes:
+                is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+                if is_text and id(node) not in docstrings:
+                    yield node.value
 
 
 def _ids(count: int) -> Sequence[int]:
