@@ -278,10 +278,7 @@ class SearchSpider(ApiSpider):
             # Validation says so, and keeps the response.
             yield ParsedProduct({}, response.payload, api.name, response.fetched_at, complete=False)
             return
-        self.crawler.stats.inc_value("ali1688/search/pages")
-        if page.total and not _is_too_wide(page, api, 0):
-            wanted = _rows_wanted(call, page) or page.total
-            self.crawler.stats.set_value("ali1688/search/found", min(page.total, wanted))
+        self._count_page(call, page, api)
         begins = "search_id" not in call.params
         if begins:
             call = ApiCall("search", {**call.params, "search_id": _digest(_query(call))})
@@ -317,6 +314,13 @@ class SearchSpider(ApiSpider):
                 yield self.request(ApiCall.product(product_id))
             else:
                 yield ParsedProduct(fields, payload, api.name, response.fetched_at, complete=False)
+
+    def _count_page(self, call: ApiCall, page: SearchPage, api: SearchApi) -> None:
+        stats = self.crawler.stats
+        stats.inc_value("ali1688/search/pages")
+        if page.total and not _is_too_wide(page, api, 0):
+            wanted = _rows_wanted(call, page) or page.total
+            stats.set_value("ali1688/search/found", min(page.total, wanted))
 
     def _count_unreachable(
         self, call: ApiCall, page: SearchPage, api: SearchApi, follow_ups: Sequence[ApiCall]
