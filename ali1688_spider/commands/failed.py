@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
 from scrapy.settings import SETTINGS_PRIORITIES
 from scrapy_redis import connection
 
@@ -23,7 +21,7 @@ from ali1688_spider.config import Config
 from ali1688_spider.context import data_folder
 from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.project_command import ProjectCommand
+from ali1688_spider.project_command import ProjectCommand, print_table
 from ali1688_spider.scheduling.lease import QueueEntry
 from ali1688_spider.scheduling.queue import open_queue
 from ali1688_spider.shutdown import INCOMPLETE
@@ -166,16 +164,12 @@ async def _list(store: FailedCallStore, spider: str, limit: int) -> None:
     if not total:
         print("No call was given up.")
         return
-    table = Table(title=f"{total:,} calls were given up")
-    for title in ("at (UTC)", "spider", "call", "tries", "error"):
-        table.add_column(title, overflow="fold")
-    for call in shown:
-        at, tries = f"{call.at:%F %T}", str(call.attempts)
-        table.add_row(at, call.spider, call.call[:200], tries, call.error)
-    console = Console(markup=False, highlight=False)
-    with console.capture() as text:  # it would deal with a closed pipe in a way of its own
-        console.print(table)
-    print(text.get(), end="")
+    rows = [
+        (f"{call.at:%F %T}", call.spider, call.call[:200], str(call.attempts), call.error)
+        for call in shown
+    ]
+    columns = ("at (UTC)", "spider", "call", "tries", "error")
+    print_table(f"{total:,} calls were given up", columns, rows)
     if len(shown) < total:
         print(f"These are the oldest {len(shown):,}; --limit N shows more.")
     print("Retry them with: scrapy failed retry")
