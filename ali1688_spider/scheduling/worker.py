@@ -64,6 +64,7 @@ class QueueWorker:
 
     Attributes:
         leases: What this worker has leased, by message, until Redis knows how it was settled.
+        pause: Why the queue gives no leases at present; None when it does.
         has_ended: Whether this worker is done, or gives up.
         has_joined: Whether others had begun the crawl before.
     """
@@ -91,7 +92,7 @@ class QueueWorker:
         self.leases: dict[bytes, Lease] = {}
         self._malformed: MessageBatch | None = None
         self._counts = QueueCounts(1, 0, 0, 0, 0.0)  # there may be messages
-        self._pause: Pause | None = None
+        self.pause: Pause | None = None
         self.has_ended = False
         self.has_joined = False
         self._wake = asyncio.Event()
@@ -242,7 +243,7 @@ class QueueWorker:
         idle_seconds = self._spider.idle_seconds
         if idle_seconds is None:
             return finished
-        if self._pause is not None:
+        if self.pause is not None:
             self._last_work = time.monotonic()
             return False
         if self._counts.calls or self._counts.messages or self._source.has_work:
@@ -302,9 +303,9 @@ class QueueWorker:
         if pause is not None:
             for lease in self._in("buffered"):
                 lease.release()
-        if pause == self._pause:
+        if pause == self.pause:
             return
-        self._pause = pause
+        self.pause = pause
         if pause is None:
             logger.info("The queue is resumed; new calls are made again")
             return

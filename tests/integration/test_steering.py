@@ -92,8 +92,8 @@ def test_a_pause_outlasts_workers_and_ends_by_itself(cluster: Cluster, queue: Qu
     first = cluster.start()
     eventually(lambda: "the queue is paused by " in first.log)
     assert first.stop() == 0
-    second = cluster.start("idle=0")
-    eventually(lambda: "the queue is paused by " in second.log)
+    second = cluster.start("idle=0", ALI1688_PROGRESS="on")
+    eventually(lambda: "waits for scrapy queue resume (paused by " in second.log)
     queue("pause", "--for", "1s")
     assert second.wait() == 0
     assert cluster.gateway.by_product == dict.fromkeys(ids, 1)
