@@ -42,6 +42,7 @@ class CrawlContext:
 
     Attributes:
         config: The checked settings.
+        redactor: Knows the secrets that no log and no database may show.
         shutdown: Ends the crawl early.
         next_day_at: When, on the monotonic clock, a crawl goes on that has no calls left today.
     """
@@ -51,7 +52,7 @@ class CrawlContext:
         self.shutdown = Shutdown(crawler)
         self.next_day_at = 0.0
         self._crawler = crawler
-        self._redactor = redactor
+        self.redactor = redactor
         crawler.signals.connect(self.close, signals.spider_closed)
         crawler.signals.connect(self._close_last, signals.engine_started)
         crawler.signals.connect(self.shutdown.end_incomplete, signals.spider_idle)
@@ -59,7 +60,7 @@ class CrawlContext:
     @cached_property
     def client(self) -> Client:
         """Signs calls, refreshes the access token, knows the gateway's time, reads responses."""
-        return client_for(self.config, self.redis, self._redactor, transport=self._send)
+        return client_for(self.config, self.redis, self.redactor, transport=self._send)
 
     @cached_property
     def redis(self) -> Any:

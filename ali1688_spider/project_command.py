@@ -7,13 +7,15 @@ import os
 import signal
 import sys
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import ClassVar
 
 from bson.errors import BSONError
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
+from rich.console import Console
+from rich.table import Table
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 from scrapy.settings import Settings
@@ -52,6 +54,43 @@ def output_file(args: list[str], command: str) -> str:
     if len(args) != 1 or (args[0] != STANDARD_OUTPUT and args[0].startswith("-")):
         raise UsageError(f"say one FILE; scrapy {command} -h lists the options")
     return args[0]
+
+
+def confirm(question: str, *, yes: bool) -> bool:
+    """Return whether the user wants what *question* says; with *yes* nobody is asked.
+
+    Raises:
+        ConfigurationError: There is no terminal to ask on.
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise ConfigurationError(f"{question} There is no terminal to answer on: say --yes")
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+    except EOFError:
+        return False
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table as wide as the terminal."""
+    table = Table(title=title)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(markup=False, highlight=False)
+    with console.capture() as text:  # it would deal with a closed pipe in a way of its own
+        console.print(table)
+    print(text.get(), end="")
+
+
+def rough_time(seconds: float) -> str:
+    """Return ``45 s``, ``12 min``, ``3.5 h`` or ``20 d``."""
+    for size, unit in ((86_400, "d"), (3600, "h")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.{0 if seconds >= 10 * size else 1}f} {unit}"
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
 
 
 class ProductIds(IdentifierSource):

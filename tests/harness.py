@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import pytest
     from scrapy.commands import ScrapyCommand
 
-    from ali1688_spider.scheduling.queue import QueueCounts
+    from ali1688_spider.scheduling.steering import QueueCounts
 
 T = TypeVar("T")
 

@@ -18,9 +18,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 SAME_MEANING = {
     "__init__.py",
     "cache.py",  # the cache, and the middleware that asks it
+    "queue.py",  # the queue, and the command that shows it
     "errors.py",  # the errors of calls, and the middleware that handles them
     "sandbox.py",  # a command bears the name of what it starts
-    "watch.py",  # the spider, and the pipeline of its products
+    "watch.py",  # the spider, the pipeline of its products, and the command that lists them
 }
 """Files that may stand in several folders."""
 

@@ -13,7 +13,12 @@ from ali1688_spider.config import Config, misnamed
 from ali1688_spider.context import client_for, redis_client
 from ali1688_spider.diagnosis import Finding
 from ali1688_spider.diagnosis.gateway import gateway_findings
-from ali1688_spider.diagnosis.servers import end_pause, mongo_finding, redis_findings
+from ali1688_spider.diagnosis.servers import (
+    end_pause,
+    mongo_finding,
+    redis_findings,
+    webhook_finding,
+)
 from ali1688_spider.gateway.errors import TokenStoreError
 from ali1688_spider.private_files import env_file, environment, is_open_to_others
 from ali1688_spider.project_command import ProjectCommand
@@ -22,7 +27,7 @@ from ali1688_spider.redaction import SecretRedactor
 
 class Command(ProjectCommand):
     usage = "[--end-pause]"
-    summary = "Check credentials, clock, permissions, Redis and MongoDB"
+    summary = "Check credentials, clock, permissions, Redis, MongoDB and the webhook"
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
@@ -47,6 +52,8 @@ class Command(ProjectCommand):
         for finding in chain(gateway_findings(client), redis_findings(config, redis)):
             self._show(finding)
         self._show(asyncio.run(mongo_finding(config)))
+        if webhook := asyncio.run(webhook_finding(config)):
+            self._show(webhook)
 
     def _show(self, finding: Finding) -> None:
         if finding.status == "fail":

@@ -1,4 +1,4 @@
-"""``scrapy failed``: the calls that were given up, and another try for them."""
+"""``scrapy failed``: the calls that were given up, another try for them, or their end."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import argparse
 import asyncio
 import contextlib
 import json
+import math
+import re
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
 from scrapy.settings import SETTINGS_PRIORITIES
 from scrapy_redis import connection
 
@@ -23,7 +23,7 @@ from ali1688_spider.config import Config
 from ali1688_spider.context import data_folder
 from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.project_command import ProjectCommand
+from ali1688_spider.project_command import ProjectCommand, confirm, print_table
 from ali1688_spider.scheduling.lease import QueueEntry
 from ali1688_spider.scheduling.queue import open_queue
 from ali1688_spider.shutdown import INCOMPLETE
@@ -33,32 +33,37 @@ from ali1688_spider.storage.failed_calls import failed_call_store
 if TYPE_CHECKING:
     from ali1688_spider.storage.failed_calls import FailedCall, FailedCallStore
 
-ACTIONS = ("list", "retry")
+ACTIONS = ("list", "retry", "drop")
 WORK_DONE = ("finished", INCOMPLETE)
 LISTED = 100
 AT_ONCE = 5000
 """Calls of a portion: once they are queued, or made by one crawl, they are listed no longer."""
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 class Command(ProjectCommand):
-    usage = "list|retry [--spider SPIDER] [--limit N] [--output FILE]"
-    summary = "List the calls that were given up, or retry them"
+    usage = "list|retry|drop [--spider SPIDER] [--error TEXT] [--limit N] [options]"
+    summary = "List the calls that were given up, retry or drop them"
     description = (
-        "List the calls that were given up, or retry them: with Redis they return to the queue "
-        "of their spider, without Redis they are made here and now."
+        "List the calls that were given up, retry them (with Redis they return to the queue of "
+        "their spider, without Redis they are made here and now), or drop them from the list."
     )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
         add = parser.add_argument
-        limit = f"at most N calls, the oldest first (default: list {LISTED}, retry all)"
+        limit = f"at most N calls, the oldest first (default: list {LISTED}, retry and drop all)"
         add("--spider", default="", help="only calls of this spider")
+        text = "only calls whose error has this text in it; # stands for any number, as --by-error "
+        add("--error", default="", metavar="TEXT", help=f"{text}shows it")
+        add("--by-error", action="store_true", help="list: how many there are of each error")
+        add("--yes", action="store_true", help="drop: without asking")
         add("--limit", type=int, metavar="N", help=limit)
         add("-o", "--output", default="", help="feed for the products of calls made here and now")
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
         if len(args) != 1 or args[0] not in ACTIONS:
-            raise ConfigurationError(f"say what to do: {' or '.join(ACTIONS)}")
+            raise ConfigurationError(f"say what to do: {', '.join(ACTIONS)}")
         if opts.limit is not None and opts.limit < 1:
             raise ConfigurationError("--limit is below 1: say how many calls at most")
         self._opts = opts
@@ -78,10 +83,15 @@ class Command(ProjectCommand):
         retry = mongo_retry(is_closing=lambda: True)
         store = failed_call_store(database, retry, redis, data_folder())
         try:
-            if action == "list":
-                await _list(store, self._opts.spider, self._opts.limit or LISTED)
-            else:
-                await self._retry(store)
+            match action:
+                case "list" if self._opts.by_error:
+                    await self._list_by_error(store)
+                case "list":
+                    await self._list(store)
+                case "retry":
+                    await self._retry(store)
+                case "drop":
+                    await self._drop(store)
             if store.unreadable:
                 print(f"{store.unreadable:,} entries cannot be read; they are left as they are.")
         finally:
@@ -89,6 +99,98 @@ class Command(ProjectCommand):
                 await database.client.close()
             if redis is not None:
                 redis.close()
+
+    def _print_none(self) -> None:
+        is_filtered = self._opts.spider or self._opts.error
+        print(f"No {'such ' if is_filtered else ''}call was given up.")
+
+    def _is_wanted(self, failed: FailedCall) -> bool:
+        error = self._opts.error
+        return self._opts.spider in {"", failed.spider} and (
+            error in failed.error or error in _fold(failed.error)
+        )
+
+    async def _list(self, store: FailedCallStore) -> None:
+        limit = self._opts.limit or LISTED
+        shown: list[FailedCall] = []
+        total = 0
+        async for failed in store.list():
+            if self._is_wanted(failed):
+                total += 1
+                if len(shown) < limit:
+                    shown.append(failed)
+        if not total:
+            self._print_none()
+            return
+        rows = [
+            (f"{call.at:%F %T}", call.spider, call.call[:200], f"{call.attempts}", call.error)
+            for call in shown
+        ]
+        columns = ("at (UTC)", "spider", "call", "tries", "error")
+        print_table(f"{total:,} calls were given up", columns, rows)
+        if len(shown) < total:
+            print(f"These are the oldest {len(shown):,}; --limit N shows more.")
+        print("Retry them with: scrapy failed retry")
+
+    async def _list_by_error(self, store: FailedCallStore) -> None:
+        first: dict[str, FailedCall] = {}
+        last: dict[str, FailedCall] = {}
+        counts: Counter[str] = Counter()
+        async for failed in store.list():
+            if self._is_wanted(failed):
+                error = _fold(failed.error)
+                counts[error] += 1
+                first.setdefault(error, failed)
+                last[error] = failed
+        if not counts:
+            self._print_none()
+            return
+        limit = self._opts.limit or LISTED
+        rows = [
+            (
+                f"{count:,}",
+                error,
+                f"{first[error].at:%F %T}",
+                f"{last[error].at:%F %T}",
+                last[error].call[:100],
+            )
+            for error, count in counts.most_common(limit)
+        ]
+        columns = ("calls", "error", "first (UTC)", "last (UTC)", "such as")
+        print_table(f"{counts.total():,} calls were given up", columns, rows)
+        if len(counts) > limit:
+            print(f"These are the {limit:,} most frequent errors; --limit N shows more.")
+        print("Retry those of an error with: scrapy failed retry --error TEXT")
+
+    async def _drop(self, store: FailedCallStore) -> None:
+        most = self._opts.limit or math.inf
+        total = 0
+        async for failed in store.list():
+            total += self._is_wanted(failed)
+        number = min(total, most)
+        if not number:
+            self._print_none()
+            return
+        question = f"Drop {number:,} of the calls that were given up? They are not tried again."
+        if not confirm(question, yes=self._opts.yes):
+            print("Nothing is dropped.")
+            return
+        dropped = 0
+        portion: list[FailedCall] = []
+        try:
+            async for failed in store.list():
+                if dropped + len(portion) == number:
+                    break
+                if self._is_wanted(failed):
+                    portion.append(failed)
+                if len(portion) == AT_ONCE:
+                    await store.remove(portion)
+                    dropped, portion = dropped + len(portion), []
+            if portion:
+                await store.remove(portion)
+                dropped += len(portion)
+        finally:
+            print(f"{dropped:,} calls dropped.")
 
     async def _retry(self, store: FailedCallStore) -> None:
         if not (self._config.redis_url or self._config.mongo_uri or self._opts.output):
@@ -102,7 +204,7 @@ class Command(ProjectCommand):
         async for failed in store.list():
             if chosen == self._opts.limit or (until is not None and failed.at > until):
                 break
-            if self._opts.spider not in {"", failed.spider}:
+            if not self._is_wanted(failed):
                 continue
             if not _is_call(failed):
                 left += 1
@@ -155,27 +257,6 @@ def _is_call(failed: FailedCall) -> bool:
     return False
 
 
-async def _list(store: FailedCallStore, spider: str, limit: int) -> None:
-    shown: list[FailedCall] = []
-    total = 0
-    async for failed in store.list():
-        if not spider or failed.spider == spider:
-            total += 1
-            if len(shown) < limit:
-                shown.append(failed)
-    if not total:
-        print("No call was given up.")
-        return
-    table = Table(title=f"{total:,} calls were given up")
-    for title in ("at (UTC)", "spider", "call", "tries", "error"):
-        table.add_column(title, overflow="fold")
-    for call in shown:
-        at, tries = f"{call.at:%F %T}", str(call.attempts)
-        table.add_row(at, call.spider, call.call[:200], tries, call.error)
-    console = Console(markup=False, highlight=False)
-    with console.capture() as text:  # it would deal with a closed pipe in a way of its own
-        console.print(table)
-    print(text.get(), end="")
-    if len(shown) < total:
-        print(f"These are the oldest {len(shown):,}; --limit N shows more.")
-    print("Retry them with: scrapy failed retry")
+def _fold(error: str) -> str:
+    """Return the text of an error without what differs from call to call."""
+    return _NUMBER.sub("#", error)

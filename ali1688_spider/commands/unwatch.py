@@ -5,20 +5,9 @@ from __future__ import annotations
 import argparse
 from contextlib import closing
 from itertools import islice
-from typing import TYPE_CHECKING
 
-from scrapy.settings import Settings
-from scrapy_redis import connection
-
-from ali1688_spider.config import read_setting
-from ali1688_spider.context import data_folder
-from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.project_command import ProductIds, ProjectCommand
-from ali1688_spider.spiders.watch import open_redis_store
-from ali1688_spider.watching.sqlite_store import FILE_NAME, SqliteWatchStore
-
-if TYPE_CHECKING:
-    from ali1688_spider.watching.redis_store import RedisWatchStore
+from ali1688_spider.spiders.watch import open_watch_store
 
 AT_ONCE = 1000
 
@@ -36,21 +25,9 @@ class Command(ProjectCommand):
         ids = ProductIds(args, opts.file)
         asked = removed = 0
         product_ids = iter(ids)
-        with closing(_open(self.settings)) as store:
+        with closing(open_watch_store(self.settings)) as store:
             while batch := list(islice(product_ids, AT_ONCE)):
                 asked += len(batch)
                 removed += store.remove(batch)
         print(f"{removed:,} products are watched no longer, {asked - removed:,} were not watched.")
         ids.check_all_read()
-
-
-def _open(settings: Settings) -> RedisWatchStore | SqliteWatchStore:
-    if read_setting(settings, "REDIS_URL"):
-        return open_redis_store(connection.from_settings(settings))
-    path = data_folder() / FILE_NAME
-    if not path.exists():
-        raise ConfigurationError(
-            f"nothing is watched here, there is no {path}: run this where scrapy crawl watch runs, "
-            "or set REDIS_URL to the Redis of its workers"
-        )
-    return SqliteWatchStore(path)

@@ -10,7 +10,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
@@ -43,6 +43,39 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
     return "sha256=" + hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
 
 
+async def post(
+    session: aiohttp.ClientSession, url: str, secret: str, content: dict[str, Any]
+) -> None:
+    """Post *content* as JSON, signed.
+
+    Raises:
+        StoreUnavailableError: What came instead of a response 2xx, without the address: it may be
+            secret.
+    """
+    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    timestamp = str(int(time.time()))
+    headers = {
+        "Content-Type": "application/json",
+        "X-Ali1688-Delivery": uuid.uuid4().hex,
+        "X-Ali1688-Timestamp": timestamp,
+        "X-Ali1688-Signature": signature(secret, timestamp, body),
+    }
+    try:
+        async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+            status = response.status
+    # An address that cannot be one raises errors of any kind: it counts as no response.
+    except Exception as error:  # noqa: BLE001
+        raise StoreUnavailableError(f"it does not answer ({type(error).__name__})") from None
+    if not 200 <= status < 300:
+        raise StoreUnavailableError(f"it answers {status}")
+
+
+def open_session() -> aiohttp.ClientSession:
+    """Return what posts, through the proxy of the environment (``https_proxy``, ``no_proxy``)."""
+    timeout = aiohttp.ClientTimeout(total=RESPONSE_SECONDS)
+    return aiohttp.ClientSession(timeout=timeout, trust_env=True)
+
+
 class Webhook:
     """Posts changes as JSON, ``{"changes": [...]}`` (see :meth:`Change.message`), oldest first.
 
@@ -51,8 +84,6 @@ class Webhook:
     it is, in later crawls too. A delivery whose response was lost comes again, so a receiver
     remembers the ids of changes. A change never comes before an older one of the same product has
     arrived.
-
-    The proxy of the environment (``https_proxy``, ``no_proxy``) is used.
 
     Args:
         url: Where the changes go.
@@ -102,8 +133,7 @@ class Webhook:
         await end(self._sender, seconds)
 
     async def _send_all(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=RESPONSE_SECONDS)
-        async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
+        async with open_session() as session:
             while not (self._closing.is_set() and self._failures):
                 self._new.clear()
                 last = self._closing.is_set()  # by now, all that there will be waits
@@ -135,7 +165,8 @@ class Webhook:
 
     async def _send(self, session: aiohttp.ClientSession, documents: Documents) -> None:
         try:
-            await self._post(session, documents)
+            changes = [Change.from_document(each["change"]).message() for each in documents]
+            await post(session, self._url, self._secret, {"changes": changes})
         except Exception:  # whatever it is, they have not arrived, and are due again later
             self._count("failed", len(documents))
             attempts = 1 + max(each["attempts"] for each in documents)
@@ -146,28 +177,3 @@ class Webhook:
         if self._failures:
             logger.info("The webhook takes changes again.")
         self._failures = 0
-
-    async def _post(self, session: aiohttp.ClientSession, documents: Documents) -> None:
-        """Send *documents*; an error says why it fails, without the address: it may be secret."""
-        content = {
-            "changes": [Change.from_document(each["change"]).message() for each in documents]
-        }
-        body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
-        timestamp = str(int(time.time()))
-        headers = {
-            "Content-Type": "application/json",
-            "X-Ali1688-Delivery": uuid.uuid4().hex,
-            "X-Ali1688-Timestamp": timestamp,
-            "X-Ali1688-Signature": signature(self._secret, timestamp, body),
-        }
-        try:
-            async with session.post(
-                self._url, data=body, headers=headers, allow_redirects=False
-            ) as response:
-                status = response.status
-        # An address that cannot be one raises errors of any kind: it counts as no response.
-        except Exception as error:  # noqa: BLE001
-            reason = f"it does not answer ({type(error).__name__})"
-            raise StoreUnavailableError(reason) from None
-        if not 200 <= status < 300:
-            raise StoreUnavailableError(f"it answers {status}")

@@ -1,4 +1,4 @@
-"""Looks at Redis, the quota that is counted there, and MongoDB."""
+"""Looks at Redis, the quota that is counted there, MongoDB and the webhook."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pymongo.errors import PyMongoError
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
+from ali1688_spider.delivery.webhook import open_session, post
 from ali1688_spider.diagnosis import Finding
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.quota.breaker import RedisOutage
@@ -15,7 +16,7 @@ from ali1688_spider.quota.limits import RedisQuota
 from ali1688_spider.redaction import redact_url
 from ali1688_spider.redis_server import durability_risks
 from ali1688_spider.storage.database import connect
-from ali1688_spider.storage.database_errors import explain
+from ali1688_spider.storage.database_errors import StoreUnavailableError, explain
 
 if TYPE_CHECKING:
     from ali1688_spider.config import Config
@@ -75,7 +76,7 @@ def _quota_findings(config: Config, client: Any) -> Iterator[Finding]:
     if outage:
         text = "the workers found that the gateway takes no calls; one at a time tries it"
         yield Finding("warn", "Outage", f"{text}, the others wait")
-    left = usage.daily_quota - usage.used
+    left = max(0, usage.daily_quota - usage.used)  # the quota may have been lowered
     text = f"{left:,} of {usage.daily_quota:,} calls are left today (GMT+8)"
     if not usage.daily_quota:
         yield Finding("ok", "Quota", f"{usage.used:,} calls today, no daily limit")
@@ -104,3 +105,18 @@ async def mongo_finding(config: Config) -> Finding:
     finally:
         await database.client.close()
     return Finding("ok", "MongoDB", f"answers; {config.mongo_database} has {count:,} products")
+
+
+async def webhook_finding(config: Config) -> Finding | None:
+    """Return how the webhook takes a test message; None when there is none."""
+    url, secret = config.delivery.webhook_url, config.delivery.webhook_secret
+    if not url:
+        return None
+    text = "scrapy doctor tests this webhook: there is nothing to do"
+    try:
+        async with open_session() as session:
+            await post(session, url, secret, {"test": True, "message": text, "changes": []})
+    except StoreUnavailableError as error:
+        advice = "correct ALI1688_WEBHOOK_URL or look at its receiver; changes wait until then"
+        return Finding("fail", "Webhook", f"a signed test message is not taken, {error}: {advice}")
+    return Finding("ok", "Webhook", "takes a signed test message")

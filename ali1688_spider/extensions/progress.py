@@ -10,7 +10,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from redis.exceptions import RedisError
 from scrapy import signals
@@ -24,6 +24,9 @@ from ali1688_spider.context import clock_time
 from ali1688_spider.extensions.complete_feeds import Feeds
 from ali1688_spider.shutdown import INCOMPLETE, CrawlClosingError, CrawlOutcome
 from ali1688_spider.spiders.watch import WatchSpider
+
+if TYPE_CHECKING:
+    from ali1688_spider.scheduling.worker import QueueWorker
 
 logger = logging.getLogger(__name__)
 
@@ -148,8 +151,11 @@ class Progress:
         ):
             if number:
                 parts.append(f"{number:,} {label}")
-        waits = "; ".join(self._context.waits())
-        return f"waits for {waits} | {', '.join(parts)}" if waits else ", ".join(parts)
+        waits = [*self._context.waits()]
+        if (worker := self._worker()) is not None and worker.pause is not None:
+            waits.append(f"scrapy queue resume ({worker.pause})")
+        text = ", ".join(parts)
+        return f"waits for {'; '.join(waits)} | {text}" if waits else text
 
     def _expected(self) -> int:
         """Return how many products the crawl will have called for, as it seems; 0 if unknown."""
@@ -165,8 +171,12 @@ class Progress:
         return wanted
 
     def _remaining(self, own: int) -> int:
-        worker = getattr(self._crawler.engine.scheduler, "worker", None)
-        return own if worker is None else int(worker.queued)
+        worker = self._worker()
+        return own if worker is None else worker.queued
+
+    def _worker(self) -> QueueWorker | None:
+        """Return what talks to the queue; None without Redis."""
+        return getattr(self._crawler.engine.scheduler, "worker", None)
 
     def _seconds_left(self, now: float, remaining: int) -> float | None:
         """Return the seconds until nothing remains, by the speed of the last minute."""

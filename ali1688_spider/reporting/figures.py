@@ -150,13 +150,16 @@ class Curve:
 
 @dataclass(slots=True)
 class CrawlFigures:
-    """The crawls that ended in the period.
+    """The crawls that ended in the period, or were last seen in it.
 
     Attributes:
         count: How many there were.
         numbers: The sums of their statistics ``ali1688/…``, without that prefix.
         errors: How many calls failed, by the class of the error.
-        latest: The last ones first, ``{spider, started_at, finished_at, reason, numbers, errors}``.
+        latest: The last ones first, ``{spider, started_at, finished_at, reason, state, numbers,
+            errors}``; the state is ``finished``, ``running`` or ``silent since …``. Crawls that
+            have not ended come before the others, with the state as their reason, and with the
+            time when they were last seen as ``finished_at``.
     """
 
     count: int = 0

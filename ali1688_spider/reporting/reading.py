@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,15 @@ from pymongo.database import Database
 from ali1688_spider.exporting.rows import CHANGE_COLUMNS
 from ali1688_spider.reporting.change_summary import count_changes, product_curves
 from ali1688_spider.reporting.figures import CrawlFigures, ProductFigures, Report
+from ali1688_spider.reporting.formatting import minute
+from ali1688_spider.storage.database import CRAWLS, SEEN_SECONDS
 
 if TYPE_CHECKING:
     from ali1688_spider.reporting.figures import Document, Period
 
-CRAWLS = 50
+LATEST_CRAWLS = 50
 BATCH = 5_000
+SILENT_AFTER = timedelta(seconds=3 * SEEN_SECONDS)
 
 SHOWN = (
     *("product_id", "name", "supplier", "price", "stock", "status", "url", "images"),
@@ -49,7 +53,6 @@ def read_report(
         product["_id"]: dict.fromkeys(SHOWN) | product
         for product in database["products"].find(named, dict.fromkeys(SHOWN, 1))
     }
-    ended = {"finished_at": {"$gte": period.start, "$lte": period.end}}
     curves = {}
     for product_id in chosen:
         if product_id in shown:
@@ -64,7 +67,7 @@ def read_report(
         shown=shown,
         curves=curves,
         missing=[product_id for product_id in chosen if product_id not in shown],
-        crawls=crawl_figures(database["crawls"].find(ended).sort("finished_at", -1)),
+        crawls=crawl_figures(_crawls(database, period)),
     )
 
 
@@ -85,10 +88,10 @@ def product_figures(products: Iterable[Document], period: Period) -> ProductFigu
     return figures
 
 
-def crawl_figures(documents: Iterable[Document], *, latest: int = CRAWLS) -> CrawlFigures:
+def crawl_figures(documents: Iterable[Document], *, latest: int = LATEST_CRAWLS) -> CrawlFigures:
     """Sum up crawls, the latest first, of which *latest* are kept one by one.
 
-    Each is ``{spider, started_at, finished_at, reason, stats}``.
+    Each is ``{spider, started_at, finished_at, reason, state, stats}``.
     """
     figures = CrawlFigures()
     for document in documents:
@@ -100,6 +103,34 @@ def crawl_figures(documents: Iterable[Document], *, latest: int = CRAWLS) -> Cra
         if figures.count <= latest:
             figures.latest.append({**document, "numbers": numbers, "errors": errors})
     return figures
+
+
+def crawl_state(crawl: Document, now: datetime) -> str:
+    """Return ``finished``, ``running``, or ``silent since …`` of a document of ``crawls``.
+
+    A crawl that is silent was killed, or its machine or the database is away.
+    """
+    if "finished_at" in crawl:
+        return "finished"
+    if now - crawl["last_seen"] <= SILENT_AFTER:
+        return "running"
+    return f"silent since {minute(crawl['last_seen'])}"
+
+
+def _crawls(database: Database[Document], period: Period) -> Iterator[Document]:
+    """Yield the crawls that have not ended, then those that ended, the latest first.
+
+    Those that have not ended have the time when they were last heard of as ``finished_at``, and
+    their state as ``reason``.
+    """
+    within = {"$gte": period.start, "$lte": period.end}
+    crawls = database[CRAWLS]
+    unfinished = crawls.find({"finished_at": None, "last_seen": within}).sort("started_at", -1)
+    for crawl in unfinished:
+        state = crawl_state(crawl, period.end)
+        yield {**crawl, "finished_at": crawl["last_seen"], "reason": state, "state": state}
+    for crawl in crawls.find({"finished_at": within}).sort("finished_at", -1):
+        yield {**crawl, "state": crawl_state(crawl, period.end)}
 
 
 def _below(prefix: str, stats: Mapping[str, Any]) -> Counter[str]:

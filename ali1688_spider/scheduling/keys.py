@@ -18,7 +18,8 @@ node, where a script may change several at once. For the spider ``product``:
 ``{product:start_urls}:leased`` ZSET call → worker (a number below 2^52)
     Calls that workers work on.
 ``{product:start_urls}:leases`` HASH call → ``token attempt score``
-    What those leases are; the token differs for each.
+    What those leases are; the token differs for each. ``last`` behind it: the queue was cleared
+    meanwhile, and the call is not queued again.
 ``{product:start_urls}:workers`` ZSET worker → when its leases run out, ms since 1970
     A worker stays until its last lease is given to others.
 ``{product:start_urls}:sequence`` STRING
@@ -37,6 +38,12 @@ node, where a script may change several at once. For the spider ``product``:
     The worker that reads them.
 ``{product:start_urls}:losses`` HASH call → how many workers fell silent while they had leased it
     Only of calls to which that happened, until they are done.
+``{product:start_urls}:pause`` STRING, with expiry where it ends by itself
+    Why no worker takes leases: JSON of ``by``, ``reason``, ``since`` and ``until``.
+``{product:start_urls}:worker_info`` HASH worker → JSON
+    Who it is: ``host``, ``pid``, ``lease_ms``.
+``{product:start_urls}:times`` ZSET ms since 1970 → the last sequence number that was drawn before
+    One entry a minute, which tells for how long a call has waited.
 
 Of a search, beside the queue: ``search:dupefilter:<search>`` HASH product id → the page that showed
 it first, with expiry; ``search:dupefilter`` is scrapy-redis's ``SCHEDULER_DUPEFILTER_KEY``.
@@ -79,6 +86,9 @@ class QueueKeys(NamedTuple):
     intake: str = "list"
     reader: str = "string"
     losses: str = "hash"
+    pause: str = "string"
+    worker_info: str = "hash"
+    times: str = "zset"
 
     @classmethod
     def of(cls, queue_key: str) -> QueueKeys:

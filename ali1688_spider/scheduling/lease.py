@@ -65,6 +65,11 @@ def pack_entries(entries: Iterable[QueueEntry]) -> bytes:
     return to_json([entry.pack() for entry in entries])
 
 
+def read_priority(score: bytes) -> int:
+    """Return the priority that a score of the queue has, see :mod:`~.scheduling.keys`."""
+    return -(int(score) >> 42)
+
+
 def to_json(value: object) -> bytes:
     """Return *value* as compact JSON in UTF-8."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

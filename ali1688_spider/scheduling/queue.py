@@ -22,9 +22,17 @@ from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
 from ali1688_spider.gateway.calls import OPERATIONS, ApiCall, Operation
 from ali1688_spider.redis_server import LuaScripts
 from ali1688_spider.scheduling.keys import QUEUE_KEY, TYPES, QueueKeys
-from ali1688_spider.scheduling.lease import Lease, QueueEntry, milliseconds, pack_entries, to_json
+from ali1688_spider.scheduling.lease import (
+    Lease,
+    QueueEntry,
+    milliseconds,
+    pack_entries,
+    read_priority,
+    to_json,
+)
 from ali1688_spider.scheduling.source import Crawls
 from ali1688_spider.scheduling.start_list import StartListReader, check_operation
+from ali1688_spider.scheduling.steering import Pause, QueueCounts, QueueSteering, worker_info
 
 if TYPE_CHECKING:
     from ali1688_spider.redis_server import RedisClient
@@ -40,36 +48,6 @@ worker has one at most."""
 
 
 @dataclass(frozen=True, slots=True)
-class QueueCounts:
-    """How much is in the queue.
-
-    Attributes:
-        messages: Messages of producers that no worker has queued yet.
-        ready: Calls that may be made now.
-        delayed: Calls that are made later.
-        leased: Calls that workers work on.
-        next_due: Seconds until the next delayed call may be made; None when there is none.
-    """
-
-    messages: int
-    ready: int
-    delayed: int
-    leased: int
-    next_due: float | None
-
-    @classmethod
-    def of(cls, reply: list[int]) -> QueueCounts:
-        """Read a script's reply."""
-        messages, ready, delayed, leased, next_due = reply
-        return cls(messages, ready, delayed, leased, next_due / 1000 if next_due >= 0 else None)
-
-    @property
-    def calls(self) -> int:
-        """Calls in the queue, whatever their state."""
-        return self.ready + self.delayed + self.leased
-
-
-@dataclass(frozen=True, slots=True)
 class LeaseBatch:
     """What a worker got.
 
@@ -79,6 +57,7 @@ class LeaseBatch:
             it lost some.
         reclaimed: How many calls of silent workers went back into the queue.
         counts: What the queue holds now.
+        pause: Why no leases are taken at present; None when they are.
         asked_at: When Redis was asked (``time.monotonic()``).
     """
 
@@ -86,6 +65,7 @@ class LeaseBatch:
     surplus: int
     reclaimed: int
     counts: QueueCounts
+    pause: Pause | None
     asked_at: float
 
 
@@ -110,6 +90,7 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         worker: Number of this worker, drawn at random.
         crawls: The crawls that put calls into this queue.
         start_list: Reads the messages of producers into this queue.
+        steering: What an operator sees of the queue and does to it.
     """
 
     def __init__(
@@ -128,7 +109,9 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         self._scripts = LuaScripts(server, self.keys, __package__, prelude="queue", types=TYPES)
         self.crawls = Crawls(self._scripts)
         self.start_list = StartListReader(self._scripts, self.worker, operations)
+        self.steering = QueueSteering(self._scripts)
         self._operations = operations
+        self._info = worker_info(lease_seconds)
         self._lease_ms = milliseconds(lease_seconds)
         self._max_attempts = max_attempts
         self._poison_crashes = max(1, min(POISON_CRASHES, max_attempts - 1))
@@ -154,7 +137,7 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         """
         asked_at = time.monotonic()
         has_candidate = any(self._is_poison_candidate(lease) for lease in held)
-        token, surplus, reclaimed, counts, taken = self._scripts.run(
+        token, surplus, reclaimed, counts, taken, pause = self._scripts.run(
             "lease",
             self.worker,
             self._lease_ms,
@@ -168,7 +151,8 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
             self._read_lease(token.decode(), *taken[index : index + 4])
             for index in range(0, len(taken), 4)
         )
-        return LeaseBatch(leases, surplus, reclaimed, QueueCounts.of(counts), asked_at)
+        found = (QueueCounts.of(counts), Pause.of(pause))
+        return LeaseBatch(leases, surplus, reclaimed, *found, asked_at)
 
     def settle(self, leases: Iterable[Lease]) -> list[Lease]:
         """End settled leases, each in one step with queueing its children.
@@ -206,7 +190,7 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
 
         Its calls may then have gone to others.
         """
-        return bool(self._scripts.run("heartbeat", self.worker, self._lease_ms))
+        return bool(self._scripts.run("heartbeat", self.worker, self._lease_ms, self._info))
 
     def recover(self) -> int:
         """Bring back, and count, calls that a broken or deleted key would keep for ever."""
@@ -241,8 +225,7 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
     def _read_lease(
         self, token: str, message: bytes, attempt: int, score: bytes, crash_count: int
     ) -> Lease:
-        priority = -(int(score) >> 42)  # see keys.py
-        lease = Lease(message, token, attempt, None, priority, crash_count)
+        lease = Lease(message, token, attempt, None, read_priority(score), crash_count)
         try:
             call = ApiCall.decode(message)
             check_operation(call, self._operations)

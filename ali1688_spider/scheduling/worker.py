@@ -21,11 +21,12 @@ from ali1688_spider.addon import context_of
 from ali1688_spider.redis_server import durability_risks
 from ali1688_spider.scheduling.failures import FailureRecorder
 from ali1688_spider.scheduling.lease import Heartbeat, Lease, State, lease_limits
-from ali1688_spider.scheduling.queue import LeaseBatch, LeaseQueue, QueueCounts
 from ali1688_spider.scheduling.source import CrawlSource
+from ali1688_spider.scheduling.steering import Pause, QueueCounts
 from ali1688_spider.shutdown import INCOMPLETE
 
 if TYPE_CHECKING:
+    from ali1688_spider.scheduling.queue import LeaseBatch, LeaseQueue
     from ali1688_spider.scheduling.start_list import MessageBatch
     from ali1688_spider.spiders.base import ApiSpider
 
@@ -59,10 +60,11 @@ class QueueWorker:
     workers), ``lost`` (while this one was silent), ``withdrawn`` (by somebody who took the call out
     of the queue); ``messages/read``, ``queued``, ``malformed``; ``failed_calls``, and
     ``failed_calls/unavailable`` for each wait for their store; ``redis/errors``;
-    ``queue/keys_set_aside``, ``queue/sources_read_again``.
+    ``queue/keys_set_aside``, ``queue/sources_read_again``, ``queue/pauses``.
 
     Attributes:
         leases: What this worker has leased, by message, until Redis knows how it was settled.
+        pause: Why the queue gives no leases at present; None when it does.
         has_ended: Whether this worker is done, or gives up.
         has_joined: Whether others had begun the crawl before.
     """
@@ -90,6 +92,7 @@ class QueueWorker:
         self.leases: dict[bytes, Lease] = {}
         self._malformed: MessageBatch | None = None
         self._counts = QueueCounts(1, 0, 0, 0, 0.0)  # there may be messages
+        self.pause: Pause | None = None
         self.has_ended = False
         self.has_joined = False
         self._wake = asyncio.Event()
@@ -240,6 +243,9 @@ class QueueWorker:
         idle_seconds = self._spider.idle_seconds
         if idle_seconds is None:
             return finished
+        if self.pause is not None:
+            self._last_work = time.monotonic()
+            return False
         if self._counts.calls or self._counts.messages or self._source.has_work:
             self._last_work = time.monotonic()
         return time.monotonic() - self._last_work >= idle_seconds
@@ -266,6 +272,7 @@ class QueueWorker:
             held = list(self.leases.values())
             returned = await self._ask(partial(self._queue.give_back, held))
             logger.info("Gave back %d leases that this worker knows nothing of", returned)
+        self._note_pause(batch.pause)
         if self.buffered:
             self._last_work = time.monotonic()
         # Nothing public has the engine ask for requests.
@@ -290,6 +297,21 @@ class QueueWorker:
         self._stats.inc_value("ali1688/leases/taken", taken)
         if self._queue.keys_set_aside:
             self._stats.set_value("ali1688/queue/keys_set_aside", self._queue.keys_set_aside)
+
+    def _note_pause(self, pause: Pause | None) -> None:
+        """While the queue is paused, give back what is buffered; say once that it is."""
+        if pause is not None:
+            for lease in self._in("buffered"):
+                lease.release()
+        if pause == self.pause:
+            return
+        self.pause = pause
+        if pause is None:
+            logger.info("The queue is resumed; new calls are made again")
+            return
+        self._stats.inc_value("ali1688/queue/pauses")
+        way_out = f"scrapy queue resume --spider {self._spider.name}"
+        logger.info("No new calls are made, the queue is %s; `%s` ends it", pause, way_out)
 
     def _drop(self, lost: list[Lease], *, was_silent: bool) -> None:
         """Forget leases that this worker no longer has."""

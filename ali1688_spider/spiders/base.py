@@ -75,6 +75,7 @@ class ApiSpider(Spider):
 
     Attributes:
         arguments: What ``-a`` says.
+        given_arguments: The same as texts, as they were given.
         idle_seconds: How long a worker stays without work; None: by the spider.
         operations: The calls that it makes; the queue's others go to the failed calls.
         uses_cache: Whether a response may come from the cache.
@@ -90,6 +91,7 @@ class ApiSpider(Spider):
 
     arguments_class: ClassVar[type[Arguments]] = Arguments
     arguments: Arguments
+    given_arguments: Mapping[str, str]
     operations: ClassVar[AbstractSet[Operation]] = OPERATIONS
     uses_cache: bool = True
     joins_crawl: bool = True
@@ -100,6 +102,7 @@ class ApiSpider(Spider):
 
     def __init__(self, **arguments: str) -> None:
         super().__init__()
+        self.given_arguments = arguments
         self.arguments = self.read_arguments(arguments)
         self.idle_seconds = self.arguments.idle
 

@@ -10,9 +10,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
+from scrapy.settings import BaseSettings
 from scrapy.utils.asyncio import run_in_thread
+from scrapy_redis import connection
 
 from ali1688_spider.addon import context_of
+from ali1688_spider.config import read_setting
 from ali1688_spider.context import data_folder
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
@@ -167,6 +170,23 @@ class WatchSpider(SearchSpider):
             return None
         # A product whose fetch failed has no delay of its own.
         return self.delays.pop(int(call.params["product_id"]), self.budget.bounded(DAY))
+
+
+def open_watch_store(settings: BaseSettings) -> RedisWatchStore | SqliteWatchStore:
+    """Return the schedule that a watch with these settings has, for a command; to be closed.
+
+    Raises:
+        ConfigurationError: Nothing was ever watched here.
+    """
+    if read_setting(settings, "REDIS_URL"):
+        return open_redis_store(connection.from_settings(settings))
+    path = data_folder() / FILE_NAME
+    if not path.exists():
+        raise ConfigurationError(
+            f"nothing is watched here, there is no {path}: run this where scrapy crawl watch runs, "
+            "or set REDIS_URL to the Redis of its workers"
+        )
+    return SqliteWatchStore(path)
 
 
 def open_redis_store(client: Any) -> RedisWatchStore:

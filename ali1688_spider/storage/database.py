@@ -27,6 +27,9 @@ PRODUCTS = "products"
 PRODUCT_CHANGES = "product_changes"
 REJECTED_ITEMS = "rejected_items"
 FAILED_CALLS = "failed_calls"
+CRAWLS = "crawls"
+SEEN_SECONDS = 30.0
+"""How often a running crawl renews ``last_seen`` of its document in ``crawls``."""
 PENDING = "pending_changes"
 """The field of a product that holds its changes until they are published."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ali1688_spider.redis_server import LuaScripts
+from ali1688_spider.watching.schedule import LARGEST, NextFetch, WatchedProduct
 
 AT_ONCE = 1000
 
@@ -53,6 +54,20 @@ class RedisWatchStore:
         """Return the number of products that were fetched, and the states of some."""
         watched, *texts = self._scripts.run("sample", size)
         return watched, [_text(text) for text in texts]
+
+    def upcoming(self, most: int) -> tuple[int, list[NextFetch]]:
+        """Return how many products are watched, about, and up to *most*, the next one first."""
+        found: dict[int, NextFetch] = {}
+        first = total = 0
+        while len(found) < most and first <= total:
+            total, parts = self._scripts.run("list", first, AT_ONCE)
+            for text, due, state in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+                # Others may have written any number.
+                seconds = max(0.0, min(float(due) / 1000, LARGEST)) if due else None
+                product = WatchedProduct.decode(_text(state))
+                found.setdefault(int(text), NextFetch(int(text), seconds, product))
+            first += AT_ONCE
+        return max(total, len(found)), list(found.values())[:most]
 
     def close(self) -> None:
         """Do nothing: the client belongs to the crawl."""

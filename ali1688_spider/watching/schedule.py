@@ -28,6 +28,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ _MAX_DOUBLINGS = 30
 _CHANGED_PART = 0.15  # of an interval with changes; exact for six, tried in the simulator
 _FIRST_PRODUCTS = 5  # with a change a day each: what is assumed before anything was observed
 _HALVINGS = 50
-_LARGEST = 1e11  # seconds; more than any number of a state
+LARGEST = 1e11  # seconds; more than any number of a state
 
 
 class Outcome(enum.Enum):
@@ -145,6 +146,27 @@ class WatchedProduct:
             return cls()
 
 
+class NextFetch(NamedTuple):
+    """When a watched product is fetched next.
+
+    Attributes:
+        product_id: The product.
+        due: When (UTC, seconds since the epoch); None for as soon as it can be.
+        product: What is known of it.
+    """
+
+    product_id: int
+    due: float | None
+    product: WatchedProduct
+
+    @property
+    def interval(self) -> float | None:
+        """Seconds from the last fetch to this one; None when either is unknown."""
+        if self.due is None or self.product.fetched_at is None:
+            return None
+        return max(0.0, self.due - self.product.fetched_at)
+
+
 def _read_numbers(text: str) -> tuple[float, int, float, float]:
     """Return time of the last fetch, removals, changes and seconds.
 
@@ -155,7 +177,7 @@ def _read_numbers(text: str) -> tuple[float, int, float, float]:
     if any(type(number) not in {int, float} for number in numbers):
         raise ValueError(f"{text[:100]!r} is no list of numbers")
     fetched_at, removals, changes, seconds = map(float, numbers)
-    if not all(0 <= number < _LARGEST for number in (fetched_at, removals, changes, seconds)):
+    if not all(0 <= number < LARGEST for number in (fetched_at, removals, changes, seconds)):
         raise ValueError(f"{text[:100]!r} has a number out of bounds")
     return fetched_at, int(removals), changes, seconds
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ali1688_spider.private_files import make_private_database
+from ali1688_spider.watching.schedule import NextFetch, WatchedProduct
 
 FILE_NAME = "watch.sqlite"
 
@@ -104,6 +105,16 @@ class SqliteWatchStore:
         with self._lock:
             (watched,) = self._connection.execute("SELECT count(*) FROM watched").fetchone()
             return watched, [text for (text,) in self._connection.execute(query, (size,))]
+
+    def upcoming(self, most: int) -> tuple[int, list[NextFetch]]:
+        """Return how many products are watched, and up to *most*, the next one first."""
+        # While a product is fetched, ``due`` says when it would be fetched again.
+        query = "SELECT product_id, coalesce(was_due, due) AS at, entry FROM watched ORDER BY at"
+        with self._lock:
+            (watched,) = self._connection.execute("SELECT count(*) FROM watched").fetchone()
+            rows = self._connection.execute(f"{query} LIMIT ?", (most,)).fetchall()
+        decode = WatchedProduct.decode
+        return watched, [NextFetch(each, due, decode(text)) for each, due, text in rows]
 
     def close(self) -> None:
         """Close the file."""

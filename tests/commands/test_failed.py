@@ -49,7 +49,7 @@ def fail(redis: Redis, spider: str, numbers: range, **values: str) -> None:
             call=values.get("call", ApiCall.product(FIRST + number).encode()),
             api=values.get("api", "alibaba.product.get"),
             params={"product_id": FIRST + number},
-            error="isp.remote-service-timeout",
+            error=values.get("error", "isp.remote-service-timeout"),
             attempts=5,
             at=NOON + timedelta(seconds=number),
         )
@@ -123,6 +123,59 @@ def test_what_is_queued_before_an_interruption_is_listed_no_longer(
     assert capsys.readouterr().out == "14 calls queued again.\n"
     assert (queued(redis, "product"), queued(redis, "search")) == (12, 12)
     assert redis.zcard("ali1688:failed_calls") == 0
+
+
+def test_one_row_for_each_error(
+    failed: Callable[..., int],
+    redis: Redis,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    for number in range(7):
+        fail(redis, "product", range(number, number + 1), error=f"waited {number}.5 s, code 77")
+    fail(redis, "search", range(20, 23), error="no such thing")
+    assert failed("list", "--by-error") == 0
+    out = capsys.readouterr().out
+    assert "10 calls were given up" in out
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines()]
+    assert [row for row in rows if row] == [
+        ["7", "waited # s, code #", "2026-11-23 12:00:00", "2026-11-23 12:00:06", f"{FIRST + 6}"],
+        ["3", "no such thing", "2026-11-23 12:00:20", "2026-11-23 12:00:22", f"{FIRST + 22}"],
+    ]
+    assert failed("list", "--by-error", "--limit", "1", "--spider", "product") == 0
+    assert "no such thing" not in capsys.readouterr().out
+    assert failed("list", "--by-error", "--limit", "1") == 0
+    assert "These are the 1 most frequent errors; " in capsys.readouterr().out
+    assert failed("list", "--by-error", "--error", "nobody") == 0
+    assert capsys.readouterr().out == "No such call was given up.\n"
+
+
+def test_some_are_dropped_and_others_stay(
+    failed: Callable[..., int], redis: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail(redis, "product", range(12), error="waited 30 s")
+    fail(redis, "product", range(12, 14), error="waited 30 min")
+    fail(redis, "search", range(14, 28), error="waited 9 s")
+    redis.zadd("ali1688:failed_calls", {"half a li": 1})
+    assert failed("drop", "--error", "waited # s") == 1
+    assert capsys.readouterr().err == (
+        "Error: Drop 26 of the calls that were given up? They are not tried again. There is no "
+        "terminal to answer on: say --yes.\n"
+    )
+    assert failed("drop", "--error", "waited # s", "--spider", "product", "--yes") == 0
+    assert capsys.readouterr().out.startswith("12 calls dropped.\n")
+    assert failed("drop", "--limit", "6", "--spider", "search", "--yes") == 0
+    assert capsys.readouterr().out.startswith("6 calls dropped.\n")
+    assert failed("list") == 0
+    out = capsys.readouterr().out
+    kept = [number for number in range(30) if f"{FIRST + number}" in out]
+    assert kept == [12, 13, *range(20, 28)]
+    assert failed("drop", "--error", "nobody") == 0
+    assert capsys.readouterr().out.startswith("No such call was given up.\n")
+    assert failed("retry", "--error", "30 min") == 0
+    assert queued(redis, "product") == 2
+    assert redis.zcard("ali1688:failed_calls") == 9
 
 
 def test_only_so_many(failed: Callable[..., int], redis: Redis) -> None:

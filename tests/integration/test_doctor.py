@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ali1688_spider.delivery.webhook import signature
+from tests.harness import FIRST_PRODUCT
 from tests.ports import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from email.message import Message
     from pathlib import Path
 
     from tests.harness import Administration, Gateway, Scrapy
@@ -163,6 +169,87 @@ def test_the_day_s_quota_is_used_up(doctor: Doctor, scrapy: Scrapy, redis_url: s
     assert said["Quota"] == (
         "FAIL: 0 of 2 calls are left today (GMT+8): wait for tomorrow, or raise ALI1688_DAILY_QUOTA"
     )
+
+
+def test_a_lowered_quota_leaves_no_call(doctor: Doctor, scrapy: Scrapy, redis_url: str) -> None:
+    token = {"ALI1688_ACCESS_TOKEN": "access-token-one"}
+    scrapy.crawl(
+        "product", "-a", f"ids={FIRST_PRODUCT},{FIRST_PRODUCT + 1}", REDIS_URL=redis_url, **token
+    )
+    exit_code, said = doctor("router", REDIS_URL=redis_url, ALI1688_DAILY_QUOTA="1")
+    assert exit_code == 1
+    assert said["Quota"].startswith("FAIL: 0 of 1 calls are left today (GMT+8): wait for tomorrow")
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+class Receiver(ThreadingHTTPServer):
+    """Answers with a status, and keeps what came."""
+
+    daemon_threads = True
+    status = 200
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.posts: list[tuple[Message, bytes]] = []
+
+    @property
+    def settings(self) -> dict[str, str]:
+        url = f"http://127.0.0.1:{self.server_port}/hook-of-mine"
+        return {"ALI1688_WEBHOOK_URL": url, "ALI1688_WEBHOOK_SECRET": "webhook-secret"}
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.posts.append((self.headers, body))
+        self.send_response(self.server.status)
+        self.send_header("Location", "/elsewhere")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Print nothing."""
+
+
+@pytest.mark.parametrize(
+    ("status", "is_taken"), [(200, True), (204, True), (302, False), (500, False)]
+)
+def test_the_webhook_gets_a_test_message(
+    status: int, *, is_taken: bool, doctor: Doctor, receiver: Receiver
+) -> None:
+    receiver.status = status
+    exit_code, said = doctor(**receiver.settings)
+    ((headers, body),) = receiver.posts
+    message = json.loads(body)
+    assert message == {"test": True, "message": message["message"], "changes": []}
+    assert message["message"].startswith("scrapy doctor tests this webhook")
+    timestamp = headers["X-Ali1688-Timestamp"]
+    assert headers["X-Ali1688-Signature"] == signature("webhook-secret", timestamp, body)
+    if is_taken:
+        assert (exit_code, said["Webhook"]) == (0, "ok: takes a signed test message")
+    else:
+        assert exit_code == 1
+        assert said["Webhook"].startswith(
+            f"FAIL: a signed test message is not taken, it answers {status}: correct ALI1688_WEB"
+        )
+        assert "hook-of-mine" not in said["Webhook"]
+
+
+def test_a_webhook_that_is_away(doctor: Doctor, receiver: Receiver) -> None:
+    assert "Webhook" not in doctor()[1]
+    url = f"http://127.0.0.1:{free_port()}/"
+    exit_code, said = doctor(**receiver.settings | {"ALI1688_WEBHOOK_URL": url})
+    assert exit_code == 1
+    assert "not taken, it does not answer (ClientConnectorError): " in said["Webhook"]
 
 
 def test_no_gateway(doctor: Doctor) -> None:

@@ -105,3 +105,36 @@ def test_with_mongodb(
         (failed,) = client[mongo_database]["failed_calls"].find()
     assert len(stored & set(wanted)) == 1
     assert failed["params"]["product_id"] in set(wanted) - stored
+
+
+@pytest.mark.parametrize("store", ["file", "redis", "mongodb"])
+def test_by_error_and_dropped(
+    store: str,
+    *,
+    scrapy: Scrapy,
+    given_up: Callable[..., list[int]],
+    redis_url: str,
+    mongo_uri: str,
+    mongo_database: str,
+) -> None:
+    if store == "redis":
+        scrapy.settings["REDIS_URL"] = redis_url
+    elif store == "mongodb":
+        scrapy.settings |= {"MONGO_URI": mongo_uri, "MONGO_DATABASE": mongo_database}
+    first, second = given_up()
+    listed = scrapy.run("failed", "list", "--by-error")
+    assert (listed.exit_code, listed.log) == (0, "")
+    assert "2 calls were given up" in listed.stdout
+    for words in ("isv.invalid-parameter", "HTML", str(first), str(second)):
+        assert words in listed.stdout
+
+    asked = scrapy.run("failed", "drop", "--error", "HTML")
+    assert asked.exit_code == 1
+    assert asked.log.startswith("Error: Drop 1 of the calls that were given up? ")
+    dropped = scrapy.run("failed", "drop", "--error", "HTML", "--yes")
+    assert (dropped.exit_code, dropped.stdout) == (0, "1 calls dropped.\n")
+    left = scrapy.run("failed", "list").stdout
+    assert str(first) in left
+    assert str(second) not in left
+    assert scrapy.run("failed", "drop", "--yes").stdout == "1 calls dropped.\n"
+    assert scrapy.run("failed", "drop", "--yes").stdout == "No call was given up.\n"

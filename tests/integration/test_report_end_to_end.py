@@ -8,7 +8,10 @@ from decimal import Decimal
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
+import pymongo
+
 from ali1688_spider.gateway.fields import UNLIMITED
+from tests.harness import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -175,6 +178,34 @@ def shown(rows: list[list[str]], titles: Sequence[str]) -> list[tuple[str, ...]]
     """Return some columns of a table."""
     header, *rest = rows
     return [tuple(row[header.index(title)] for title in titles) for row in rest]
+
+
+def test_a_crawl_that_was_killed_is_silent(
+    scrapy: Scrapy, gateway: Gateway, ids: Ids, mongo_uri: str, mongo_database: str
+) -> None:
+    scrapy.settings |= {"MONGO_URI": mongo_uri, "MONGO_DATABASE": mongo_database}
+    gateway.set(latency=20_000)
+    wanted = ",".join(map(str, ids(3)))
+    crawl = scrapy.start("crawl", "product", "-a", f"ids={wanted}")
+
+    def reasons() -> list[str]:
+        """Return the reason of each crawl on the page."""
+        command = scrapy.run("report", "now.html")
+        assert command.exit_code == 0, command.log
+        page = Page((scrapy.folder / "now.html").read_text(encoding="utf-8"))
+        header, *rows = page.tables["crawls"]
+        return [dict(zip(header, row, strict=True))["Reason"] for row in rows]
+
+    with pymongo.MongoClient[dict[str, Any]](mongo_uri, tz_aware=True) as client:
+        crawls = client[mongo_database]["crawls"]
+        record = eventually(lambda: crawls.find_one({}))
+        assert (record["pid"], record["arguments"]) == (crawl.pid, {"ids": wanted})
+        assert reasons() == ["running"]
+        crawl.kill()
+        # Two minutes later:
+        last_seen = record["last_seen"] - timedelta(minutes=2)
+        crawls.update_one({}, {"$set": {"last_seen": last_seen}})
+    assert reasons() == [f"silent since {last_seen:%Y-%m-%d %H:%M}"]
 
 
 def moves(rows: list[list[str]]) -> list[tuple[Any, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from decimal import Decimal
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from pymongo.database import Database
 
-    from tests.harness import Gateway, Process, Scrapy
+    from tests.harness import Administration, Gateway, Process, Scrapy
 
     Ids = Callable[[int], Sequence[int]]
 
@@ -286,3 +287,52 @@ def test_nothing_to_unwatch(scrapy: Scrapy) -> None:
     command = scrapy.run("unwatch", "610000000001")
     assert command.exit_code == 1
     assert command.log.startswith("Error: nothing is watched here, there is no ")
+
+
+@pytest.mark.parametrize("in_redis", [False, True])
+def test_the_watched_products_are_listed(
+    *,
+    in_redis: bool,
+    scrapy: Scrapy,
+    administration: Administration,
+    gateway: Gateway,
+    ids: Ids,
+    database: Database[dict[str, Any]],
+    redis_url: str,
+) -> None:
+    def watched(*arguments: str) -> Any:
+        ended = administration.run("watch", "list", *arguments)
+        assert (ended.exit_code, ended.log) == (0, "")
+        return json.loads(ended.stdout) if "--json" in arguments else ended.stdout
+
+    if in_redis:
+        scrapy.settings["REDIS_URL"] = redis_url
+        assert watched() == "No product is watched.\n"
+        assert watched("--json") == []
+    else:
+        nowhere = administration.run("watch", "list")
+        assert nowhere.log.startswith("Error: nothing is watched here, there is no ")
+    *_, changing = wanted = public(gateway, ids(9))[:3]
+    running = scrapy.start("crawl", "watch", "-a", listed(wanted), "-a", "min_interval=3600")
+    eventually(lambda: database["products"].count_documents({}) == 3)
+    set_apart(gateway, changing)
+    assert stop(running).exit_code == 0
+    again = ("-a", listed([changing]), "-a", "max_interval=2", "-a", "min_interval=2")
+    running = scrapy.start("crawl", "watch", *again)
+    eventually(lambda: changes(database))
+    assert stop(running).exit_code == 0
+
+    found = {each["product_id"]: each for each in watched("--json")}
+    assert set(found) == set(wanted)
+    assert found[changing]["changes"] == 1
+    names = {each["_id"]: each["name"] for each in database["products"].find()}
+    for product_id, each in found.items():
+        assert each["name"] == names[product_id]
+        assert not each["removed"]
+        assert each["interval_seconds"] > 0
+        assert each["next_due"] > each["last_fetched"]
+    assert len(watched("--json", "--limit", "2")) == 2
+    table = watched("--limit", "2")
+    assert "The next 2 of about 3 watched products" in table
+    assert sum(str(product_id) in table for product_id in wanted) == 2
+    assert "3 watched products" in watched()

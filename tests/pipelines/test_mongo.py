@@ -270,7 +270,7 @@ async def test_one_client_stores_everything_that_a_worker_stores(
         await context_of(crawler).failed_calls.keep(
             FailedCall(spider="product", call="9", api="", params={}, error="", attempts=1, at=NOON)
         )
-        await record.write(crawler.spider, "finished")
+        await record.end(crawler.spider, "finished")
         assert POOLS.open == others + 1
     assert POOLS.open == others
     names = ("products", "rejected_items", "failed_calls", "crawls")

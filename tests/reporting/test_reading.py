@@ -188,6 +188,35 @@ def test_crawls_of_the_period(database: Database[dict[str, Any]]) -> None:
     assert [crawl["spider"] for crawl in crawls.latest] == ["crawl 1", "crawl 2", "crawl 3"]
 
 
+def test_crawls_that_have_not_ended_come_first(database: Database[dict[str, Any]]) -> None:
+    def begun(spider: str, last_seen: datetime) -> dict[str, Any]:
+        started = {"spider": spider, "started_at": NOW - DAY, "stats": {"ali1688/calls": 5}}
+        return {**started, "last_seen": last_seen}
+
+    minute = timedelta(minutes=1)
+    database["crawls"].insert_many(
+        [
+            begun("running", NOW - minute),
+            begun("killed", NOW - 2 * minute),
+            begun("long ago", NOW - 9 * DAY),
+            {**begun("ended", NOW - HOUR), "finished_at": NOW - HOUR, "reason": "incomplete"},
+        ]
+    )
+    crawls = read(database).crawls
+    assert (crawls.count, crawls.numbers["calls"]) == (3, 15)
+    assert {(each["spider"], each["state"], each["reason"]) for each in crawls.latest[:2]} == {
+        ("running", "running", "running"),
+        ("killed", "silent since 2026-11-23 11:58", "silent since 2026-11-23 11:58"),
+    }
+    assert {each["spider"]: each["finished_at"] for each in crawls.latest} == {
+        "running": NOW - minute,
+        "killed": NOW - 2 * minute,
+        "ended": NOW - HOUR,
+    }
+    last = crawls.latest[2]
+    assert (last["spider"], last["state"], last["reason"]) == ("ended", "finished", "incomplete")
+
+
 def test_whole_market(database: Database[dict[str, Any]], small_market: Any) -> None:
     for name in ("products", "crawls"):
         database[name].insert_many(getattr(small_market, name), ordered=False)

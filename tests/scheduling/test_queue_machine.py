@@ -50,6 +50,7 @@ class Call:
     crash_count: int = 0
     worker: int | None = None
     token: str = ""
+    is_last: bool = False
 
 
 @dataclass
@@ -71,6 +72,7 @@ class Model:
                 order = None if entry.delay else next(self.orders)
                 self.calls[number] = Call(entry.priority, order, crawl, bool(entry.delay))
                 continue
+            call.is_last = False
             call.crawl = crawl or call.crawl
             if entry.priority > call.priority:
                 call.priority, call.order = entry.priority, next(self.orders)
@@ -78,10 +80,9 @@ class Model:
 
     def lease(self, worker: int, count: int, *, due: set[int], candidates: int) -> list[int]:
         self.silent.discard(worker)
-        for call in self.calls.values():
-            if call.worker in self.silent:
-                call.worker = None
-                call.crash_count += 1
+        for call in [call for call in self.calls.values() if call.worker in self.silent]:
+            call.crash_count += 1
+            self.give_back(call)
         self.silent.clear()
         for number in sorted(due, key=str):
             call = self.calls[number]
@@ -96,6 +97,18 @@ class Model:
             self.calls[number].worker = worker
             self.calls[number].attempts += 1
         return taken
+
+    def give_back(self, call: Call) -> None:
+        call.worker = None
+        if call.is_last:
+            self.calls = {number: each for number, each in self.calls.items() if each is not call}
+
+    def clear(self) -> None:
+        self.calls = {
+            number: call for number, call in self.calls.items() if call.worker is not None
+        }
+        for call in self.calls.values():
+            call.is_last = True
 
     def state(self, call: Call) -> str:
         if call.worker is not None:
@@ -208,6 +221,9 @@ class QueueMachine(RuleBasedStateMachine):
         if call is None or not held:
             return
         del self.held[worker][leased.message]
+        if call.is_last:
+            self.model.give_back(call)
+            return
         self.model.push(settled.children, call.crawl)
         call.worker = None
         call.delayed = settled.delay > 0
@@ -238,9 +254,19 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.queues[worker].give_back(leaving=True) == len(mine)
         self.held[worker].clear()
         for call in mine:
-            call.worker = None
             call.attempts -= 1
+            self.model.give_back(call)
         self.model.silent.discard(worker)
+
+    @rule()
+    def clear(self) -> None:
+        steering, leased = self.queues[0].steering, len(self.model.numbers("leased"))
+        waiting = [call.message for call in steering.peek(99)]
+        assert len(waiting) == len(self.model.calls) - leased
+        assert steering.remove(waiting) == len(waiting)
+        assert steering.end_leases() == leased
+        self.model.clear()
+        self.due.clear()
 
     @rule()
     def let_delays_end(self) -> None:

@@ -168,3 +168,26 @@ def test_no_product_is_due_later_than_the_longest_interval(
     next_due = queue.counts().next_due
     assert next_due is not None
     assert 3000 < next_due <= 3600
+
+
+def test_the_next_products_come_first(
+    store: RedisWatchStore, queue: LeaseQueue, client: redis.Redis
+) -> None:
+    assert store.upcoming(5) == (0, [])
+    queue.push([entry(1), entry(2)])
+    leased(queue, 1)
+    queue.push(entry(number, delay=100 * number) for number in range(3, 2503))
+    store.save(states(FIRST, 1, 3))
+    page = ApiCall.search(keyword="x", page=1, page_size=20)
+    queue.push([QueueEntry(page, priority=9)])
+    client.zadd("{watch:start_urls}:delayed", {"4": "inf"})
+
+    watched, upcoming = store.upcoming(4)
+    assert watched == 2503
+    assert [each.product_id for each in upcoming] == [1, 2, 3, 5]
+    assert [each.due is None for each in upcoming] == [True, True, False, False]
+    assert [each.product.fetched_at for each in upcoming] == [1.0, None, 1.0, None]
+    assert [each.interval is None for each in upcoming] == [True, True, False, True]
+    _, upcoming = store.upcoming(9999)
+    assert sorted(each.product_id for each in upcoming) == list(range(1, 2503))
+    assert upcoming[-1].product_id == 4

@@ -108,3 +108,19 @@ def test_threads_and_processes_at_once(store: SqliteWatchStore, path: Path) -> N
         other.close()
     watched, texts = store.sample(999)
     assert (watched, texts) == (100, [FIRST] * 100)
+
+
+def test_the_next_products_come_first(
+    store: SqliteWatchStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 100.0)
+    assert store.upcoming(5) == (0, [])
+    store.add([1, 2, 3])
+    store.save([(3, SECOND, DELAY), (2, FIRST, 60.0)])
+    assert store.take_due(1, DELAY) == [1]
+    watched, upcoming = store.upcoming(2)
+    assert watched == 3
+    assert [(each.product_id, each.due, each.interval) for each in upcoming] == [
+        (1, 100.0, None),
+        (2, 160.0, 159.0),
+    ]

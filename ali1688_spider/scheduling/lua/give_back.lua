@@ -17,6 +17,7 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', LEASED, worker, worker)) do
   end
 end
 if ARGV[3] == '1' and redis.call('ZCOUNT', LEASED, worker, worker) == 0 then
-  redis.call('ZREM', WORKERS, worker)
+  forget_worker(worker)
 end
+pay_crawls(now)
 return returned

@@ -1,10 +1,11 @@
 -- Lease calls. ARGV: worker, lease in ms, how many at most, how many the worker holds, 1 to reclaim
 -- calls of silent workers, how many losses make a call a poison candidate, how many candidates at most.
 -- Returns {token, surplus, calls reclaimed, {messages, ready, delayed, leased, next due},
--- {member, attempt, score, losses, ...}}; a positive surplus says that the worker holds less than it
+-- {member, attempt, score, losses, ...}, why the queue is paused or ''}; a positive surplus says that the worker holds less than it
 -- leased, a negative one that it lost some.
 
-local worker, limit = ARGV[1], tonumber(ARGV[3])
+local pause = redis.call('GET', PAUSE) or ''
+local worker, limit = ARGV[1], pause == '' and tonumber(ARGV[3]) or 0
 local at_once = limit + 100 -- bounds what one script promotes, reclaims or passes over
 local now = now_ms()
 
@@ -19,11 +20,12 @@ local function reclaim()
     local members = redis.pcall('ZRANGEBYSCORE', LEASED, gone, gone, 'LIMIT', 0, room)
     for _, member in ipairs(members) do
       local lost = count_of(redis.call('HGET', LOSSES, member))
-      return_lease(member, true, now)
-      redis.call('HSET', LOSSES, member, lost + 1)
+      if return_lease(member, true, now) then
+        redis.call('HSET', LOSSES, member, lost + 1)
+      end
     end
     if #members < room then
-      redis.call('ZREM', WORKERS, gone)
+      forget_worker(gone)
     end
     reclaimed = reclaimed + #members
   end
@@ -107,4 +109,5 @@ local reclaimed = ARGV[5] == '1' and reclaim() or 0
 promote()
 local token = digits(now_us())
 local taken = take(token)
-return { token, surplus, reclaimed, counts(now), taken }
+pay_crawls(now)
+return { token, surplus, reclaimed, counts(now), taken, pause }

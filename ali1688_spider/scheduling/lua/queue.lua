@@ -1,7 +1,7 @@
 -- What several scripts of this folder do; it stands before each of them. keys.py explains the keys.
 
 local START, READY, DELAYED, SCORES, ATTEMPTS, LEASED, LEASES, WORKERS, SEQUENCE, CRAWLS, SLOTS,
-  CRAWL_EXPIRY, INTAKE, READER, LOSSES = unpack(KEYS)
+  CRAWL_EXPIRY, INTAKE, READER, LOSSES, PAUSE, WORKER_INFO, TIMES = unpack(KEYS)
 
 -- A score is -priority * PRIORITY + sequence * POSITION + slot, each part a whole number and all of
 -- it below 2^53, so that a double holds it exactly.
@@ -9,6 +9,7 @@ local PRIORITY = 2 ^ 42
 local POSITION = 2 ^ 8
 local SEQUENCES = 2 ^ 34
 
+local MOST_TIMES = 1500 -- a day of minutes
 local ARGUMENTS = 1000 -- of one command; Lua cannot unpack more than some thousands
 
 local function now_us()
@@ -71,9 +72,23 @@ local function last_sequence()
   return whole(redis.call('GET', SEQUENCE), 0, LARGEST - 2 ^ 32) or 0
 end
 
+-- Note, once a minute, which sequence numbers were drawn by when.
+local function note_time(last)
+  local now, newest = now_ms(), redis.call('ZRANGE', TIMES, -1, -1, 'WITHSCORES')
+  local noted = tonumber(newest[1]) or 0
+  if newest[2] and tonumber(newest[2]) > last then
+    redis.call('DEL', TIMES) -- somebody deleted the sequence, which began again
+  elseif now >= noted and now < noted + 60000 then
+    return
+  end
+  redis.call('ZADD', TIMES, digits(last), digits(now))
+  redis.call('ZREMRANGEBYRANK', TIMES, 0, -MOST_TIMES - 1)
+end
+
 -- Draw sequence numbers; return the one before the first.
 local function draw_sequence(count)
   local last = last_sequence()
+  note_time(last)
   redis.call('SET', SEQUENCE, digits(last + count))
   return last
 end
@@ -157,18 +172,19 @@ local function queued_calls()
   return redis.call('ZCARD', READY) + redis.call('ZCARD', DELAYED) + redis.call('ZCARD', LEASED)
 end
 
--- Leases: a record is "token attempt score".
+-- Leases: a record is "token attempt score", and with the word "last" behind it the call is not queued
+-- again: the queue was cleared meanwhile, and nobody has wanted the call since.
 
 local function lease_record(token, attempt, score)
   return token .. ' ' .. attempt .. ' ' .. score
 end
 
--- Returns token, attempt and score; nil when there is no readable record.
+-- Returns token, attempt, score, and whether it is the last; nil when there is no readable record.
 local function read_lease(record)
-  local token, attempt, score = string.match(record or '', '^(%S+) (%S+) (%S+)$')
+  local token, attempt, score, word = string.match(record or '', '^(%S+) (%S+) (%S+) ?(%S*)$')
   attempt, score = whole(attempt, 0, MOST_ATTEMPTS), read_score(score)
   if attempt and score then
-    return token, attempt, score
+    return token, attempt, score, word == 'last'
   end
 end
 
@@ -190,12 +206,23 @@ local function enqueue(member, score, attempts, delay, now)
   end
 end
 
--- Put a leased call back to its old place.
+-- Put a leased call back to its old place, unless its lease is the last; return whether it is queued.
 local function return_lease(member, counted, now)
-  local _, attempt, score = read_lease(redis.call('HGET', LEASES, member))
+  local _, attempt, score, is_last = read_lease(redis.call('HGET', LEASES, member))
   attempt, score = attempt or 1, score or new_score()
   drop_lease(member)
+  if is_last then
+    redis.call('HDEL', LOSSES, member)
+    owe(slot_of(score), -1)
+    return false
+  end
   enqueue(member, score, counted and attempt or attempt - 1, 0, now)
+  return true
+end
+
+local function forget_worker(worker)
+  redis.call('ZREM', WORKERS, worker)
+  redis.call('HDEL', WORKER_INFO, worker)
 end
 
 -- The score of a call that is known and wanted again: the higher priority and the later crawl win.

@@ -80,4 +80,5 @@ find_workers()
 find_leases()
 find_scores()
 find_late()
+pay_crawls(now)
 return recovered

@@ -1,5 +1,6 @@
 -- End leases. ARGV: JSON [[token, action, delay in ms, attempts, children], ...], then the members.
 -- Actions: 'done'; 'back' queues the call again at its old place; 'repeat' as if it were pushed now.
+-- A lease that is the last one is done whatever the action, and leads to nothing.
 -- Returns the indices, from 0, of those that were lost before; these change nothing.
 
 local now = now_ms()
@@ -27,9 +28,13 @@ end
 for i, settled in ipairs(cjson.decode(ARGV[1])) do
   local token, action, delay, attempts, children = unpack(settled)
   local member = ARGV[i + 1]
-  local held, _, score = read_lease(redis.call('HGET', LEASES, member))
+  local held, _, score, is_last = read_lease(redis.call('HGET', LEASES, member))
   if held == token then
-    push(children, slot_of(score), now)
+    if is_last then
+      action = 'done'
+    else
+      push(children, slot_of(score), now)
+    end
     settle(member, score, action, delay, attempts)
   else
     lost[#lost + 1] = i - 1

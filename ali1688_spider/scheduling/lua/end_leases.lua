@@ -1,0 +1,10 @@
+-- Let the calls that are leased end without being queued again. Returns how many there are.
+
+local members = redis.call('ZRANGE', LEASED, 0, -1)
+for _, member in ipairs(members) do
+  local token, attempt, score, is_last = read_lease(redis.call('HGET', LEASES, member))
+  if token and not is_last then
+    redis.call('HSET', LEASES, member, lease_record(token, attempt, digits(score)) .. ' last')
+  end
+end
+return #members
