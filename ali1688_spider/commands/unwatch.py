@@ -13,7 +13,7 @@ from scrapy_redis import connection
 from ali1688_spider.config import read_setting
 from ali1688_spider.context import data_folder
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.project_command import ProductIds, ProjectCommand
+from ali1688_spider.project_command import FILE_HELP, ProductIds, ProjectCommand
 from ali1688_spider.spiders.watch import open_redis_store
 from ali1688_spider.watching.sqlite_store import FILE_NAME, SqliteWatchStore
 
@@ -29,8 +29,7 @@ class Command(ProjectCommand):
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
-        text = "a file of one id or product URL a line; - = standard input"
-        parser.add_argument("--file", default="", help=text)
+        parser.add_argument("--file", default="", help=FILE_HELP)
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
         ids = ProductIds(args, opts.file)

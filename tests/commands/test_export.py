@@ -134,6 +134,7 @@ def test_ids_file(
     assert ids(tmp_path / "some.csv") == ["1", "3"]
     assert capsys.readouterr() == (
         "2 products written to some.csv\n",
+        "1 entry has no product id:\n"
         "Line 3: 'x' is neither a product id nor a product's URL on 1688.com\n",
     )
 

@@ -111,10 +111,11 @@ def test_lines_are_read_and_bad_ones_named(
         result = push("product", "--file", "-", text=lines)
     assert result.returncode == 1
     assert queued(queue) == [7, 8]
-    first, second, last = result.stderr.splitlines()
+    title, first, second, last = result.stderr.splitlines()
+    assert title == "2 entries have no product id:"
     assert first.startswith("Line 4: 'nonsense' is neither a product id nor a product's URL")
     assert second.startswith("Line 7: '-9' is neither a product id nor a product's URL")
-    assert last == "Error: 2 lines, named above, are no product; the others are queued."
+    assert last == "Error: 2 entries, see above, are no product; the others are queued."
     assert result.stdout.startswith("2 products queued, 0 were queued already")
 
 
