@@ -48,6 +48,7 @@ _SEPARATORS = re.compile(r"[,;|\n]+")
 # "1. https://…", "2）610000000001": the number of an entry in a list.
 _NUMBERING = re.compile(r"^\s*[0-9]{1,4}\s?(?:[.:]\s+|[、)）：]\s*)(?=https?:|//|[0-9]{9})")
 _LABEL = re.compile(r"(?<!\w)(\w{1,40})\s{0,3}[:=]\s{0,3}(?=[0-9])")
+_GROUPS = re.compile(r"[0-9][,. ][0-9]")
 _THOUSANDS = re.compile(
     r"(?<![\w,.])[1-9][0-9]{0,2}([,. ])[0-9]{3}(?:\1[0-9]{3})+(?![\w,]|[. ][0-9]{3}\b)"
 )
@@ -131,7 +132,9 @@ def parse_product_id(text: str) -> int:
     return int(significant)
 
 
-def find_product_ids(text: str, *, is_cell: bool = False) -> list[int | ValueError]:
+def find_product_ids(
+    text: str, *, is_cell: bool = False, is_list: bool = False
+) -> list[int | ValueError]:
     """Return the ids in a line or a cell as people copy it, and why other parts are none.
 
     Ids and addresses may be quoted, numbered, labelled (``商品ID：610000000001``), in full-width
@@ -139,27 +142,28 @@ def find_product_ids(text: str, *, is_cell: bool = False) -> list[int | ValueErr
     stand in a sentence. Text around an address, or in one entry with a number of 9 digits or more,
     is no mistake unless it looks like an id; shorter numbers then count only where all is numbers.
     What follows a ``#`` is a comment. In a cell (*is_cell*) ``610,123,456,789`` is one number, in a
-    line four. A text without any id has one reason, an empty one none.
+    line four. In a list (*is_list*) each entry between separators is judged by itself. A text
+    without any id has one reason, an empty one none.
     """
     content = text.strip(_AROUND)
     if _BARE.fullmatch(content) and isinstance(found := _read(content), int):
         return [found]
     segments = list(_segments(content, is_cell=is_cell))
     sure = [word.found for word in chain(*segments) if word.is_sure]
-    has_url = any(word.is_url for word in chain(*segments))
-    is_prose = not all(word.is_id for word in chain(*segments) if not word.is_sure)
+    has_url = not is_list and any(word.is_url for word in chain(*segments))
+    is_prose = not is_list and not all(word.is_id for word in chain(*segments))
     entries: list[int | ValueError] = []
     for segment in segments:
-        is_list = all(word.is_id for word in segment)
+        is_whole = all(word.is_id for word in segment)
         is_around = has_url or any(word.is_sure for word in segment)
-        if is_list and not (is_prose and sure):
+        if is_whole and not (is_prose and sure):
             entries += [word.found for word in segment]
         elif is_around:
             entries += [word.found for word in segment if word.is_sure or word.is_like_id]
         else:
             entries.append(_reason(segment))
     entries = [each for each in entries if not _is_one_of(each, sure)]
-    if len(entries) > 1 and not any(isinstance(each, int) for each in entries):
+    if not is_list and len(entries) > 1 and not any(isinstance(each, int) for each in entries):
         rounded = next((each for each in entries if isinstance(each, RoundedIdError)), None)
         return [rounded or _neither(content)]
     return entries
@@ -213,6 +217,8 @@ def _plain_numbers(text: str, *, is_cell: bool) -> str:
 
     if ":" in text or "=" in text:
         text = _LABEL.sub(of_label, text)
+    if not _GROUPS.search(text):
+        return text
     return _DECIMAL_COMMA.sub(r"\1.\2", _THOUSANDS.sub(of_number, text))
 
 

@@ -49,7 +49,7 @@ class IdentifierSource:
     """
 
     def __init__(self, ids: str = "", ids_file: str = "") -> None:
-        self._ids = find_product_ids(ids)
+        self._ids = find_product_ids(ids, is_list=True)
         self.file = ids_file
         self.bytes_read = 0
         self.unreadable = 0

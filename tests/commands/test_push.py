@@ -93,6 +93,13 @@ def test_what_is_queued_or_in_flight_is_not_queued_twice(push: Push, queue: Leas
     assert queued(queue) == [2, 3, 4, 1]
 
 
+def test_a_bad_argument_is_named_and_the_others_are_queued(push: Push, queue: LeaseQueue) -> None:
+    result = push("product", PAGE % 1, "nonsense", 2)
+    assert result.returncode == 1
+    assert queued(queue) == [1, 2]
+    assert "\nArgument: 'nonsense' is neither a product id" in result.stderr
+
+
 def test_a_priority_moves_products_forward(push: Push, queue: LeaseQueue) -> None:
     push("product", 1, 2, 3)
     assert push("product", 3, 4, "--priority", 5).returncode == 0

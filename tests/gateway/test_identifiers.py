@@ -174,6 +174,15 @@ def test_a_rounded_id_may_be_any_that_rounds_to_it() -> None:
     assert not RoundedIdError("6.12E+11").may_be(A)
 
 
+def test_each_entry_of_a_list_is_meant() -> None:
+    text = f"{product_url(A)} 杯子,7,x,y"
+    assert find_product_ids(text) == [A]
+    *ids, x, y = find_product_ids(text, is_list=True)
+    assert ids == [A, 7]
+    assert str(x).startswith("'x' is neither")
+    assert str(y).startswith("'y' is neither")
+
+
 def test_a_cell_is_one_number() -> None:
     assert find_product_ids("610,123,456,789", is_cell=True) == [610123456789]
     assert find_product_ids("610,123,456,789") == [610, 123, 456, 789]

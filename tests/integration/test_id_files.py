@@ -85,11 +85,8 @@ def test_a_file_without_ids_is_summed_up(scrapy: Scrapy, gateway: Gateway) -> No
 def test_text_as_it_was_copied(scrapy: Scrapy, gateway: Gateway, ids: Ids) -> None:
     first, second, third, fourth, fifth = ids(5)
     full_width = str(second).translate({ord(str(digit)): 0xFF10 + digit for digit in range(10)})
-    (scrapy.folder / "chat.txt").write_bytes(
-        f"亲，看看这个 {product_url(fourth)}?spm=1,2 ，包邮，3 天发货\n商品ID：{fifth}\n".encode(
-            "gbk"
-        )
-    )
+    chat = f"亲，看看 {product_url(fourth)}?spm=1,2 ，包邮，3 天\n商品ID：{fifth}\n"
+    (scrapy.folder / "chat.txt").write_bytes(chat.encode("gbk"))
     crawl = scrapy.crawl(
         "product",
         *("-a", f"ids=“{first}”，{full_width}；{third}.0、", "-a", "ids_file=chat.txt"),
@@ -154,14 +151,8 @@ def test_a_table_comes_through_a_pipe_that_stays_open(
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (
-            b"\xd0\xcf\x11\xe0",
-            "ids_file 'ids' is an old Excel file (.xls), or one with a password: ",
-        ),
-        (
-            b"PK\x03\x04",
-            "to read .xlsx the package openpyxl is missing: install it, in a checkout ",
-        ),
+        (b"\xd0\xcf\x11\xe0", "ids_file 'ids' is an old Excel file (.xls), or one with a pass"),
+        (b"PK\x03\x04", "to read .xlsx the package openpyxl is missing: install it, in a chec"),
     ],
 )
 def test_what_cannot_be_read_is_one_sentence(
@@ -176,5 +167,5 @@ def test_what_cannot_be_read_is_one_sentence(
     ):
         ended = scrapy.run(*command, REDIS_URL=redis_url)
         assert ended.exit_code == 1
-        assert sentence in ended.log
-        assert ended.log.count("\n") == 1, ended.log
+        assert ended.log.splitlines()[-1].startswith(f"Error: {sentence}")
+        assert "Traceback" not in ended.log
