@@ -142,8 +142,8 @@ def find_product_ids(
     stand in a sentence. Text around an address, or in one entry with a number of 9 digits or more,
     is no mistake unless it looks like an id; shorter numbers then count only where all is numbers.
     What follows a ``#`` is a comment. In a cell (*is_cell*) ``610,123,456,789`` is one number, in a
-    line four. In a list (*is_list*) each entry between separators is judged by itself. A text
-    without any id has one reason, an empty one none.
+    line four. In a list (*is_list*), where nothing but ids is meant, each entry between separators
+    is judged by itself. Another text without any id has one reason, an empty one none.
     """
     content = text.strip(_AROUND)
     if _BARE.fullmatch(content) and isinstance(found := _read(content), int):
@@ -160,6 +160,8 @@ def find_product_ids(
             entries += [word.found for word in segment]
         elif is_around:
             entries += [word.found for word in segment if word.is_sure or word.is_like_id]
+        elif is_list and any(word.is_id for word in segment):
+            entries += [word.found for word in segment]
         else:
             entries.append(_reason(segment))
     entries = [each for each in entries if not _is_one_of(each, sure)]

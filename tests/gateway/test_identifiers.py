@@ -42,7 +42,8 @@ A, B, C = 610000000001, 610000000002, 610000000003
     ],
 )
 def test_every_form_of_a_product_id(text: str) -> None:
-    assert parse_product_id(text) == 610000000001
+    assert parse_product_id(text) == A
+    assert find_product_ids(text) == find_product_ids(f"看 {text} ！") == [A]
 
 
 def test_the_largest_id() -> None:
@@ -181,6 +182,9 @@ def test_each_entry_of_a_list_is_meant() -> None:
     assert ids == [A, 7]
     assert str(x).startswith("'x' is neither")
     assert str(y).startswith("'y' is neither")
+    number, z = find_product_ids("2 z", is_list=True)
+    assert number == 2
+    assert str(z).startswith("'z' is neither")
 
 
 def test_a_cell_is_one_number() -> None:

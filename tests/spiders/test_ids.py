@@ -46,7 +46,7 @@ def test_a_file_is_read_as_it_is_needed(tmp_path: Path) -> None:
 def test_each_id_once_and_lines_by_their_number_in_the_file(tmp_path: Path) -> None:
     file = tmp_path / "ids"
     file.write_text("1\r\n2\r\nx\r\n# 9\r\n\r\n3\r\n1")
-    source = IdentifierSource("2,y", str(file))
+    source = IdentifierSource("2 y", str(file))
     reason = "is neither a product id nor a product's URL on 1688.com"
     for _ in range(2):  # read again, it is counted again
         assert list(chain.from_iterable(source.batches())) == [2, 1, 3]
