@@ -12,6 +12,7 @@ from scrapy.utils.misc import load_object
 
 from ali1688_spider.config import Config, strip_settings
 from ali1688_spider.context import CrawlContext
+from ali1688_spider.exporting.files import check_feeds
 from ali1688_spider.private_files import env_file, is_open_to_others
 from ali1688_spider.redaction import raise_log_threshold, redact_logs
 
@@ -34,13 +35,14 @@ class Ali1688Addon:
         return cls(crawler)
 
     def update_settings(self, settings: BaseSettings) -> None:
-        """Check the settings; then choose the components by REDIS_URL.
+        """Check the settings and the feeds; then choose the components by REDIS_URL.
 
         Raises:
-            ConfigurationError: A setting is missing or wrong.
+            ConfigurationError: A setting is missing or wrong, or a feed cannot be written.
         """
         strip_settings(settings)
         config = Config.from_settings(settings)
+        check_feeds(settings, {"name": self._crawler.spidercls.name})
         redactor = redact_logs(*config.secrets)
         _warn_of_open_secrets()
         # Until then Scrapy sets levels and handlers.

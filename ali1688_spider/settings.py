@@ -89,6 +89,10 @@ WARN_ON_GENERATOR_RETURN_VALUE = False
 # Doors that a process with secrets keeps shut.
 TELNETCONSOLE_ENABLED = REMOTE_CONTROL_ENABLED = False
 EXTENSIONS = {
+    # Ours take their places.
+    "scrapy.extensions.feedexport.FeedExporter": None,
+    "scrapy.extensions.logstats.LogStats": None,
+    "ali1688_spider.extensions.complete_feeds.Feeds": 0,
     "ali1688_spider.extensions.progress.Progress": 0,
     "ali1688_spider.extensions.results.CrawlRecord": 0,
     "ali1688_spider.extensions.progress.Freshness": 0,
@@ -100,12 +104,18 @@ IMAGES_STORE = "images"
 IMAGES_THUMBS = {"small": (200, 200)}
 
 # Output
+FEED_STORAGES = {
+    "": "ali1688_spider.extensions.complete_feeds.FileFeed",
+    "file": "ali1688_spider.extensions.complete_feeds.FileFeed",
+}
+FEED_STORE_EMPTY = False  # what was collected before is not replaced by nothing
 FEED_EXPORT_ENCODING = "utf-8"
-# Exact decimals, readable nested values, and CSV that a spreadsheet opens as it is.
+# Exact decimals, readable nested values, CSV that a spreadsheet opens as it is, and workbooks.
 FEED_EXPORTERS = {
     "csv": "ali1688_spider.exporting.feeds.CsvFeed",
     "jsonlines": "ali1688_spider.exporting.feeds.JsonLinesFeed",
     "jsonl": "ali1688_spider.exporting.feeds.JsonLinesFeed",
     "jl": "ali1688_spider.exporting.feeds.JsonLinesFeed",
+    "xlsx": "ali1688_spider.exporting.typed_files.XlsxFeed",
 }
 LOG_LEVEL = _environment.get("LOG_LEVEL") or "INFO"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Self, TypeVar
 
 from scrapy.crawler import Crawler
 from scrapy.exceptions import CloseSpider, IgnoreRequest
@@ -24,6 +25,80 @@ class CrawlClosingError(IgnoreRequest):
     """The crawl closes before the call could be made; the call is given back, not lost."""
 
 
+@dataclass(frozen=True, slots=True)
+class CrawlOutcome:
+    """What became of what a crawl wanted, as far as this process knows.
+
+    Attributes:
+        wanted: Products that it was given or found, each to be called for; 0 where that is not
+            known beforehand: for rows of searches, and for workers.
+        collected: Products that arrived, rows of searches among them.
+        gone: Products of which the platform said that they are gone.
+        rejected: Responses that failed validation.
+        given_up: Calls that were given up.
+        unreadable: Entries that are no product id.
+        is_alone: Whether no other worker collects what this crawl wants.
+        wants_rows: Whether it is a search that should bring rows.
+    """
+
+    wanted: int
+    collected: int
+    gone: int
+    rejected: int
+    given_up: int
+    unreadable: int
+    is_alone: bool
+    wants_rows: bool
+
+    @classmethod
+    def of(cls, crawler: Crawler) -> Self:
+        """Return the outcome of a crawl so far."""
+
+        def count(name: str) -> int:
+            number: int = crawler.stats.get_value(name, 0)
+            return number
+
+        gone = count("ali1688/items/gone")
+        return cls(
+            wanted=count("ali1688/wanted"),
+            collected=count("item_scraped_count") - gone,
+            gone=gone,
+            rejected=count("ali1688/items/rejected"),
+            given_up=count("ali1688/failed_calls"),
+            unreadable=count("ali1688/ids/unreadable"),
+            is_alone=not crawler.settings.get("REDIS_URL"),
+            wants_rows=getattr(crawler.spider, "has_search", False),
+        )
+
+    @property
+    def rest(self) -> int:
+        """How many of the wanted products have no outcome in this process."""
+        known = self.collected + self.gone + self.rejected + self.given_up
+        return max(0, self.wanted - known)
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether something that was wanted was not collected."""
+        wants = bool(self.wanted or self.wants_rows)
+        is_empty = wants and self.is_alone and not self.collected + self.gone
+        return is_empty or bool(self.given_up or self.unreadable)
+
+    def __str__(self) -> str:
+        """Return ``400 wanted: 396 collected, 3 gone, 1 given up (scrapy failed list)``."""
+        rest = "not done" if self.is_alone else "by other workers, or still queued"
+        parts = [
+            (self.gone, "gone"),
+            (self.rejected, "rejected"),
+            (self.given_up, "given up (scrapy failed list)"),
+            (self.unreadable, "unreadable"),
+            (self.rest, rest),
+        ]
+        told = [f"{self.collected:,} collected"]
+        told += [f"{number:,} {words}" for number, words in parts if number]
+        wanted = self.wanted + self.unreadable
+        return (f"{wanted:,} wanted: " if wanted else "") + ", ".join(told)
+
+
 class Shutdown:
     """The end of one crawl.
 
@@ -35,22 +110,34 @@ class Shutdown:
 
     Attributes:
         has_lost: Something that was wanted is neither collected nor kept anywhere.
+        checks: Called when all work seems done; they may set ``has_lost``.
+        finisher: Does what is left to do when the work of all workers is done, and may set
+            ``has_lost``; None for nothing.
     """
 
     def __init__(self, crawler: Crawler) -> None:
         self.has_lost = False
+        self.checks: list[Callable[[], object]] = []
+        self.finisher: Callable[[], Awaitable[None]] | None = None
         self._crawler = crawler
         self._closing: asyncio.Task[None] | None = None
 
-    @property
     def is_incomplete(self) -> bool:
-        """Whether something that was wanted was not collected."""
-        return self.has_lost or bool(self._crawler.stats.get_value("ali1688/failed_calls"))
+        """Return whether something that was wanted was not collected, or is not where it should."""
+        for check in self.checks:
+            check()
+        return self.has_lost or CrawlOutcome.of(self._crawler).is_incomplete
 
     def end_incomplete(self) -> None:
         """Raise ``CloseSpider`` with :data:`INCOMPLETE` if something was not collected."""
-        if self.is_incomplete:
+        if self.is_incomplete():
             raise CloseSpider(INCOMPLETE)
+
+    async def finish(self) -> str:
+        """Do what is left to do when the work of all workers is done; return the close reason."""
+        if self.finisher is not None:
+            await self.finisher()
+        return INCOMPLETE if self.is_incomplete() else "finished"
 
     @property
     def in_progress(self) -> bool:

@@ -81,7 +81,12 @@ class Process:
     """
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], folder: Path, output: Path
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        output: Path,
+        terminal: int | None = None,
     ) -> None:
         self.folder = folder
         self._output = output
@@ -93,7 +98,7 @@ class Process:
                 env={"ALI1688_STATS_FILE": str(self._stats_file), **environment},
                 stdin=subprocess.PIPE,
                 stdout=out,
-                stderr=log,
+                stderr=log if terminal is None else terminal,
                 bufsize=0,
             )
 
@@ -123,7 +128,7 @@ class Process:
     @property
     def has_opened(self) -> bool:
         """Whether its spider is open: a worker has then joined the others."""
-        return "INFO: Crawled 0 pages" in self.log
+        return "INFO: Ready to collect" in self.log
 
     @property
     def stats(self) -> dict[str, Any]:
@@ -211,8 +216,11 @@ class Scrapy:
         self._output = output
         self._started: list[Process] = []
 
-    def start(self, *arguments: str, **settings: str) -> Process:
-        """Start ``scrapy`` with *arguments*; *settings* are variables of its environment."""
+    def start(self, *arguments: str, terminal: int | None = None, **settings: str) -> Process:
+        """Start ``scrapy`` with *arguments*; *settings* are variables of its environment.
+
+        Its standard error goes to a *terminal*, if one is given, instead of its log.
+        """
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
@@ -224,7 +232,7 @@ class Scrapy:
         }
         output = self._output / str(len(self._started))
         output.mkdir(parents=True)
-        process = Process(arguments, environment, self.folder, output)
+        process = Process(arguments, environment, self.folder, output, terminal)
         self._started.append(process)
         return process
 

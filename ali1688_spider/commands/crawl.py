@@ -15,12 +15,16 @@ from scrapy.spiders import Spider
 from ali1688_spider.addon import context_of
 from ali1688_spider.config import Config
 from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.exporting.files import check_feeds
 from ali1688_spider.project_command import load_project, print_error
 
 logger = logging.getLogger(__name__)
 
 ALLOCATIONS = 10_000
 """New objects after which Python looks for cycles among them; its default is 700."""
+
+BANNERS = ("scrapy.utils.log", "scrapy.addons", "scrapy.crawler", "scrapy.middleware")
+"""Loggers that list versions, settings and components at the start."""
 
 SUCCESS = {
     *("finished", "shutdown", "cancelled", "idle", None),
@@ -41,6 +45,13 @@ class Command(ScrapyCrawl):
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         self._is_own_project = load_project(self.settings)
         super().add_options(parser)
+
+    def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Apply the options; what Scrapy says of itself at the start is for DEBUG only."""
+        super().process_options(args, opts)
+        if self._is_own_project and self.settings.get("LOG_LEVEL") != "DEBUG":
+            for name in BANNERS:
+                logging.getLogger(name).addFilter(_is_no_banner)  # levels are set anew later
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         if self._is_own_project and len(args) == 1:
@@ -65,6 +76,11 @@ class Command(ScrapyCrawl):
     def _check(self, spider_name: str, arguments: dict[str, str]) -> None:
         assert self.crawler_process is not None
         config = Config.from_settings(self.settings)
+        if self.settings.get("JOBDIR"):
+            raise ConfigurationError(
+                "JOBDIR cannot be used here: leave it out, and set REDIS_URL, with which the same "
+                "command goes on where it was"
+            )
         loader = self.crawler_process.spider_loader
         try:
             spider_class: type[Spider] = loader.load(spider_name)
@@ -75,6 +91,11 @@ class Command(ScrapyCrawl):
         check = getattr(spider_class, "check_arguments", None)
         if check is not None:
             check(config, arguments)
+        check_feeds(self.settings, {**arguments, "name": spider_name})
+
+
+def _is_no_banner(record: logging.LogRecord) -> bool:
+    return record.levelno != logging.INFO
 
 
 def _collect_less_often() -> None:

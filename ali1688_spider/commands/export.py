@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from rich.console import Console
@@ -21,8 +21,8 @@ from ali1688_spider.exporting.files import (
     format_of,
     open_output,
 )
-from ali1688_spider.exporting.rows import CHANGE_COLUMNS, PRODUCT_COLUMNS
-from ali1688_spider.exporting.typed_files import XlsxFile
+from ali1688_spider.exporting.rows import CHANGES, PRODUCTS, SKUS, sku_rows
+from ali1688_spider.exporting.typed_files import CUT_SENTENCE, XlsxFile
 from ali1688_spider.project_command import FILE_HELP, ProductIds, ProjectCommand, output_file
 
 
@@ -33,7 +33,7 @@ class Command(ProjectCommand):
         "Write the stored products to FILE, in the format of its suffix: .csv, .jsonl, .xlsx "
         "or .parquet; - is standard output. The file appears when it is complete. Products "
         "with private prices are left out. WHEN is a date, a time (UTC unless it has a zone), "
-        "or an age such as 7d or 24h."
+        "or an age such as 7d, 6h or 30m."
     )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -41,6 +41,7 @@ class Command(ProjectCommand):
         add = parser.add_argument_group("Export").add_argument
         add("--format", choices=FORMATS, help="format, whatever the suffix")
         add("--changes-since", metavar="WHEN", help="changes since WHEN, instead of products")
+        add("--skus", action="store_true", help="one row per SKU, instead of one per product")
         add("--status", action="append", default=[], help="only this status (may be repeated)")
         add("--category", metavar="ID_OR_NAME", help="only this category")
         add("--supplier", metavar="NAME", help="only this supplier")
@@ -58,6 +59,11 @@ class Command(ProjectCommand):
         file_format = opts.format or format_of(file)
         if opts.limit is not None and opts.limit < 0:
             raise ConfigurationError("--limit is below 0: say how many rows at most")
+        if opts.skus and opts.changes_since is not None:
+            raise ConfigurationError(
+                "--skus and --changes-since are different rows: say one of them, "
+                "as each change names its SKU"
+            )
         query = selection.product_query(opts)
         since = opts.changes_since
         since = None if since is None else selection.parse_time(since)
@@ -65,22 +71,24 @@ class Command(ProjectCommand):
         with selection.open_database(self.settings) as database:
             total = None
             if since is not None:
-                kind, columns = "changes", CHANGE_COLUMNS
+                table, noun = CHANGES, "changes"
                 rows = selection.changes(database, query, since, ids)
             else:
-                kind, columns = "products", PRODUCT_COLUMNS
+                table, noun = PRODUCTS, "products"
                 rows = selection.products(database, query, ids)
-                if ids is None and sys.stderr.isatty():
+                if ids is None and not opts.skus and sys.stderr.isatty():
                     total = database["products"].count_documents(query)
                     total = min(total, opts.limit or total)
+            if opts.skus:
+                table, noun = SKUS, "rows"
+                rows = chain.from_iterable(map(sku_rows, rows))
             with open_output(file) as stream:
-                writer = exporter(file_format, stream, columns=columns, title=kind)
+                writer = exporter(file_format, stream, table)
                 count = _write(writer, islice(rows, opts.limit), total)
         out = sys.stderr if file == STANDARD_OUTPUT else sys.stdout
-        print(f"{count:,} {kind if count != 1 else kind[:-1]} written to {file}", file=out)
+        print(f"{count:,} {noun if count != 1 else noun[:-1]} written to {file}", file=out)
         if isinstance(writer, XlsxFile) and writer.cut:
-            text = "texts were longer than a cell can hold and were cut; .csv, .jsonl and .parquet"
-            print(f"{writer.cut:,} {text} have them whole", file=out)
+            print(f"{writer.cut:,} {CUT_SENTENCE}", file=out)
 
 
 def _write(writer: BaseItemExporter, rows: Iterator[dict[str, Any]], total: int | None) -> int:

@@ -17,6 +17,7 @@ from ali1688_spider.reporting.page import page
 from ali1688_spider.reporting.reading import read_report
 
 MAX_DAYS = 366
+MAX_HOURS = 168
 MAX_PRODUCTS = 50
 
 
@@ -26,30 +27,52 @@ class Command(ProjectCommand):
     description = (
         "Write a report to FILE.html, or to standard output with -: which products became "
         "cheaper or dearer, the price and stock curves of products, and how the crawls went. "
-        "The page needs no other file and no network."
+        "The page is in English and Chinese and needs no other file. A browser loads the pictures "
+        "of products from the platform; with --no-images it needs no network."
     )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
-        add = parser.add_argument_group("Report").add_argument
-        add("--days", type=int, default=7, metavar="N", help="period in days (default: 7)")
+        group = parser.add_argument_group("Report")
+        either = group.add_mutually_exclusive_group().add_argument
+        either("--days", type=int, default=7, metavar="N", help="period in days (default: 7)")
+        hours = f"period in hours, up to {MAX_HOURS}, instead of days"
+        either("--hours", type=int, metavar="N", help=hours)
         products = "products whose curves are shown: ids or URLs, separated by commas "
         products += "(default: those with most changes)"
-        add("--products", metavar="IDS", default="", help=products)
+        group.add_argument("--products", metavar="IDS", default="", help=products)
+        pictures = "show no pictures, which a browser loads from the platform"
+        group.add_argument("--no-images", dest="images", action="store_false", help=pictures)
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
         file = output_file(args, "report")
-        if not 1 <= opts.days <= MAX_DAYS:
-            raise ConfigurationError(f"--days is {opts.days}: say a number from 1 to {MAX_DAYS}")
-        period = Period.last_days(opts.days, datetime.now(UTC))
+        period, length = _period(opts)
         product_ids = _product_ids(opts.products)
         quota = read_setting(self.settings, "ALI1688_DAILY_QUOTA")
         with open_database(self.settings) as database:
             report = read_report(database, period, product_ids)
         with open_output(file) as stream:
-            stream.write(page(report, quota).encode())
+            stream.write(page(report, quota, images=opts.images).encode())
         if file != STANDARD_OUTPUT:
-            print(f"Report of {opts.days} days written to {file}")
+            print(f"Report of {length} written to {file}")
+
+
+def _period(opts: argparse.Namespace) -> tuple[Period, str]:
+    """Return the period that the options say, and its length in words."""
+    now = datetime.now(UTC)
+    if opts.hours is not None:
+        if not 1 <= opts.hours <= MAX_HOURS:
+            raise ConfigurationError(
+                f"--hours is {opts.hours}: say a number from 1 to {MAX_HOURS}, or use --days"
+            )
+        return Period.last_hours(opts.hours, now), _plural(opts.hours, "hour")
+    if not 1 <= opts.days <= MAX_DAYS:
+        raise ConfigurationError(f"--days is {opts.days}: say a number from 1 to {MAX_DAYS}")
+    return Period.last_days(opts.days, now), _plural(opts.days, "day")
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _product_ids(text: str) -> list[int]:

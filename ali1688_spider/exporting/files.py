@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from scrapy.exporters import BaseItemExporter
+from scrapy.extensions.feedexport import apply_uri_params
+from scrapy.settings import BaseSettings
+from scrapy.utils.conf import feed_complete_default_values_from_settings
+from w3lib.url import file_uri_to_path
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.exporting.feeds import CsvFeed, JsonLinesFeed
-from ali1688_spider.exporting.typed_files import ParquetFile, XlsxFile
+from ali1688_spider.exporting.typed_files import ParquetFile, XlsxFile, optional_package
 from ali1688_spider.private_files import replacing
+
+if TYPE_CHECKING:
+    from ali1688_spider.exporting.rows import Table
 
 STANDARD_OUTPUT = "-"
 FORMATS: dict[str, Callable[..., BaseItemExporter]] = {
@@ -41,10 +49,41 @@ def format_of(file: str) -> str:
     return name
 
 
-def exporter(name: str, file: IO[bytes], *, columns: Sequence[str], title: str) -> BaseItemExporter:
-    """Return what writes *columns* into *file* in the format *name*; *title* is of a sheet."""
-    more = {"title": title} if name == "xlsx" else {}
-    return FORMATS[name](file, fields_to_export=columns, **more)
+def exporter(name: str, file: IO[bytes], table: Table) -> BaseItemExporter:
+    """Return what writes the rows of *table* into *file* in the format *name*."""
+    if name in {"xlsx", "parquet"}:
+        return FORMATS[name](file, table=table)
+    return FORMATS[name](file, fields_to_export=table.columns)
+
+
+def check_feeds(settings: BaseSettings, parameters: Mapping[str, Any]) -> None:
+    """Check the workbooks among the feeds of a crawl.
+
+    Args:
+        settings: Those of the crawl; ``FEEDS`` has what ``-o`` and ``-O`` say.
+        parameters: What a feed's address may name, such as ``%(name)s``.
+
+    Raises:
+        ConfigurationError: openpyxl is missing, or the workbook is there and would be appended to.
+    """
+    for address, given in settings.getdict("FEEDS").items():
+        options = feed_complete_default_values_from_settings(given, settings, str(address))
+        if options["format"] != "xlsx":
+            continue
+        optional_package("openpyxl", "xlsx")
+        if options.get("overwrite"):
+            continue
+        try:
+            place = apply_uri_params(str(address), {**parameters, "batch_id": 1})
+        except KeyError:  # it names the time, and is new
+            continue
+        scheme = urlsplit(place).scheme
+        path = Path(file_uri_to_path(place) if scheme == "file" else place)
+        if scheme in {"", "file"} and path.exists() and path.stat().st_size:
+            raise ConfigurationError(
+                f"{place} exists already, and a workbook cannot be appended to: "
+                f"say another name, or -O {place} to replace it"
+            )
 
 
 @contextlib.contextmanager

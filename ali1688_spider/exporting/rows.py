@@ -1,4 +1,4 @@
-"""An item, or a stored document, as a row: one plain value for each column, in the record's order.
+"""An item, or a stored document, as rows: one plain value for each column, in the record's order.
 
 Plain values are ``None``, ``bool``, ``int``, ``float``, ``str``, ``Decimal``, UTC ``datetime``,
 and lists and dicts of them. Here is also their text: exact, and harmless in a spreadsheet.
@@ -7,10 +7,11 @@ and lists and dicts of them. Here is also their text: exact, and harmless in a s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_type_hints
 
 from itemadapter import ItemAdapter
 from pydantic import AwareDatetime
@@ -19,8 +20,41 @@ from typing_extensions import TypedDict
 
 from ali1688_spider.items import Product
 
-PRODUCT_COLUMNS = tuple(Product.model_fields)
-"""The columns of a file of products."""
+
+@dataclass(frozen=True)
+class Table:
+    """What the rows of a file are.
+
+    Attributes:
+        name: Of its sheet in a workbook.
+        types: The annotation of each column, in order.
+    """
+
+    name: str
+    types: Mapping[str, Any]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self.types)
+
+
+class SkuRow(TypedDict):
+    """A row of a file of SKUs: what the response tells of the SKU itself, prices in CNY."""
+
+    product_id: int
+    name: str | None
+    sku_id: int | None
+    spec_id: str | None
+    attributes: str | None
+    price: Decimal | None
+    retail_price: Decimal | None
+    promotion_price: Decimal | None
+    dropship_price: Decimal | None
+    stock: int | None
+    image: str | None
+    cargo_number: str | None
+    url: str | None
 
 
 class ChangeRow(TypedDict):
@@ -32,10 +66,19 @@ class ChangeRow(TypedDict):
     old: str | None
     new: str | None
     at: AwareDatetime
+    percent: float | None
+    name: str | None
+    url: str | None
 
 
-CHANGE_COLUMNS = tuple(ChangeRow.__annotations__)
-"""The columns of a file of changes."""
+PRODUCTS = Table(
+    "products", {name: field.annotation for name, field in Product.model_fields.items()}
+)
+SKUS = Table("skus", get_type_hints(SkuRow))
+CHANGES = Table("changes", get_type_hints(ChangeRow))
+
+PRODUCT_COLUMNS = PRODUCTS.columns
+CHANGE_COLUMNS = CHANGES.columns
 
 _PLACES = {name: place for place, name in enumerate(PRODUCT_COLUMNS)}
 
@@ -59,6 +102,19 @@ def row_of(item: Any) -> dict[str, Any]:
         given = item.model_fields_set | {"currency", *(["images"] if item.images else [])}
     ordered = sorted(given, key=lambda name: _PLACES.get(name, len(_PLACES)))
     return {name: adapter[name] for name in ordered if name != "_id"}
+
+
+def sku_rows(product: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a :class:`SkuRow` for each SKU of a product's row.
+
+    A product without SKUs yields one of its own prices, stock and first image, without ``sku_id``.
+    """
+    itself = {**product, "attributes": {}, "image": next(iter(product.get("images") or ()), None)}
+    for sku in product.get("skus") or [itself]:
+        row = {name: sku.get(name) for name in SKUS.columns}
+        texts = (f"{name}: {value}" for name, value in (sku.get("attributes") or {}).items())
+        row["attributes"] = "; ".join(texts) or None
+        yield row | {name: product.get(name) for name in ("product_id", "name", "url")}
 
 
 def json_text(value: Any) -> Any:

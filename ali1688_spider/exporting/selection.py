@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import pymongo
 from bson import Decimal128
-from bson.codec_options import TypeDecoder, TypeRegistry
+from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
 from pymongo.database import Database
 from scrapy.settings import BaseSettings
 
 from ali1688_spider.config import read_setting
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.exporting.rows import CHANGE_COLUMNS, PRODUCT_COLUMNS
+from ali1688_spider.gateway.identifiers import product_url
+from ali1688_spider.storage.changes import percent
 
 if TYPE_CHECKING:
     Document = dict[str, Any]
@@ -30,7 +32,8 @@ IDS_AT_ONCE = 5_000
 REMEMBERED = 100_000
 ID_DIGITS = 18  # surely within 64 bit
 
-_AGE = re.compile(r"(\d{1,6})([dh])")
+_AGE = re.compile(r"(\d{1,6})([dhm])")
+_UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
 _AMOUNT = re.compile(r"\d{1,16}(\.\d{1,18})?", re.ASCII)
 
 
@@ -39,6 +42,12 @@ class _DecimalDecoder(TypeDecoder):
 
     def transform_bson(self, value: Any) -> Any:
         return value.to_decimal()
+
+
+READ_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
+    tz_aware=True, tzinfo=UTC, type_registry=TypeRegistry([_DecimalDecoder()])
+)
+"""Amounts are read as ``Decimal``, times as aware UTC."""
 
 
 @contextlib.contextmanager
@@ -70,22 +79,20 @@ def parse_time(text: str, now: datetime | None = None) -> datetime:
     """Return the time that *text* names, in UTC.
 
     It is ``2026-11-23``, ``2026-11-23T10:00:00Z`` or any other ISO 8601 form (without a zone: UTC),
-    or an age, by default before the present: ``7d`` (days), ``24h`` (hours).
+    or an age, by default before the present: ``7d`` (days), ``6h`` (hours), ``30m`` (minutes).
 
     Raises:
         ConfigurationError: It is in none of these forms.
     """
     try:
         if match := _AGE.fullmatch(text):
-            number, unit = int(match[1]), match[2]
-            age = timedelta(days=number) if unit == "d" else timedelta(hours=number)
-            return (now or datetime.now(UTC)) - age
+            return (now or datetime.now(UTC)) - int(match[1]) * _UNITS[match[2]]
         when = datetime.fromisoformat(text)
         return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ConfigurationError(
             f"{text!r} is not a time: write a date such as 2026-11-23, a time such as "
-            "2026-11-23T10:00:00Z, or an age such as 7d or 24h"
+            "2026-11-23T10:00:00Z, or an age such as 7d, 6h or 30m"
         ) from None
 
 
@@ -133,28 +140,40 @@ def products(
     """
     for portion in _portions(query, "_id", ids):
         cursor = database["products"].find(portion, dict.fromkeys(PRODUCT_COLUMNS, 1))
-        yield from cursor.sort("_id", 1).batch_size(BATCH)
+        for document in cursor.sort("_id", 1).batch_size(BATCH):
+            yield _with_url(document, document)
 
 
 def changes(
     database: Database[Document], query: Document, since: datetime, ids: Iterable[int] | None = None
 ) -> Iterator[Document]:
-    """Yield the changes since a time, oldest first, of the products that match.
+    """Yield the changes since a time, oldest first, of the products that match, with their names.
 
     With *ids* only those of these products, some thousands at once.
     """
-    passes: dict[int, bool] = {}
+    known: dict[int, Document | None] = {}
     for portion in _portions({"at": {"$gte": since}}, "product_id", ids):
         cursor = database["product_changes"].find(portion, dict.fromkeys(CHANGE_COLUMNS, 1))
         rows = cursor.sort("at", 1).batch_size(BATCH)
         while batch := list(islice(rows, BATCH)):
-            if len(passes) > REMEMBERED:
-                passes.clear()
-            unknown = {row["product_id"] for row in batch} - passes.keys()
+            if len(known) > REMEMBERED:
+                known.clear()
+            unknown = {row["product_id"] for row in batch} - known.keys()
             matching = query | {"_id": {"$in": list(unknown)}}
-            found = database["products"].find(matching, {"_id": 1})
-            passes |= dict.fromkeys(unknown, False) | {product["_id"]: True for product in found}
-            yield from (row for row in batch if passes[row["product_id"]])
+            found = database["products"].find(matching, {"name": 1, "url": 1})
+            known |= dict.fromkeys(unknown) | {product["_id"]: product for product in found}
+            for row in batch:
+                if product := known[row["product_id"]]:
+                    row["percent"] = percent(row["old"], row["new"])
+                    yield _with_url({**row, "name": product.get("name")}, product)
+
+
+def _with_url(row: Document, product: Document) -> Document:
+    """Return *row* with the address of the product's page, by which a spreadsheet's rows are found.
+
+    Excel rounds the ids of a CSV file when it saves it.
+    """
+    return {**row, "url": product.get("url") or product_url(product["_id"])}
 
 
 def _portions(query: Document, key: str, ids: Iterable[int] | None) -> Iterator[Document]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import sqlite3
 import sys
 import time
-from typing import Self
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Self
 
 from redis.exceptions import RedisError
 from scrapy import signals
@@ -17,68 +20,169 @@ from scrapy.statscollectors import StatsCollector
 from scrapy.utils.asyncio import create_looping_call
 
 from ali1688_spider.addon import context_of
-from ali1688_spider.shutdown import CrawlClosingError
+from ali1688_spider.context import clock_time
+from ali1688_spider.extensions.complete_feeds import Feeds
+from ali1688_spider.shutdown import INCOMPLETE, CrawlClosingError, CrawlOutcome
 from ali1688_spider.spiders.watch import WatchSpider
 
 logger = logging.getLogger(__name__)
 
 LINE_SECONDS = 0.5
+LOG_SECONDS = 60.0
 FRESHNESS_SECONDS = 30.0
-"""Interval of the line on the terminal, and of the measurement of the freshness."""
+"""Interval of the line on the terminal, of that in the log, and of the measurement of freshness."""
+SPEED_SECONDS = 60.0
+"""How far back the speed looks that the expected end is made of."""
+_CLEARED = "\r\x1b[K"
 
 
 class Progress:
-    """Rewrites a line on standard error: collected, rejected and failed products, and their rate.
+    """Shows how far the crawl is, what it waits for, and at its end what became of it all.
 
-    It is for terminals; ``ALI1688_PROGRESS`` switches it on elsewhere (``on``) or off (``off``).
+    On a terminal a line on standard error says so, rewritten twice a second below the log;
+    ``ALI1688_PROGRESS`` switches it on elsewhere (``on``) or off (``off``). The log gets a line a
+    minute, while there is something new. The last line, of the outcome, comes always.
     """
 
-    def __init__(self, stats: StatsCollector) -> None:
-        self._stats = stats
-        self._ticker = create_looping_call(self.show)
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+        self._context = context_of(crawler)
+        wanted = self._context.config.progress
+        self._has_line = wanted == "on" or (wanted != "off" and sys.stderr.isatty())
+        self._samples: deque[tuple[float, int]] = deque()
+        self._logged = ""
+        self._tickers: list[Any] = []
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Build the extension and begin when the spider does."""
-        wanted = context_of(crawler).config.progress
-        logs_elsewhere = bool(crawler.settings.get("LOG_FILE"))
-        if wanted == "off" or (wanted != "on" and not (sys.stderr.isatty() and logs_elsewhere)):
-            raise NotConfigured
-        progress = cls(crawler.stats)
+        progress = cls(crawler)
         crawler.signals.connect(progress.begin, signals.spider_opened)
         crawler.signals.connect(progress.end, signals.spider_closed)
+        crawler.signals.connect(progress.show_outcome, signals.engine_stopped)
         return progress
 
     def begin(self) -> None:
-        """Show the line from now on."""
+        """Show the progress from now on."""
         self._started = time.monotonic()
-        self._ticker.start(LINE_SECONDS, now=False)
+        logger.info("Ready to collect")
+        self._tick(self._log, LOG_SECONDS)
+        if self._has_line:
+            self._tick(self._show, LINE_SECONDS)
+            for handler in logging.root.handlers:
+                if getattr(handler, "stream", None) is sys.stderr:
+                    handler.addFilter(_clear_line)
+
+    def _tick(self, function: Callable[[], None], seconds: float) -> None:
+        ticker = create_looping_call(function)
+        ticker.start(seconds, now=False)
+        self._tickers.append(ticker)
 
     def end(self) -> None:
         """Leave the last state standing."""
-        if self._ticker.running:
-            self._ticker.stop()
-        self.show()
-        sys.stderr.write("\n")
+        for ticker in self._tickers:
+            if ticker.running:
+                ticker.stop()
+        if self._has_line:
+            self._show()
+            sys.stderr.write("\n")
 
-    def show(self) -> None:
-        """Write the line."""
-        seconds = max(time.monotonic() - self._started, 0.001)
-        collected = self._stats.get_value("item_scraped_count", 0)
-        parts = [
-            f"{collected:,} products collected",
-            f"{self._stats.get_value('ali1688/calls', 0):,} calls",
-            f"{collected / seconds:,.0f}/s",
-        ]
-        for name, label in (
-            ("ali1688/items/rejected", "rejected"),
-            ("ali1688/retries", "retries"),
-            ("ali1688/failed_calls", "given up"),
+    def show_outcome(self) -> None:
+        """Write what became of what was wanted, and where it is; also into a log elsewhere."""
+        stats = self._crawler.stats
+        if (
+            stats.get_value("finish_reason") == "finished"
+            and self._context.shutdown.is_incomplete()
         ):
-            if count := self._stats.get_value(name, 0):
-                parts.append(f"{count:,} {label}")
-        sys.stderr.write("\r\x1b[K" + ", ".join(parts))
+            stats.set_value("finish_reason", INCOMPLETE)
+        line = f"{CrawlOutcome.of(self._crawler)} {self._destination()}"
+        sys.stderr.write(f"{line}\n")
+        if self._crawler.settings.get("LOG_FILE"):
+            logger.info("%s", line)
+
+    def _destination(self) -> str:
+        feeds = self._crawler.get_extension(Feeds)
+        places = [*feeds.stored] if feeds else []
+        if self._context.database is not None:
+            places.append(f"MongoDB ({self._context.config.mongo_database})")
+        if places:
+            text = f"→ {', '.join(places)}"
+        elif feeds is not None:
+            text = "→ nowhere"
+        else:
+            text = "→ nowhere: add -O products.csv, or set MONGO_URI"
+        if feeds is not None and feeds.unstored:
+            text += f"; not written: {', '.join(feeds.unstored)}"
+        return text
+
+    def _show(self) -> None:
+        columns = shutil.get_terminal_size().columns
+        sys.stderr.write(_CLEARED + self._text()[: columns - 1])
         sys.stderr.flush()
+
+    def _log(self) -> None:
+        text = self._text()
+        if text != self._logged and not self._has_line:
+            logger.info("%s", text)
+        self._logged = text
+
+    def _text(self) -> str:
+        """Return ``396 of 4,000 products, 20/s, done at about 12:45:00, 1 given up``."""
+        stats, outcome = self._crawler.stats, CrawlOutcome.of(self._crawler)
+        now = time.monotonic()
+        known = outcome.collected + outcome.gone + outcome.rejected + outcome.given_up
+        total = self._expected()
+        remaining = self._remaining(max(0, total - known))
+        parts = [
+            f"{outcome.collected:,}" + (f" of {total:,}" if total else "") + " products",
+            f"{known / max(now - self._started, 0.001):,.1f}/s",
+            f"{stats.get_value('ali1688/calls', 0):,} calls",
+        ]
+        if (seconds := self._seconds_left(now, remaining)) is not None:
+            parts.insert(2, f"done at about {clock_time(seconds)}")
+        for number, label in (
+            (outcome.gone, "gone"),
+            (outcome.rejected, "rejected"),
+            (stats.get_value("ali1688/retries", 0), "retries"),
+            (outcome.given_up, "given up"),
+        ):
+            if number:
+                parts.append(f"{number:,} {label}")
+        waits = "; ".join(self._context.waits())
+        return f"waits for {waits} | {', '.join(parts)}" if waits else ", ".join(parts)
+
+    def _expected(self) -> int:
+        """Return how many products the crawl will have called for, as it seems; 0 if unknown."""
+        stats, spider = self._crawler.stats, self._crawler.spider
+        wanted: int = stats.get_value("ali1688/wanted", 0)
+        if not wanted:
+            found: int = stats.get_value("ali1688/search/found", 0)
+            return found
+        source = getattr(spider, "source", None)
+        if source is not None and source.size and source.bytes_read:
+            read_part: float = source.bytes_read / source.size
+            return round(wanted / min(1.0, read_part))
+        return wanted
+
+    def _remaining(self, own: int) -> int:
+        worker = getattr(self._crawler.engine.scheduler, "worker", None)
+        return own if worker is None else int(worker.queued)
+
+    def _seconds_left(self, now: float, remaining: int) -> float | None:
+        """Return the seconds until nothing remains, by the speed of the last minute."""
+        self._samples.append((now, remaining))
+        while now - self._samples[0][0] > SPEED_SECONDS:
+            self._samples.popleft()
+        since, before = self._samples[0]
+        done = before - remaining
+        if not remaining or done <= 0 or now <= since:
+            return None
+        return remaining * (now - since) / done
+
+
+def _clear_line(_: logging.LogRecord) -> bool:
+    sys.stderr.write(_CLEARED)
+    return True
 
 
 class Freshness:

@@ -19,6 +19,9 @@ Fields: TypeAlias = dict[str, Any]
 IMAGE_HOST = "https://cbu01.alicdn.com/"
 """Where the platform's relative image paths start."""
 
+PICTURE_HOST = "alicdn.com"
+"""Where the platform keeps pictures, on many hosts."""
+
 UNLIMITED = 2_147_483_646
 """The stock by which the platform says "unlimited"; it stays in the record as it came."""
 

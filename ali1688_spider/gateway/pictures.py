@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from importlib import import_module
 
 from ali1688_spider.exceptions import ConfigurationError
 
@@ -16,6 +17,17 @@ _QUALITY = 80
 _FORMATS = {"JPEG", "PNG"}
 
 
+def require_pillow(purpose: str) -> None:
+    """Raise ConfigurationError when Pillow, which *purpose* needs, is not installed."""
+    try:
+        import_module("PIL")
+    except ImportError:
+        raise ConfigurationError(
+            f"for {purpose} the package Pillow is missing: "
+            "in a checkout run .venv/bin/pip install pillow"
+        ) from None
+
+
 def encode_picture(content: bytes) -> str:
     """Return a picture as base64 text that the platform takes; large ones are made smaller.
 
@@ -23,13 +35,9 @@ def encode_picture(content: bytes) -> str:
         ValueError: It is no picture, or one that cannot be read.
         ConfigurationError: Pillow is not installed.
     """
-    try:
-        from PIL import Image, ImageOps  # noqa: PLC0415  # optional
-    except ImportError:
-        raise ConfigurationError(
-            "for searches by image the package Pillow is missing: "
-            "run pip install 'ali1688-spider[images]'"
-        ) from None
+    require_pillow("searches by image")
+    from PIL import Image, ImageOps  # noqa: PLC0415  # optional
+
     try:
         with Image.open(io.BytesIO(content)) as picture:
             text = base64.b64encode(content).decode()

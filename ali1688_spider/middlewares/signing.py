@@ -13,13 +13,10 @@ from scrapy.http import Response
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.gateway.errors import ForeignHostError, TokenStoreError
+from ali1688_spider.gateway.fields import PICTURE_HOST
 from ali1688_spider.http import ApiRequest, ImageRequest, TokenRequest
 
 logger = logging.getLogger(__name__)
-
-
-PICTURE_HOST = "alicdn.com"
-"""Where the platform keeps pictures, on many hosts; nothing is sent to others but the gateway."""
 
 
 class SigningMiddleware:

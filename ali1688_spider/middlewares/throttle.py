@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Self
 
 from scrapy import Request, signals
@@ -79,6 +80,7 @@ class ThrottleMiddleware:
                 if not self._waits_for_next_day:
                     logger.warning("%s Calls wait until then.", explanation)
                 self._waits_for_next_day = True
+                self._context.next_day_at = time.monotonic() + error.reset_in
                 await shutdown.or_cancelled(asyncio.sleep(error.reset_in))
             else:
                 self._waits_for_next_day = False

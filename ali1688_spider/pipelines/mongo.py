@@ -86,7 +86,8 @@ class MongoPipeline:
         """Build the pipeline; without ``MONGO_URI`` it is switched off."""
         context = context_of(crawler)
         if context.database is None:
-            raise NotConfigured("MONGO_URI is empty: products go to feeds only")
+            logger.info("MONGO_URI is empty: products go to feeds only")
+            raise NotConfigured
         return cls(context, crawler.stats)
 
     async def open_spider(self) -> None:

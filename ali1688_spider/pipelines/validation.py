@@ -64,6 +64,9 @@ class ValidationPipeline:
             return item
         checked = check(item)
         if isinstance(checked, Product):
+            if checked.status == REMOVED:
+                self._stats.inc_value("ali1688/items/gone")
+                logger.info("Product %d is gone", checked.product_id)
             return checked
         logged = "; ".join(checked[:MAX_LOGGED_ERRORS])
         more = len(checked) - MAX_LOGGED_ERRORS

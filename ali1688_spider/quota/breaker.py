@@ -171,6 +171,14 @@ class CircuitBreaker:
         """Whether calls have to wait, for the first ones or for the end of an outage."""
         return not self._first_calls_over.is_set() or self._outage is not None
 
+    @property
+    def outage(self) -> tuple[str, float] | None:
+        """What is away (``The gateway``), and for how many seconds; None when nothing is."""
+        if self._outage is None:
+            return None
+        subject, since = self._outage
+        return subject, self._clock() - since
+
     async def enter(self) -> bool:
         """Wait until a call may be made; return whether it is a probe."""
         if not self._first_calls_over.is_set():

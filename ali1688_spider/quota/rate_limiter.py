@@ -139,7 +139,12 @@ class RateLimiter:
     @property
     def is_paused(self) -> bool:
         """Whether this worker knows of a pause that has not ended."""
-        return self._clock() < self._paused_until
+        return self.pause_left > 0
+
+    @property
+    def pause_left(self) -> float:
+        """Seconds until the end of the pause that this worker knows of; 0 without one."""
+        return max(0.0, self._paused_until - self._clock())
 
     async def close(self) -> None:
         """Give back the slots that are left; calls that still wait are cancelled."""

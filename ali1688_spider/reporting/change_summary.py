@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ali1688_spider.items import REMOVED
-from ali1688_spider.reporting.figures import ChangeFigures, Curve, PriceMove
+from ali1688_spider.reporting.figures import ChangeFigures, Curve, Event, PriceMove
 
 if TYPE_CHECKING:
     from ali1688_spider.reporting.figures import Document, Period, Point, ProductFigures
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MAX_POINTS = 120
 TOP = 100
 CURVES = 8
+EVENTS = ("off sale", "promotion began", "promotion ended")
 
 
 def count_changes(
@@ -33,36 +34,43 @@ def count_changes(
     """Count the changes of a period, in one pass.
 
     Memory grows with the number of products that changed, not with the number of changes, which
-    come oldest first. The prices of private products are left out; *top* drops and rises are
-    kept, and the ids of *most_changed* products.
+    come oldest first. The prices of private products are left out; *top* drops, rises and events
+    of each kind are kept, and the ids of *most_changed* products.
     """
-    days = {day: Counter({"collected": products.collected_on[day]}) for day in period.days}
+    collected = products.collected
+    buckets = {each: Counter({"collected": collected[each]}) for each in period.buckets}
     # Of each product its fields before the first and after the last change, and how often its own
     # price or stock changed.
     ends: defaultdict[int, dict[str, tuple[Any, Any]]] = defaultdict(dict)
     steps: defaultdict[int, Counter[str]] = defaultdict(Counter)
-    for day, changes_of_day in groupby(changes, key=lambda change: change["at"].date()):
+    events: dict[str, dict[int, Event]] = {kind: {} for kind in EVENTS}
+    for bucket, changes_in_it in groupby(changes, key=lambda change: period.bucket(change["at"])):
         affected = set[tuple[int, str]]()
-        for change in changes_of_day:
+        for change in changes_in_it:
             product_id, field = change["product_id"], change["field"]
             fields = ends[product_id]
             affected.add((product_id, "any"))
-            is_hidden = field == "price" and product_id in products.private
+            is_hidden = field in {"price", "promotion_price"} and product_id in products.private
             if is_hidden or change.get("sku_id") is not None:
                 continue
             old, new = change["old"], change["new"]
             fields[field] = (fields.get(field, (old, new))[0], new)
             if field in {"price", "stock"}:
                 steps[product_id][field] += 1
-            affected.update((product_id, kind) for kind in _kinds(field, old, new))
-        days[day].update(kind for _, kind in affected)
+            kinds = list(_kinds(field, old, new))
+            affected.update((product_id, kind) for kind in kinds)
+            _record_events(events, kinds, change)
+        buckets[bucket].update(kind for _, kind in affected)
     total = Counter({"any": len(ends)})
     moves: dict[int, PriceMove] = {}
     for product_id, fields in sorted(ends.items()):
         for field, (old, new) in fields.items():
-            total.update(_kinds(field, old, new))
+            total.update(kind for kind in _kinds(field, old, new) if kind not in EVENTS)
             if field == "price" and old and new and old != new:  # the ratio has a meaning
                 moves[product_id] = PriceMove(product_id, old, new, steps[product_id]["price"])
+        if fields.get("available") != (True, False):
+            events["off sale"].pop(product_id, None)  # it came back, or was not on sale before
+    total.update({kind: len(each) for kind, each in events.items() if each})
 
     def importance(product_id: int) -> tuple[int, Decimal]:
         size = abs(moves[product_id].change) if product_id in moves else Decimal(0)
@@ -70,12 +78,25 @@ def count_changes(
 
     ratio = attrgetter("change")
     return ChangeFigures(
-        days,
+        buckets,
         total,
         drops=nsmallest(top, (move for move in moves.values() if move.change < 0), key=ratio),
         rises=nlargest(top, (move for move in moves.values() if move.change > 0), key=ratio),
+        events={
+            kind: nlargest(top, each.values(), key=attrgetter("at"))
+            for kind, each in events.items()
+        },
         most_changed=nlargest(most_changed, sorted(steps), key=importance),
     )
+
+
+def _record_events(
+    events: dict[str, dict[int, Event]], kinds: Iterable[str], change: Document
+) -> None:
+    for kind in events.keys() & kinds:
+        price = change["old"] if change["new"] is None else change["new"]
+        event = Event(change["product_id"], change["at"], None if kind == "off sale" else price)
+        events[kind][event.product_id] = event
 
 
 def _kinds(field: str, old: Any, new: Any) -> Iterator[str]:
@@ -88,6 +109,8 @@ def _kinds(field: str, old: Any, new: Any) -> Iterator[str]:
             yield "sold out"
         elif old == 0 and new:
             yield "back in stock"
+    elif field == "promotion_price" and (old is None) != (new is None):
+        yield "promotion began" if old is None else "promotion ended"
     elif field == "available" and isinstance(old, bool) and isinstance(new, bool) and old != new:
         yield "back on sale" if new else "off sale"
     elif field == "status" and new == REMOVED and old not in (None, REMOVED):

@@ -7,20 +7,29 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, TypeAlias
 
 Document: TypeAlias = dict[str, Any]
 Point: TypeAlias = tuple[datetime, Decimal | int | None]
 
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """The time that a report is about: from a midnight to its last moment."""
+    """The time that a report is about, in days or hours (UTC); the last one may not be over.
+
+    Attributes:
+        start: A midnight, or the beginning of an hour.
+        end: The last moment.
+        step: How long the buckets are that the charts count: a day or an hour.
+    """
 
     start: datetime
     end: datetime
+    step: timedelta = DAY
 
     @classmethod
     def last_days(cls, days: int, now: datetime) -> Period:
@@ -28,11 +37,20 @@ class Period:
         first = (now.astimezone(UTC) - timedelta(days=days)).date()
         return cls(datetime.combine(first, time.min, UTC), now)
 
+    @classmethod
+    def last_hours(cls, hours: int, now: datetime) -> Period:
+        """Return the last *hours*, extended to the full hour before them."""
+        first = now.astimezone(UTC) - timedelta(hours=hours)
+        return cls(first.replace(minute=0, second=0, microsecond=0), now, HOUR)
+
     @property
-    def days(self) -> list[date]:
-        """The calendar days; the last one may not be over."""
-        first = self.start.date()
-        return [first + timedelta(n) for n in range((self.end.date() - first).days + 1)]
+    def buckets(self) -> list[datetime]:
+        """When each of its days or hours begins."""
+        return [self.start + n * self.step for n in range((self.end - self.start) // self.step + 1)]
+
+    def bucket(self, when: datetime) -> datetime:
+        """Return when the day or hour of a time begins."""
+        return self.start + (when - self.start) // self.step * self.step
 
 
 @dataclass(slots=True)
@@ -43,7 +61,7 @@ class ProductFigures:
         new: Seen for the first time in the period.
         out_of_stock: With a stock of 0.
         not_for_sale: Those that cannot be bought, whatever stock is told.
-        collected_on: How many were last collected on each day of the period.
+        collected: How many were last collected in each bucket of the period.
         private: The ids of those whose price is private.
     """
 
@@ -51,8 +69,13 @@ class ProductFigures:
     new: int = 0
     out_of_stock: int = 0
     not_for_sale: int = 0
-    collected_on: Counter[date] = field(default_factory=Counter)
+    collected: Counter[datetime] = field(default_factory=Counter)
     private: set[int] = field(default_factory=set)
+
+    @property
+    def not_seen(self) -> int:
+        """How many were not collected in the period."""
+        return self.total - self.collected.total()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +94,39 @@ class PriceMove:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """What last happened to a product, and when; of a promotion also its price."""
+
+    product_id: int
+    at: datetime
+    price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeFigures:
     """What changed in the period, as numbers of products by what happened to them.
 
     They are ``cheaper`` or ``dearer``; of another ``stock``, and so ``sold out`` or ``back in
-    stock``; ``off sale`` or ``back on sale``; or ``removed``. ``any`` counts those with any change,
-    also of a SKU or a private price.
+    stock``; ``off sale`` or ``back on sale``; or ``removed``. ``promotion began`` and ``promotion
+    ended`` count those for which a promotion did, however long it ran. ``any`` counts those with
+    any change, also of a SKU or a private price.
 
     Attributes:
-        days: What happened on each day, and how many were ``collected`` last on it.
-        total: What is so at the end of the period and was not at its beginning.
+        buckets: What happened in each day or hour, and how many were ``collected`` last in it.
+        total: What is so at the end of the period and was not at its beginning; of promotions
+            what happened at all.
         drops: The biggest falls of prices by ratio, biggest first.
         rises: The biggest rises, likewise.
+        events: The latest of ``off sale``, ``promotion began`` and ``promotion ended``, latest
+            first.
         most_changed: The ids of the products with most changes of price and stock.
     """
 
-    days: dict[date, Counter[str]]
+    buckets: dict[datetime, Counter[str]]
     total: Counter[str]
     drops: list[PriceMove]
     rises: list[PriceMove]
+    events: dict[str, list[Event]]
     most_changed: list[int]
 
 
@@ -145,3 +182,8 @@ class Report:
     curves: dict[int, dict[str, Curve]]
     missing: list[int]
     crawls: CrawlFigures
+
+    @property
+    def observed(self) -> list[datetime]:
+        """When the shown products were last collected, in order."""
+        return sorted(each["fetched_at"] for each in self.shown.values() if each["fetched_at"])

@@ -1,27 +1,35 @@
-"""Numbers, money, times and findings as people read them."""
+"""Numbers, money, times and findings as people read them, in English and Chinese."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import datetime, timedelta, timezone
 from decimal import ROUND_HALF_UP, Decimal
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
+from ali1688_spider.gateway.fields import UNLIMITED
+from ali1688_spider.reporting.figures import DAY
+from ali1688_spider.reporting.texts import Text, sentences, text
+
 if TYPE_CHECKING:
-    from ali1688_spider.reporting.figures import CrawlFigures, Curve, Report
+    from ali1688_spider.reporting.figures import CrawlFigures, Curve, Period, PriceMove, Report
 
 NOTHING = "–"
 MINUS = "\u2212"
+CHINA = timezone(timedelta(hours=8))
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 
-def count(number: int | None, one: str = "", many: str = "") -> str:
-    """Return ``10,000``, or with a noun ``1 product`` or ``2 products``."""
-    if number is None:
-        return NOTHING
-    noun = one if number == 1 else many
-    return f"{number:,} {noun}" if noun else f"{number:,}"
+def count(number: int | None) -> str:
+    """Return ``10,000``."""
+    return NOTHING if number is None else f"{number:,}"
+
+
+def stock(pieces: int | None) -> Text | str:
+    """Return ``10,000``, or ``unlimited``."""
+    return text("unlimited") if pieces == UNLIMITED else count(pieces)
 
 
 def money(amount: Decimal | None) -> str:
@@ -38,99 +46,200 @@ def difference(amount: Decimal) -> str:
     return f"{'+' if amount > 0 else MINUS}{money(abs(amount))}"
 
 
-def percent(part: Decimal) -> str:
+def percent(part: Decimal) -> Text:
     """Return ``+3.2 %`` or ``−20.8 %`` for 0.032 and -0.208."""
     sign = "+" if part > 0 else MINUS
     rounded = abs(part * 100).quantize(Decimal("0.1"), ROUND_HALF_UP)
-    return f"{sign}{rounded:,f} %" if rounded else f"less than {sign}0.1 %"
+    if not rounded:
+        return text("less than {percent} %", percent=f"{sign}0.1")
+    return text("{percent} %", percent=f"{sign}{rounded:,f}")
 
 
-def share(part: int, whole: int) -> str:
+def share(part: int, whole: int) -> Text:
     """Return ``3.2 %`` for 32 of 1000."""
-    return f"{100 * part / whole:.1f} %"
+    return text("{percent} %", percent=f"{100 * part / whole:.1f}")
 
 
-def most(days: Mapping[date, Counter[str]], *kinds: str) -> int:
-    """Return how many of some kinds together the day with most of them counts."""
-    return max(sum(numbers[kind] for kind in kinds) for numbers in days.values())
+def most(buckets: Mapping[datetime, Counter[str]], *kinds: str) -> int:
+    """Return how many of some kinds together the day or hour with most of them counts."""
+    return max(sum(numbers[kind] for kind in kinds) for numbers in buckets.values())
 
 
-def day(when: date) -> str:
-    """Return ``23 Nov``."""
-    return f"{when.day} {_MONTHS[when.month - 1]}"
+def moment(when: datetime, period: Period) -> Text:
+    """Return ``23 Nov``, in a period of hours ``23 Nov 10:00`` (UTC)."""
+    time = "" if period.step == DAY else f" {when:%H:%M}"
+    day = Text(f"{when.day} {_MONTHS[when.month - 1]}", f"{when.month}月{when.day}日")
+    return Text(*(f"{each}{time}" for each in day))
+
+
+def beginning(period: Period, *, year: bool = False) -> Text:
+    """Return ``16 Nov`` or ``23 Nov 10:00 (UTC)``, with the year on demand."""
+    start = period.start
+    when = moment(start, period)
+    if year:
+        name = f"{start.day} {_MONTHS[start.month - 1]}"
+        when = Text(when.en.replace(name, f"{name} {start.year}"), f"{start.year}年{when.zh}")
+    return when if period.step == DAY else text("{time} (UTC)", time=when)
 
 
 def minute(when: datetime) -> str:
-    """Return ``2026-11-23 10:00``, in UTC."""
+    """Return ``2026-11-23 10:00``, in the time's own zone."""
     return f"{when:%Y-%m-%d %H:%M}"
 
 
-def duration(seconds: float) -> str:
+def whole(when: datetime, period: Period) -> str:
+    """Return ``2026-11-23``, in a period of hours ``2026-11-23 10:00`` (UTC)."""
+    return f"{when:%Y-%m-%d}" if period.step == DAY else minute(when)
+
+
+def part(title: Text, shown: int, number: int) -> Text:
+    """Return the title of a list that shows so many of a number."""
+    if shown >= number:
+        return title
+    return text("{title}: {shown} of {count}", title=title, shown=shown, count=number)
+
+
+def clock(when: datetime) -> Text:
+    """Return a time on this machine's clock and in China."""
+    local, china = when.astimezone(), minute(when.astimezone(CHINA))
+    if local.utcoffset() == CHINA.utcoffset(None):
+        return text("{china} China time", china=china)
+    offset = f"{local:%z}"
+    zone = f"UTC{offset[:3]}:{offset[3:5]}" if local.utcoffset() else "UTC"
+    return text("{local} ({zone}), {china} China time", local=minute(local), zone=zone, china=china)
+
+
+def duration(seconds: float) -> Text:
     """Return ``8 s``, ``12 min`` or ``3 h 12 min``."""
     whole = round(seconds)
     if whole < 120:
-        return f"{whole} s"
+        return text("{seconds} s", seconds=whole)
     hours, minutes = divmod(round(whole / 60), 60)
-    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min"
+    if hours:
+        return text("{hours} h {minutes} min", hours=hours, minutes=minutes)
+    return text("{minutes} min", minutes=minutes)
 
 
-def value_range(title: str, curve: Curve, text: Callable[[Any], str]) -> str:
+def value_range(title: Text, curve: Curve, shown: Callable[[Any], Text | str]) -> Text:
     """Return ``Price now ¥9.90, lowest ¥8.00, highest ¥12.50``."""
-    now, known = f"{title} now {text(curve.points[-1][1])}", curve.known
+    now, known = shown(curve.points[-1][1]), curve.known
     if not known or min(known) == max(known):
-        return now
-    return f"{now}, lowest {text(min(known))}, highest {text(max(known))}"
+        return text("{title} now {now}", title=title, now=now)
+    ends = {"lowest": shown(min(known)), "highest": shown(max(known))}
+    return text(
+        "{title} now {now}, lowest {lowest}, highest {highest}", title=title, now=now, **ends
+    )
 
 
-def price_sentences(report: Report) -> list[str]:
-    """Return what happened to prices and stock, in sentences."""
+def price_sentences(report: Report) -> Text:
+    """Return what happened to prices and stock."""
     if not report.products.total:
-        return ["No product is stored yet; scrapy crawl product collects some."]
+        return text("No product is stored yet; scrapy crawl product collects some.")
     changes = report.changes
     cheaper, dearer = changes.total["cheaper"], changes.total["dearer"]
-    products = count(report.products.total, "product", "products")
-    sentences = [
-        f"Of {products} {count(cheaper)} became cheaper and {count(dearer)} dearer."
+    products = text("{n} product|{n} products", n=report.products.total)
+    found = [
+        text(
+            "Of {products} {cheaper} became cheaper and {dearer} dearer.",
+            products=products,
+            cheaper=cheaper,
+            dearer=dearer,
+        )
         if cheaper or dearer
-        else f"Of {products} none has another price than on {day(report.period.start)}."
+        else text(
+            "Of {products} none has another price than on {since}.",
+            products=products,
+            since=beginning(report.period),
+        )
     ]
-    for word, moves in (("drop", changes.drops), ("rise", changes.rises)):
-        for move in moves[:1]:
-            product = report.shown.get(move.product_id)
-            name = (product and product["name"]) or "product"
-            prices = f"from {money(move.old)} to {money(move.new)} ({percent(move.change)})"
-            sentences.append(f"The biggest {word}: {name} ({move.product_id}), {prices}.")
+    drop = "The biggest drop: {name} ({id}), from {old} to {new} ({percent})."
+    rise = "The biggest rise: {name} ({id}), from {old} to {new} ({percent})."
+    found += [_biggest(drop, move, report) for move in changes.drops[:1]]
+    found += [_biggest(rise, move, report) for move in changes.rises[:1]]
     phrases = {
-        "sold out": "sold out",
-        "back in stock": "came back in stock",
-        "off sale": "went off sale",
-        "back on sale": "came back on sale",
-        "removed": "disappeared from the platform",
+        "sold out": "{count} sold out",
+        "back in stock": "{count} came back in stock",
+        "off sale": "{count} went off sale",
+        "back on sale": "{count} came back on sale",
+        "removed": "{count} disappeared from the platform",
     }
-    numbers = {kind: changes.total[kind] for kind in phrases if changes.total[kind]}
-    *first, last = [f"{count(number)} {phrases[kind]}" for kind, number in numbers.items()] or [
-        "None sold out, came back in stock or disappeared"
+    counted = [
+        text(phrase, count=number)
+        for kind, phrase in phrases.items()
+        if (number := changes.total[kind])
     ]
-    return [*sentences, f"{', '.join(first)} and {last}." if first else f"{last}."]
+    none = text("None sold out, came back in stock or disappeared.")
+    found.append(_enumeration(counted) if counted else none)
+    began, ended = (changes.total[f"promotion {what}"] for what in ("began", "ended"))
+    if began or ended:
+        begun = text("{n} product began a promotion|{n} products began a promotion", n=began)
+        found.append(_enumeration([begun, text("{n} ended one", n=ended)]))
+    return sentences(found)
 
 
-def crawl_sentences(figures: CrawlFigures, daily_quota: int) -> list[str]:
-    """Return the sum of all crawls, in sentences."""
-    numbers, waited = figures.numbers, figures.numbers["quota/wait_seconds"]
-    calls, retries, failed = numbers["calls"], numbers["retries"], numbers["failed_calls"]
-    quota = f"; the quota allows {count(daily_quota)} a day" if daily_quota else ""
-    crawls = count(figures.count, "crawl", "crawls")
-    sentences = [f"{crawls} made {count(calls, 'call', 'calls')}{quota}."]
-    if hits := numbers["cache/hit"]:
-        sentences.append(f"{count(hits, 'response', 'responses')} came from the cache.")
-    errors = figures.errors.total()
-    of_calls = f" ({share(errors, calls)})" if calls else ""
-    sentences.append(
-        f"{count(errors, 'response was an error', 'responses were errors')}{of_calls}, "
-        f"{count(retries, 'call was', 'calls were')} tried again, {count(failed)} given up."
-        if errors or retries or failed
-        else "No call failed."
+def _biggest(sentence: str, move: PriceMove, report: Report) -> Text:
+    product = report.shown.get(move.product_id)
+    return text(
+        sentence,
+        name=(product and product["name"]) or text("product"),
+        id=str(move.product_id),
+        old=money(move.old),
+        new=money(move.new),
+        percent=percent(move.change),
     )
+
+
+def _enumeration(texts: list[Text]) -> Text:
+    """Return ``one, two and three``, and a full stop."""
+    *several, last = texts
+    if not several:
+        return text("{what}.", what=last)
+    first = reduce(lambda one, two: text("{first}, {then}", first=one, then=two), several)
+    return text("{first} and {last}.", first=first, last=last)
+
+
+def freshness_sentences(report: Report) -> list[Text]:
+    """Return when the report and its data were made, and what was not seen in its time."""
+    made = [text("Report made: {time}.", time=clock(report.period.end))]
+    if observed := report.observed:
+        made += [
+            text("Newest observation shown: {time}.", time=clock(observed[-1])),
+            text("Oldest observation shown: {time}.", time=clock(observed[0])),
+        ]
+    if report.products.not_seen:
+        unseen = "{n} product was not seen in this time.|{n} products were not seen in this time."
+        made.append(text(unseen, n=report.products.not_seen))
+    elif report.products.total:
+        made.append(text("All products were seen in this time."))
+    return made
+
+
+def crawl_sentences(figures: CrawlFigures, daily_quota: int) -> Text:
+    """Return the sum of all crawls."""
+    numbers, waited = figures.numbers, figures.numbers["quota/wait_seconds"]
+    made = {
+        "crawls": text("{n} crawl|{n} crawls", n=figures.count),
+        "calls": text("{n} call|{n} calls", n=numbers["calls"]),
+    }
+    found = [
+        text("{crawls} made {calls}; the quota allows {quota} a day.", quota=daily_quota, **made)
+        if daily_quota
+        else text("{crawls} made {calls}.", **made)
+    ]
+    if hits := numbers["cache/hit"]:
+        cached = "{n} response came from the cache.|{n} responses came from the cache."
+        found.append(text(cached, n=hits))
+    failed, retries, given_up = figures.errors.total(), numbers["retries"], numbers["failed_calls"]
+    if failed or retries or given_up:
+        errors = text("{n} response was an error|{n} responses were errors", n=failed)
+        if numbers["calls"]:
+            part = share(failed, numbers["calls"])
+            errors = text("{errors} ({share})", errors=errors, share=part)
+        again = text("{n} call was tried again|{n} calls were tried again", n=retries)
+        outcome = "{errors}, {retries}, {count} given up."
+        found.append(text(outcome, errors=errors, retries=again, count=given_up))
+    else:
+        found.append(text("No call failed."))
     if waited >= 1:
-        sentences.append(f"Calls waited {duration(waited)} for the quota.")
-    return sentences
+        found.append(text("Calls waited {time} for the quota.", time=duration(waited)))
+    return sentences(found)

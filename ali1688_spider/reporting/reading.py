@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pymongo.cursor import Cursor
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 CRAWLS = 50
 BATCH = 5_000
 
-SHOWN = ("product_id", "name", "supplier", "price", "stock", "first_seen_at")
+SHOWN = (
+    *("product_id", "name", "supplier", "price", "stock", "status", "url", "images"),
+    *("fetched_at", "first_seen_at"),
+)
 """The fields of the products that the page names."""
 
 
@@ -39,7 +43,8 @@ def read_report(
     changes = count_changes(_changes(database, period), products, period)
     chosen = product_ids or changes.most_changed
     moved = [move.product_id for move in (*changes.drops, *changes.rises)]
-    named = {"_id": {"$in": list({*moved, *chosen})}}
+    concerned = [event.product_id for event in chain(*changes.events.values())]
+    named = {"_id": {"$in": list({*moved, *concerned, *chosen})}}
     shown = {
         product["_id"]: dict.fromkeys(SHOWN) | product
         for product in database["products"].find(named, dict.fromkeys(SHOWN, 1))
@@ -69,8 +74,9 @@ def product_figures(products: Iterable[Document], period: Period) -> ProductFigu
     for product in products:
         figures.total += 1
         fetched_at, first_seen_at = product.get("fetched_at"), product.get("first_seen_at")
-        if fetched_at is not None and period.start <= fetched_at <= period.end:
-            figures.collected_on[fetched_at.date()] += 1
+        if fetched_at is not None and period.start <= fetched_at:
+            # A crawl that is running may have been quicker than this report.
+            figures.collected[period.bucket(min(fetched_at, period.end))] += 1
         figures.new += first_seen_at is not None and first_seen_at >= period.start
         figures.out_of_stock += product.get("stock") == 0
         figures.not_for_sale += product.get("available") is False

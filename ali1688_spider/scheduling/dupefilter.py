@@ -61,6 +61,11 @@ class RedisDupeFilter(RFPDupeFilter):  # type: ignore[misc]  # scrapy-redis has 
             self.stats.inc_value("ali1688/search/unfiltered_pages")
             return dict.fromkeys(keys, page)
 
+    async def shown(self, search: str) -> set[int]:
+        """Return the products that the search has shown; RedisError when Redis is away."""
+        names = await run_in_thread(self.server.hkeys, f"{self.key}:{search}")
+        return {int(name) for name in names if name.isdigit()}
+
     def _ask(self, key: str, page: str, names: Sequence[_Key], *, begins: bool) -> dict[_Key, str]:
         with self.server.pipeline() as pipe:
             if begins:

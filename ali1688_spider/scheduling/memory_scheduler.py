@@ -77,14 +77,10 @@ class MemoryScheduler(Scheduler):
         return bool(waiting) or super().has_pending_requests()
 
     def close(self, reason: str) -> Deferred[None] | None:
-        """Put the delayed requests into the queue, which JOBDIR keeps for the next run."""
-        for timer in self._delayed.values():
-            timer.cancel()
-        if self._join_timer is not None:
-            self._join_timer.cancel()
-        for request in (*self._recovered, *self._joining, *self._delayed):
-            request.delay = 0
-            super().enqueue_request(request)
+        """Send nothing from now on."""
+        for timer in (*self._delayed.values(), self._join_timer):
+            if timer is not None:
+                timer.cancel()
         return super().close(reason)
 
     def _may_be_joined(self, request: ApiRequest) -> bool:

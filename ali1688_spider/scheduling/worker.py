@@ -64,6 +64,7 @@ class QueueWorker:
     Attributes:
         leases: What this worker has leased, by message, until Redis knows how it was settled.
         has_ended: Whether this worker is done, or gives up.
+        has_joined: Whether others had begun the crawl before.
     """
 
     def __init__(self, crawler: Crawler, queue: LeaseQueue, spider: ApiSpider) -> None:
@@ -90,6 +91,7 @@ class QueueWorker:
         self._malformed: MessageBatch | None = None
         self._counts = QueueCounts(1, 0, 0, 0, 0.0)  # there may be messages
         self.has_ended = False
+        self.has_joined = False
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._recording: asyncio.Task[None] | None = None
@@ -102,6 +104,11 @@ class QueueWorker:
     def buffered(self) -> int:
         """How many leases wait to be handed out."""
         return len(self._in("buffered"))
+
+    @property
+    def queued(self) -> int:
+        """How many calls are queued, or made by workers, as far as this one knows."""
+        return self._counts.calls + self._counts.messages
 
     @property
     def in_flight(self) -> int:
@@ -119,6 +126,7 @@ class QueueWorker:
     async def open(self) -> None:
         """Join the workers on the queue; wait for Redis if it is away."""
         crawl = await self._ask(self._source.begin)
+        self.has_joined = crawl.status != "new"
         if crawl.cursor:
             logger.info("Joining a crawl whose first %d calls are queued", crawl.cursor)
         await self._ask(self._queue.heartbeat)
@@ -203,7 +211,7 @@ class QueueWorker:
                 await self._lease()
                 self._record_soon()
                 if await self._is_done():
-                    self._end(INCOMPLETE if self._context.shutdown.is_incomplete else "finished")
+                    self._end(await self._context.shutdown.finish())
         except Exception:
             # Nobody awaits this task: without this the worker would stand still for ever.
             logger.exception("The queue cannot be worked on any further")
@@ -277,6 +285,8 @@ class QueueWorker:
             self.leases[lease.message] = lease
         taken = sum(not lease.refusal for lease in batch.leases)
         self._stats.inc_value("ali1688/leases/expired", batch.reclaimed)
+        if batch.reclaimed:
+            logger.info("Took over %d calls of workers that are silent", batch.reclaimed)
         self._stats.inc_value("ali1688/leases/taken", taken)
         if self._queue.keys_set_aside:
             self._stats.set_value("ali1688/queue/keys_set_aside", self._queue.keys_set_aside)

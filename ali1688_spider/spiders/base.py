@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, InstanceOf
+from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf
 from scrapy import Spider, signals
 from scrapy.core.scheduler import Scheduler
 from scrapy.exceptions import IgnoreRequest
@@ -17,6 +17,7 @@ from ali1688_spider.addon import context_of
 from ali1688_spider.config import UserInput
 from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
 from ali1688_spider.gateway.calls import OPERATIONS, ApiCall
+from ali1688_spider.gateway.pictures import require_pillow
 from ali1688_spider.http import ApiRequest, ApiResponse
 from ali1688_spider.items import REMOVED, ParsedProduct
 from ali1688_spider.middlewares.errors import ErrorsMiddleware
@@ -41,6 +42,12 @@ def _read_calls(file: str) -> tuple[ApiCall, ...]:
         ) from None
 
 
+def _check_pillow(is_wanted: bool) -> bool:  # noqa: FBT001  # what pydantic passes
+    if is_wanted:
+        require_pillow("-a images=1")
+    return is_wanted
+
+
 class Arguments(UserInput):
     """What ``-a`` may say to every spider.
 
@@ -54,7 +61,9 @@ class Arguments(UserInput):
     calls: Annotated[tuple[InstanceOf[ApiCall], ...] | None, BeforeValidator(_read_calls)] = Field(
         None, alias="calls_file"
     )
-    images: bool = Field(False, description="1 to download the pictures of products, or 0")
+    images: Annotated[bool, AfterValidator(_check_pillow)] = Field(
+        False, description="1 to download the pictures of products, or 0"
+    )
     description: bool = Field(False, description="1 to keep the products' descriptions, or 0")
 
     def check_config(self, config: Config, given: Collection[str]) -> None:
@@ -74,6 +83,7 @@ class ApiSpider(Spider):
         has_source: Whether the crawl begins with calls of its own.
         source_digest: A name for these calls, the same wherever the same ones are asked for; None
             when they cannot be known beforehand.
+        remembers_wanted: Whether :meth:`wanted` will be asked for.
         outlasts_quota: Whether the crawl waits for the next day when the day's quota is used up,
             instead of ending.
     """
@@ -85,6 +95,7 @@ class ApiSpider(Spider):
     joins_crawl: bool = True
     has_source: bool = True
     source_digest: str | None = None
+    remembers_wanted: bool = False
     outlasts_quota: bool = False
 
     def __init__(self, **arguments: str) -> None:
@@ -118,6 +129,10 @@ class ApiSpider(Spider):
         """Yield the calls that the crawl begins with, and their priorities."""
         raise NotImplementedError
 
+    async def wanted(self) -> AbstractSet[int]:
+        """Return the products that the crawl's own calls were for, or have found, in any worker."""
+        return frozenset()
+
     def repeat_in(self, call: ApiCall) -> float | None:  # noqa: ARG002  # for spiders that do
         """Return the seconds after which a finished call is made again; None: never."""
         return None
@@ -143,6 +158,8 @@ class ApiSpider(Spider):
     async def all_calls(self) -> AsyncGenerator[tuple[ApiCall, int]]:
         """Yield the calls of ``calls_file``; without it, those of :meth:`calls`."""
         if self.arguments.calls is not None:
+            products = sum(call.operation == "product" for call in self.arguments.calls)
+            self.crawler.stats.set_value("ali1688/wanted", products)
             for call in self.arguments.calls:
                 yield call, 0
         else:

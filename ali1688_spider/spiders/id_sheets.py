@@ -14,6 +14,7 @@ from zipfile import BadZipFile, ZipFile
 from lxml import etree
 
 from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.exporting.typed_files import optional_package
 from ali1688_spider.spiders.id_tables import (
     NO_ID,
     SAMPLE_ROWS,
@@ -52,12 +53,12 @@ def check_file(path: Path) -> None:
         what = next((what for magic, what in _OTHERS.items() if start.startswith(magic)), None)
         try:
             if start.startswith(_ZIP):
-                _package("openpyxl", ".xlsx")
+                optional_package("openpyxl", "xlsx")
                 with ZipFile(file) as archive:
                     if not any(name.startswith("xl/") for name in archive.namelist()):
                         what = "an archive, and no Excel workbook"
             elif start.startswith(_PARQUET):
-                parquet = _package("pyarrow.parquet", ".parquet")
+                parquet = _parquet()
                 with parquet.ParquetFile(file):
                     pass
         except (BadZipFile, ValueError) as error:  # ArrowInvalid is one
@@ -82,7 +83,7 @@ def may_become_binary(start: bytes) -> bool:
 
 
 def _read_workbook(file: IO[bytes]) -> Iterator[list[Found]]:
-    openpyxl = _package("openpyxl", ".xlsx")
+    openpyxl = optional_package("openpyxl", "xlsx")
     warnings.filterwarnings("ignore", module="openpyxl")  # of styles that it does not know
     book = openpyxl.load_workbook(file, read_only=True, data_only=True)
     sheets = [_Sheet(book, sheet) for sheet in book.worksheets]
@@ -169,7 +170,7 @@ class _Sheet:
 
 
 def _read_parquet(file: IO[bytes]) -> Iterator[list[Found]]:
-    parquet = _package("pyarrow.parquet", ".parquet")
+    parquet = _parquet()
     with parquet.ParquetFile(file) as table:
         flat = [field.name for field in table.schema_arrow if not field.type.num_fields]
         named = [flat[column] for column, _ in named_columns(flat)]
@@ -209,15 +210,9 @@ def _cells(row: Sequence[Any], exact: int = EXACT) -> list[str]:
     return cells
 
 
-def _package(name: str, suffix: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError:
-        package = name.partition(".")[0]
-        raise ConfigurationError(
-            f"to read {suffix} the package {package} is missing: install it, in a checkout with "
-            f".venv/bin/pip install {package}, or save the file as .csv"
-        ) from None
+def _parquet() -> Any:
+    optional_package("pyarrow", "parquet")
+    return import_module("pyarrow.parquet")
 
 
 def _first_line(error: Exception) -> str:

@@ -172,6 +172,7 @@ class IdentifierSource:
         self, reader: Callable[[IO[bytes]], Iterator[list[Found]]], chunks: Iterator[bytes]
     ) -> Iterator[list[Found]]:
         """Read a workbook or a Parquet file; of a stream, once it has come in as a whole."""
+        self.bytes_read = 0  # how far it is in bytes is not known before its end
         with tempfile.TemporaryFile() if self.is_stream else Path(self.file).open("rb") as file:
             if self.is_stream:
                 for chunk in chunks:

@@ -58,13 +58,22 @@ class ProductSpider(ApiSpider):
     def __init__(self, **arguments: str) -> None:
         super().__init__(**arguments)
         self.source = self.arguments.source
+        self._wanted: set[int] = set()
         self.has_source = bool(self.source) or self.arguments.calls is not None
         self.source_digest = self.source.digest if self.source else None
 
     async def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
         """Yield a call for each product."""
+        self.crawler.stats.set_value("ali1688/wanted", 0)  # the source may be read again
         async for product_id in self.source.read(self):
+            self.crawler.stats.inc_value("ali1688/wanted")
+            if self.remembers_wanted:
+                self._wanted.add(product_id)
             yield ApiCall.product(product_id), 0
+
+    async def wanted(self) -> AbstractSet[int]:
+        """Return the ids that were read."""
+        return self._wanted
 
     def can_read_again(self) -> bool:
         """Return whether the ids are still the same, and come from no pipe."""

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
@@ -169,6 +170,7 @@ class SearchSpider(ApiSpider):
     def __init__(self, **arguments: str) -> None:
         super().__init__(**arguments)
         self.has_search = self.arguments.has_search
+        self._search_id = ""
         self.has_source = self.has_search or self.arguments.calls is not None
         if self.has_search:
             self.source_digest = self.arguments.digest
@@ -191,7 +193,18 @@ class SearchSpider(ApiSpider):
             if "pool" in query:
                 query["task_id"] = self.arguments.digest
             api = context_of(self.crawler).client.apis.serving(query)
-            yield ApiCall.search(**query, page=1, page_size=api.max_page_size), 0
+            call = ApiCall.search(**query, page=1, page_size=api.max_page_size)
+            self._search_id = _digest(_query(call))
+            yield call, 0
+
+    async def wanted(self) -> AbstractSet[int]:
+        """Return the products that the search has shown, on the pages of all workers."""
+        api = context_of(self.crawler).client.apis.serving(self.arguments.query)
+        if {"price_start", "price_end"} & self.arguments.query.keys() - api.filters:
+            return frozenset()  # which of them were left out for their price is not known
+        scheduler: Any = self.crawler.engine.scheduler
+        shown: AbstractSet[int] = await scheduler.df.shown(self._search_id)
+        return shown
 
     async def _upload(self, image: str) -> str:
         """Return the platform's id of the picture; close the crawl, and return "", without one."""
@@ -252,6 +265,9 @@ class SearchSpider(ApiSpider):
             yield ParsedProduct({}, response.payload, api.name, response.fetched_at, complete=False)
             return
         self.crawler.stats.inc_value("ali1688/search/pages")
+        if page.total and not _is_too_wide(page, api, 0):
+            wanted = _rows_wanted(call, page) or page.total
+            self.crawler.stats.set_value("ali1688/search/found", min(page.total, wanted))
         begins = "search_id" not in call.params
         if begins:
             call = ApiCall("search", {**call.params, "search_id": _digest(_query(call))})
@@ -280,6 +296,8 @@ class SearchSpider(ApiSpider):
                 continue
             product_id = fields.get("product_id")
             if call.params.get("details") and isinstance(product_id, int):
+                if not context_of(self.crawler).config.redis_url:  # else others may collect it
+                    self.crawler.stats.inc_value("ali1688/wanted")
                 yield self.request(ApiCall.product(product_id))
             else:
                 yield ParsedProduct(fields, payload, api.name, response.fetched_at, complete=False)

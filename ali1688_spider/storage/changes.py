@@ -104,7 +104,7 @@ def differences(
             id=f"{product_id}:{'' if sku_id is None else sku_id}:{each['field']}:{milliseconds}",
             product_id=product_id,
             sku_id=sku_id,
-            percent=_percent(each["old"], each["new"]),
+            percent=percent(each["old"], each["new"]),
             at=at,
             **each,
         )
@@ -112,7 +112,8 @@ def differences(
     ]
 
 
-def _percent(old: Any, new: Any) -> float | None:
+def percent(old: Any, new: Any) -> float | None:
+    """Return a change in per cent of the old value, as :attr:`Change.percent`."""
     amounts = all(isinstance(each, int | Decimal) and each is not True for each in (old, new))
     if not amounts or not old:
         return None

@@ -15,6 +15,8 @@ import pymongo
 import pytest
 from bson import Decimal128
 
+from ali1688_spider.exporting.rows import SKUS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -38,13 +40,33 @@ def document(number: int, **fields: Any) -> dict[str, Any]:
     }
 
 
+def sku(number: int, colour: str) -> dict[str, Any]:
+    return {
+        "sku_id": number,
+        "spec_id": f"s{number}",
+        "attributes": {"颜色": colour, "尺码": "大"},
+        "price": Decimal128("1.50"),
+        "price_tiers": [],
+        "stock": 0,
+        "image": None,
+        "retail_price": Decimal128("2.00"),
+        "promotion_price": None,
+        "dropship_price": None,
+        "cargo_number": "K-1",
+    }
+
+
 @pytest.fixture(scope="module")
 def database(mongo_server_uri: str) -> Iterator[str]:
     name = f"test_export_{uuid.uuid4().hex[:12]}"
     now = datetime.now(UTC)
     with pymongo.MongoClient[dict[str, Any]](mongo_server_uri) as client:
         client[name]["products"].insert_many(
-            [*(document(number) for number in (1, 2, 3)), document(4, price_private=True)]
+            [
+                document(1, skus=[sku(11, "红"), sku(12, "蓝")]),
+                *(document(number) for number in (2, 3)),
+                document(4, price_private=True),
+            ]
         )
         client[name]["product_changes"].insert_many(
             {
@@ -90,15 +112,15 @@ def test_csv(
 
 
 def test_jsonl(export: Callable[..., int], tmp_path: Path) -> None:
-    assert export("products.jsonl", "--limit", "1") == 0
+    assert export("products.jsonl", "--min-price", "2", "--limit", "1") == 0
     assert json.loads((tmp_path / "products.jsonl").read_text()) == {
-        "product_id": 1,
-        "name": "连衣裙 1",
-        "price": "1.50",
-        "stock": 1,
+        "product_id": 2,
+        "name": "连衣裙 2",
+        "price": "2.50",
+        "stock": 2,
         "currency": "CNY",
         "status": "published",
-        "url": "https://detail.1688.com/offer/1.html",
+        "url": "https://detail.1688.com/offer/2.html",
         "fetched_at": "2026-11-23T12:00:00Z",
         "price_private": False,
     }
@@ -142,18 +164,66 @@ def test_ids_file(
 def test_changes(export: Callable[..., int], tmp_path: Path) -> None:
     assert export("changes.csv", "--changes-since", "2d") == 0
     lines = (tmp_path / "changes.csv").read_text("utf-8-sig").splitlines()
-    assert lines[0] == "product_id,sku_id,field,old,new,at"
-    assert [line.rpartition(",")[0] for line in lines[1:]] == [
-        "2,,price,10.00,2.50",
-        "1,,price,10.00,1.50",
+    assert lines[0] == "product_id,sku_id,field,old,new,at,percent,name,url"
+    times = [line.split(",")[5] for line in lines[1:]]
+    assert times == sorted(times)
+    assert [line.replace(f"{at},", "") for line, at in zip(lines[1:], times, strict=True)] == [
+        "2,,price,10.00,2.50,-75.0,连衣裙 2,https://detail.1688.com/offer/2.html",
+        "1,,price,10.00,1.50,-85.0,连衣裙 1,https://detail.1688.com/offer/1.html",
     ]
     assert export("changes.xlsx", "--changes-since", "2d") == 0
     assert openpyxl.load_workbook(tmp_path / "changes.xlsx").sheetnames == ["changes"]
 
 
+SKU_LINES = [
+    ",".join(SKUS.columns),
+    "1,连衣裙 1,11,s11,颜色: 红; 尺码: 大,1.50,2.00,,,0,,K-1,https://detail.1688.com/offer/1.html",
+    "1,连衣裙 1,12,s12,颜色: 蓝; 尺码: 大,1.50,2.00,,,0,,K-1,https://detail.1688.com/offer/1.html",
+    "2,连衣裙 2,,,,2.50,,,,2,,,https://detail.1688.com/offer/2.html",
+    "3,连衣裙 3,,,,3.50,,,,3,,,https://detail.1688.com/offer/3.html",
+]
+
+
+def test_skus(
+    export: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export("skus.csv", "--skus") == 0
+    assert capsys.readouterr() == ("4 rows written to skus.csv\n", "")
+    assert (tmp_path / "skus.csv").read_text("utf-8-sig").splitlines() == SKU_LINES
+    assert export("skus.csv", "--skus", "--max-price", "2", "--limit", "1") == 0
+    assert capsys.readouterr().out == "1 row written to skus.csv\n"
+    assert (tmp_path / "skus.csv").read_text("utf-8-sig").splitlines() == SKU_LINES[:2]
+
+
+def test_skus_in_every_format(export: Callable[..., int], tmp_path: Path) -> None:
+    for suffix in ("jsonl", "xlsx", "parquet"):
+        assert export(f"skus.{suffix}", "--skus") == 0
+    rows = [json.loads(line) for line in (tmp_path / "skus.jsonl").read_text().splitlines()]
+    assert list(rows[0]) == SKU_LINES[0].split(",")
+    assert [row["attributes"] for row in rows] == [
+        *("颜色: 红; 尺码: 大", "颜色: 蓝; 尺码: 大"),
+        *(None, None),
+    ]
+    assert rows[0]["price"] == "1.50"
+    book = openpyxl.load_workbook(tmp_path / "skus.xlsx")
+    assert book.sheetnames == ["skus"]
+    assert [cell.value for cell in book["skus"]["C"]] == ["sku_id", 11, 12, None, None]
+    assert book["skus"]["M4"].hyperlink.target == "https://detail.1688.com/offer/2.html"
+    table = pyarrow.parquet.read_table(tmp_path / "skus.parquet").to_pylist()
+    assert [row["sku_id"] for row in table] == [11, 12, None, None]
+    assert [str(row["price"])[:4] for row in table] == ["1.50", "1.50", "2.50", "3.50"]
+
+
+def test_changes_of_the_last_minutes(export: Callable[..., int], tmp_path: Path) -> None:
+    for age, lines in (("30m", 1), ("1260m", 2), ("21h", 2)):
+        assert export("changes.csv", "--changes-since", age) == 0
+        assert (tmp_path / "changes.csv").read_text("utf-8-sig").count("\n") == lines
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["a.csv", "--skus", "--changes-since", "7d"], "--skus and --changes-since are different "),
         (["products.pdf"], "products.pdf has no suffix that says its format: end it with "),
         (["-"], "standard output has no suffix: say --format with one of csv, jsonl, "),
         (["a.csv", "--updated-since", "soon"], "'soon' is not a time: write a date such as "),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -72,12 +73,31 @@ def test_longer_report(report: Callable[..., int], tmp_path: Path) -> None:
     assert "from ¥99.00 to ¥9.90 (\u221290.0 %)" in (tmp_path / "month.html").read_text()
 
 
+def test_report_of_hours(
+    report: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report("day.html", "--hours", "25") == 0
+    assert capsys.readouterr().out == "Report of 25 hours written to day.html\n"
+    html = (tmp_path / "day.html").read_text()
+    assert "from ¥12.50 to ¥9.90 (\u221220.8 %)" in html
+    assert "Hour by hour" in html
+    assert report("hour.html", "--hours", "1") == 0
+    assert capsys.readouterr().out == "Report of 1 hour written to hour.html\n"
+    assert "Of 3 products none has another price than on " in (tmp_path / "hour.html").read_text()
+
+
+def test_a_period_is_of_days_or_of_hours(
+    report: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report("a.html", "--days", "2", "--hours", "3") == 2
+    assert "argument --hours: not allowed with argument --days" in capsys.readouterr().err
+
+
 def test_chosen_products(report: Callable[..., int], tmp_path: Path) -> None:
     chosen = "3, https://detail.1688.com/offer/2.html,77,3"
     assert report("some.html", "--products", chosen) == 0
     html = (tmp_path / "some.html").read_text()
-    shown = [name for name in ("连衣裙 1", "连衣裙 2", "连衣裙 3") if f">{name}</h3>" in html]
-    assert shown == ["连衣裙 2", "连衣裙 3"]
+    assert re.findall("<h3>.*>(.+)</a>", html) == ["连衣裙 3", "连衣裙 2"]
     assert "Not stored: 77." in html
 
 
@@ -96,6 +116,8 @@ def test_standard_output(
     [
         (["a.html", "--days", "0"], "--days is 0: say a number from 1 to 366"),
         (["a.html", "--days", "367"], "--days is 367: say a number from 1 to 366"),
+        (["a.html", "--hours", "0"], "--hours is 0: say a number from 1 to 168, or use --days"),
+        (["a.html", "--hours", "169"], "--hours is 169: say a number from 1 to 168, or use "),
         (["a.html", "--products", "1,x"], "--products: 'x' is neither a product id nor "),
         (["a.html", "--products", ",".join(map(str, range(1, 52)))], "--products names 51: say 50"),
         (["none/a.html"], "none/a.html cannot be written: No such file or directory"),

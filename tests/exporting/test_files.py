@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from scrapy.settings import Settings
 
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.exporting.files import format_of, open_output
+from ali1688_spider.exporting.files import check_feeds, format_of, open_output
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,3 +102,48 @@ def test_error_names_the_formats(file: str, message: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         format_of(file)
     assert str(caught.value) == message
+
+
+def check(address: str, **options: Any) -> None:
+    check_feeds(Settings({"FEEDS": {address: options}}), {"name": "product"})
+
+
+@pytest.fixture
+def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "product.xlsx"
+    path.write_bytes(b"there")
+    return path
+
+
+@pytest.mark.parametrize("address", ["product.xlsx", "{path}", "file://{path}", "%(name)s.xlsx"])
+def test_no_workbook_is_appended_to(address: str, there: Path) -> None:
+    address = address.replace("{path}", str(there))
+    with pytest.raises(ConfigurationError) as caught:
+        check(address)
+    place = address.replace("%(name)s", "product")
+    assert str(caught.value) == (
+        f"{place} exists already, and a workbook cannot be appended to: "
+        f"say another name, or -O {place} to replace it"
+    )
+    check(address, overwrite=True)
+    there.write_bytes(b"")
+    check(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["new.xlsx", "%(time)s.xlsx", "%(batch_id)d.xlsx", "s3://bucket/product.xlsx", "stdout:"],
+)
+@pytest.mark.usefixtures("there")
+def test_a_new_workbook_needs_no_overwriting(address: str) -> None:
+    check(address, format="xlsx")
+
+
+@pytest.mark.usefixtures("there")
+def test_other_feeds_are_left_to_scrapy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    check("product.csv")
+    check("product.xlsx", format="csv")
+    with pytest.raises(ConfigurationError, match="the package openpyxl is missing"):
+        check("new.xlsx")

@@ -46,6 +46,8 @@ def document(number: int, **fields: Any) -> dict[str, Any]:
         "changed_at": NOON - number * 2 * HOUR,
         "price_private": False,
         "internal": "not for export",
+        # The others were stored without.
+        **({"url": "https://m.1688.com/offer/2.html"} if number == 2 else {}),
         **fields,
     }
 
@@ -124,6 +126,18 @@ def test_values_are_plain(database: Database[dict[str, Any]]) -> None:
     assert row["fetched_at"] == NOON - HOUR
 
 
+def test_every_row_has_an_address(database: Database[dict[str, Any]]) -> None:
+    addresses = ["https://detail.1688.com/offer/1.html", "https://m.1688.com/offer/2.html"]
+    assert [row["url"] for row in products(database, query())][:2] == addresses
+    changed = changes(database, query(), NOON - 2 * HOUR)
+    assert {row["url"] for row in changed} == set(addresses)
+
+
+def test_changes_say_of_what_and_how_much(database: Database[dict[str, Any]]) -> None:
+    row = next(changes(database, query(), NOON - 9 * HOUR))
+    assert (row["name"], row["percent"]) == ("裙 1", -10.0)
+
+
 def test_products_of_given_ids(
     database: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +198,7 @@ def test_database_that_cannot_be_reached(
         ("7d", datetime(2026, 11, 16, 12, 30, tzinfo=UTC)),
         ("24h", datetime(2026, 11, 22, 12, 30, tzinfo=UTC)),
         ("0h", LATER),
+        ("30m", NOON),
     ],
 )
 def test_parse_time(text: str, expected: datetime) -> None:
@@ -196,5 +211,5 @@ def test_no_parse_time(text: str) -> None:
         parse_time(text, now=LATER)
     assert str(caught.value) == (
         f"{text!r} is not a time: write a date such as 2026-11-23, a time such as "
-        "2026-11-23T10:00:00Z, or an age such as 7d or 24h"
+        "2026-11-23T10:00:00Z, or an age such as 7d, 6h or 30m"
     )

@@ -17,8 +17,8 @@ import pytest
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.exporting import typed_files
 from ali1688_spider.exporting.files import exporter
-from ali1688_spider.exporting.rows import CHANGE_COLUMNS, PRODUCT_COLUMNS
-from ali1688_spider.exporting.typed_files import ParquetFile, XlsxFile
+from ali1688_spider.exporting.rows import CHANGES, PRODUCT_COLUMNS, PRODUCTS, SKUS, Table, sku_rows
+from ali1688_spider.exporting.typed_files import CUT_SENTENCE, ParquetFile, XlsxFeed, XlsxFile
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 250000, UTC)
 DOCUMENT: dict[str, Any] = {
@@ -51,11 +51,13 @@ DOCUMENT: dict[str, Any] = {
 }
 
 
-def write_xlsx(
-    *items: Any, columns: tuple[str, ...] = PRODUCT_COLUMNS
-) -> tuple[io.BytesIO, XlsxFile]:
+IDS = Table("products", {"product_id": int})
+NAMES = Table("products", {"name": str})
+
+
+def write_xlsx(*items: Any, table: Table = PRODUCTS) -> tuple[io.BytesIO, XlsxFile]:
     file = io.BytesIO()
-    writer = XlsxFile(file, fields_to_export=columns, title="products")
+    writer = XlsxFile(file, table=table)
     writer.start_exporting()
     for item in items:
         writer.export_item(item)
@@ -63,9 +65,9 @@ def write_xlsx(
     return file, writer
 
 
-def write_parquet(*items: Any, columns: tuple[str, ...] = PRODUCT_COLUMNS) -> pyarrow.Table:
+def write_parquet(*items: Any, table: Table = PRODUCTS) -> pyarrow.Table:
     file = io.BytesIO()
-    writer = ParquetFile(file, fields_to_export=columns)
+    writer = ParquetFile(file, table=table)
     writer.start_exporting()
     for item in items:
         writer.export_item(item)
@@ -107,13 +109,100 @@ def test_workbook_text_is_never_a_formula() -> None:
     assert not sheet["B3"].quotePrefix
 
 
+def test_workbook_shows_ids_whole() -> None:
+    sku = DOCUMENT["skus"][0] | {"sku_id": 4979634221234}
+    file, _ = write_xlsx(DOCUMENT | {"skus": [sku]}, {"product_id": 2**63 - 1})
+    book = openpyxl.load_workbook(file)
+    for sheet, column, value in (("products", "A", 610000000001), ("skus", "C", 4979634221234)):
+        cell = book[sheet][f"{column}2"]
+        assert (cell.value, cell.data_type, cell.number_format) == (value, "n", "0")
+        assert book[sheet].column_dimensions[column].width > len(str(value))
+    # Excel would round it.
+    assert (book["products"]["A3"].value, book["products"]["A3"].data_type) == (str(2**63 - 1), "s")
+
+
+def test_workbook_has_a_row_for_each_sku() -> None:
+    red, blue = (
+        DOCUMENT["skus"][0] | {"sku_id": number, "attributes": {"颜色": colour, "尺码": "大"}}
+        for number, colour in ((7, "=红"), (8, "蓝"))
+    )
+    product = DOCUMENT | {"skus": [red, blue], "url": "https://detail.1688.com/offer/1.html"}
+    file, _ = write_xlsx(product, {"product_id": 2, "name": "杯"})
+    book = openpyxl.load_workbook(file)
+    assert book.sheetnames == ["products", "skus"]
+    header, *rows = book["skus"].iter_rows(values_only=True)
+    assert header == SKUS.columns
+    assert [row[:6] for row in rows] == [
+        (610000000001, "=HYPERLINK(1)", 7, "a1", "颜色: =红; 尺码: 大", 9.95),
+        (610000000001, "=HYPERLINK(1)", 8, "a1", "颜色: 蓝; 尺码: 大", 9.95),
+    ]
+    assert rows[0][9:] == (3, None, None, "https://detail.1688.com/offer/1.html")
+    assert book["skus"]["B2"].data_type == "s"
+    assert (book["skus"].freeze_panes, book["skus"].auto_filter.ref) == ("A2", "A1:M3")
+
+
+def links(sheet: Any) -> dict[str, str]:
+    cells = [cell for row in sheet.iter_rows() for cell in row if cell.hyperlink]
+    return {cell.coordinate: cell.hyperlink.target for cell in cells}
+
+
+ADDRESSES = Table("products", {"url": str, "images": list[str], "supplier": str})
+
+
+def test_workbook_has_addresses_as_links() -> None:
+    page, picture = "https://detail.1688.com/offer/1.html", "https://cbu01.alicdn.com/1.jpg"
+    file, _ = write_xlsx(
+        {"url": page, "images": [picture, f"{picture}?2"], "supplier": page},
+        {"url": "https://1688.com/杯", "images": ["javascript:1"]},
+        {"url": f"https://1688.com/{'x' * 2_079}", "images": []},
+        {"url": f"{page}?a=1&b=%20#c", "images": None},
+        table=ADDRESSES,
+    )
+    sheet = openpyxl.load_workbook(file)["products"]
+    assert links(sheet) == {"A2": page, "B2": picture, "A5": f"{page}?a=1&b=%20#c"}
+    assert sheet["B2"].value == f"{picture} {picture}?2"
+    assert sheet["A2"].font.underline == "single"
+    assert sheet["A3"].value == "https://1688.com/杯"
+
+
+def test_workbook_has_no_more_links_than_excel_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typed_files, "MAX_LINKS", 2)
+    file, _ = write_xlsx(*[{"url": "https://1688.com/"}] * 3, table=ADDRESSES)
+    sheet = openpyxl.load_workbook(file)["products"]
+    assert list(links(sheet)) == ["A2", "A3"]
+    assert sheet["A4"].value == "https://1688.com/"
+
+
+def test_workbook_of_a_crawl_has_the_fields_of_its_items(caplog: pytest.LogCaptureFixture) -> None:
+    def header(*items: Any, **options: Any) -> list[str]:
+        file = io.BytesIO()
+        feed = XlsxFeed(file, encoding="utf-8", indent=None, **options)
+        feed.start_exporting()
+        for item in items:
+            feed.export_item(item)
+        feed.finish_exporting()
+        book = openpyxl.load_workbook(file)
+        has_skus = not options.get("fields_to_export")
+        assert ("skus" in book.sheetnames) is has_skus
+        return [cell.value for cell in book["products"][1]]
+
+    assert header() == list(PRODUCT_COLUMNS)
+    items = {"note": "x", "product_id": 1}, {"product_id": 2, "other": "y"}
+    assert header(*items, fields_to_export=None) == [*PRODUCT_COLUMNS, "note"]
+    assert header(*items, fields_to_export=["note", "name"]) == ["note", "name"]
+    assert header(*items, fields_to_export={"name": "Name"}) == ["Name"]
+    assert not caplog.records
+    header({"product_id": 1, "description": "长" * 32_768})
+    assert caplog.messages == [f"1 {CUT_SENTENCE}"]
+
+
 def test_workbook_replaces_what_xml_cannot_hold() -> None:
-    file, _ = write_xlsx({"name": "a\0b\x0bc\ud800\nd"}, columns=("name",))
+    file, _ = write_xlsx({"name": "a\0b\x0bc\ud800\nd"}, table=NAMES)
     assert openpyxl.load_workbook(file)["products"]["A2"].value == "a\ufffdb\ufffdc\ufffd\nd"
 
 
 def test_workbook_marks_and_counts_what_it_cuts() -> None:
-    file, writer = write_xlsx({"name": "长" * 32_767}, {"name": "长" * 32_768}, columns=("name",))
+    file, writer = write_xlsx({"name": "长" * 32_767}, {"name": "长" * 32_768}, table=NAMES)
     sheet = openpyxl.load_workbook(file)["products"]
     assert sheet["A2"].value == "长" * 32_767
     assert sheet["A3"].value == "长" * 32_760 + "… [cut]"
@@ -123,7 +212,8 @@ def test_workbook_marks_and_counts_what_it_cuts() -> None:
 def test_workbook_goes_on_in_another_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(typed_files, "MAX_ROWS", 3)
     file, _ = write_xlsx(
-        *({"product_id": number} for number in range(1, 6)), columns=("product_id",)
+        *({"product_id": number, "skus": [{"sku_id": number}]} for number in range(1, 6)),
+        table=Table("products", {"product_id": int, "skus": list}),
     )
     book = openpyxl.load_workbook(file)
     rows = {sheet.title: [cell.value for cell in sheet["A"]] for sheet in book}
@@ -131,6 +221,9 @@ def test_workbook_goes_on_in_another_sheet(monkeypatch: pytest.MonkeyPatch) -> N
         "products": ["product_id", 1, 2],
         "products 2": ["product_id", 3, 4],
         "products 3": ["product_id", 5],
+        "skus": ["product_id", 1, 2],
+        "skus 2": ["product_id", 3, 4],
+        "skus 3": ["product_id", 5],
     }
 
 
@@ -191,48 +284,59 @@ def test_parquet_types_are_those_of_the_record() -> None:
 def test_parquet_changes_have_text_values() -> None:
     at = datetime(2026, 11, 23, 12, tzinfo=UTC)
     changes = [
-        {"product_id": 1, "field": "price", "old": Decimal("1E+1"), "new": None, "at": at},
+        {"product_id": 1, "field": "price", "old": Decimal("1E+1"), "new": None, "at": at}
+        | {"percent": -5.5, "name": "杯", "url": "https://detail.1688.com/offer/1.html"},
         {"product_id": 1, "sku_id": 7, "field": "stock", "old": 5, "new": 0, "at": at},
         {"product_id": 1, "field": "status", "old": "published", "new": "removed", "at": at},
     ]
-    rows = write_parquet(*changes, columns=CHANGE_COLUMNS).to_pylist()
+    rows = write_parquet(*changes, table=CHANGES).to_pylist()
     assert [(row["sku_id"], row["old"], row["new"]) for row in rows] == [
         (None, "10", None),
         (7, "5", "0"),
         (None, "published", "removed"),
     ]
+    assert (rows[0]["percent"], rows[0]["name"], rows[1]["percent"]) == (-5.5, "杯", None)
+
+
+def test_parquet_skus_are_typed() -> None:
+    table = write_parquet(*sku_rows(DOCUMENT), table=SKUS)
+    assert {field.name: str(field.type) for field in table.schema} == {
+        **dict.fromkeys(("product_id", "sku_id", "stock"), "int64"),
+        **dict.fromkeys(SKUS.columns[5:9], "decimal128(34, 18)"),
+        **dict.fromkeys(("name", "spec_id", "attributes", "image", "cargo_number"), "string"),
+        "url": "string",
+    }
+    (row,) = table.to_pylist()
+    assert (row["sku_id"], row["attributes"], row["price"]) == (7, "颜色: 红色", Decimal("9.95"))
 
 
 def test_parquet_groups_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(typed_files, "ROW_GROUP", 2)
     file = io.BytesIO()
-    writer = ParquetFile(file, fields_to_export=("product_id",))
+    writer = ParquetFile(file, table=IDS)
     for number in range(5):
         writer.export_item({"product_id": number})
     writer.finish_exporting()
     written = pyarrow.parquet.ParquetFile(file)
     assert [written.metadata.row_group(n).num_rows for n in range(3)] == [2, 2, 1]
-    assert write_parquet(columns=("product_id",)).num_rows == 0
+    assert write_parquet(table=IDS).num_rows == 0
 
 
-@pytest.mark.parametrize(
-    ("name", "package", "extra"),
-    [("xlsx", "openpyxl", "xlsx"), ("parquet", "pyarrow", "parquet")],
-)
+@pytest.mark.parametrize(("name", "package"), [("xlsx", "openpyxl"), ("parquet", "pyarrow")])
 def test_error_names_the_missing_package(
-    name: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+    name: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigurationError) as caught:
-        exporter(name, io.BytesIO(), columns=("name",), title="products")
+        exporter(name, io.BytesIO(), NAMES)
     assert str(caught.value) == (
         f"for .{name} the package {package} is missing: "
-        f"run pip install 'ali1688-spider[{extra}]', or choose .csv"
+        f"in a checkout run .venv/bin/pip install {package}, or choose .csv"
     )
 
 
 def test_unfinished_workbook_leaves_no_noise() -> None:
-    writer = XlsxFile(io.BytesIO(), fields_to_export=("name",), title="products")
+    writer = XlsxFile(io.BytesIO(), table=NAMES)
     writer.start_exporting()
     writer.finish_exporting()
     del writer

@@ -212,7 +212,7 @@ def test_ids_in_every_form(scrapy: Scrapy, gateway: Gateway, ids: Ids) -> None:
         f"{fourth}",
     ]
     (scrapy.folder / "ids.txt").write_text("\n".join(lines))
-    crawl = scrapy.crawl(
+    crawl = scrapy.crawl_incompletely(
         "product",
         *("-a", f"ids={fifth},https://m.1688.com/offer/{first}.html,nonsense"),
         *("-a", "ids_file=ids.txt"),

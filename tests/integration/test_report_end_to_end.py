@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime, timedelta
 from decimal import Decimal
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
+
+from ali1688_spider.gateway.fields import UNLIMITED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,10 +19,16 @@ if TYPE_CHECKING:
 
 
 class Page(HTMLParser):
-    """The tables by their ids, as rows of texts, and the numbers at the top by their labels."""
+    """The tables by their ids, as rows of texts, and the numbers at the top by their labels.
+
+    As a browser shows them without its script: in English.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__()
+        self.text = text
+        self.links: list[str | None] = []
+        self.pictures: list[str | None] = []
         self.tables: dict[str, list[list[str]]] = {}
         self.numbers: dict[str, str] = {}
         self._rows: list[list[str]] = []
@@ -34,6 +44,10 @@ class Page(HTMLParser):
             self._rows.append([])
         elif tag in {"td", "th"}:
             self._rows[-1].append("")
+        elif tag == "a":
+            self.links.append(dict(attrs)["href"])
+        elif tag == "img":
+            self.pictures.append(dict(attrs)["src"])
 
     def handle_endtag(self, tag: str) -> None:
         if tag == self._place:
@@ -94,6 +108,73 @@ def test_after_some_crawls(
         ("product", "finished", "21", "20", "4", "16", "1", "1"),
         ("product", "finished", "20", "20", "0", "0", "0", "0"),
     ]
+
+
+def test_last_hours(
+    scrapy: Scrapy, gateway: Gateway, ids: Ids, mongo_uri: str, mongo_database: str
+) -> None:
+    scrapy.settings |= {
+        "ALI1688_PROTOCOL": "param2",
+        "ALI1688_GATEWAY": f"{gateway.url}/openapi",
+        "MONGO_URI": mongo_uri,
+        "MONGO_DATABASE": mongo_database,
+    }
+    public = [each for each in ids(30) if not gateway.product(each)["traits"]["private"]][:8]
+    began, ended, expired, unlimited, limited, gone, *_ = public
+    for product_id in public:
+        gateway.product(product_id, price="80.00", stock=50, promotion_price=None)
+    gateway.product(ended, promotion_price="70.00")
+    gateway.product(limited, stock=UNLIMITED)
+    everything = f"ids={','.join(map(str, public))}"
+    scrapy.crawl("product", "-a", everything)
+    gateway.product(began, promotion_price="60.00")
+    gateway.product(ended, promotion_price=None)
+    gateway.product(expired, status="expired")
+    gateway.product(unlimited, stock=UNLIMITED)
+    gateway.product(limited, stock=7)
+    scrapy.crawl("product", "-a", everything.replace(f",{gone}", ""))
+
+    command = scrapy.run("report", "hours.html", "--hours", "3", TZ="Asia/Tokyo")
+    assert command.exit_code == 0, command.log
+    assert command.stdout == "Report of 3 hours written to hours.html\n"
+    page = Page((scrapy.folder / "hours.html").read_text(encoding="utf-8"))
+
+    names = {product_id: gateway.product(product_id)["name"] for product_id in public}
+    columns = {
+        "promotions-began": ("Name", "Promotion price", "List price now", "Product"),
+        "promotions-ended": ("Name", "Promotion price", "List price now", "Product"),
+        "off-sale": ("Name", "Status", "Stock", "Product"),
+    }
+    assert {name: shown(page.tables[name], titles) for name, titles in columns.items()} == {
+        "promotions-began": [(names[began], "¥60.00", "¥80.00", str(began))],
+        "promotions-ended": [(names[ended], "¥70.00", "¥80.00", str(ended))],
+        "off-sale": [(names[expired], "expired", "50", str(expired))],
+    }
+    assert [row[1] for row in page.tables[f"stock-{unlimited}"]] == ["Stock", "50", "unlimited"]
+    assert [row[1] for row in page.tables[f"stock-{limited}"]] == ["Stock", "unlimited", "7"]
+    assert str(UNLIMITED) not in page.text.replace(",", "")
+    assert "Stock now 7, lowest 7, highest unlimited" in page.text
+    assert {f"https://detail.1688.com/offer/{each}.html" for each in (began, ended)} < {*page.links}
+    assert page.pictures
+    header, *hours = page.tables["days"]
+    assert header[0] == "Hour (UTC)"
+    assert len(hours) in {4, 5}  # the report may have been made in the next hour
+    assert '<li><span data-zh="所有商品在此期间均已采集。">All products were seen in ' in page.text
+    made = re.search(r"Report made: (.*) \(UTC\+09:00\), (.*) China time\.", page.text)
+    assert made is not None
+    tokyo, china = map(datetime.fromisoformat, made.groups())
+    assert tokyo - china == timedelta(hours=1)
+
+    scrapy.run("report", "quiet.html", "--days", "1", "--no-images")
+    quiet = Page((scrapy.folder / "quiet.html").read_text(encoding="utf-8"))
+    assert quiet.pictures == []
+    assert "alicdn" not in quiet.text
+
+
+def shown(rows: list[list[str]], titles: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return some columns of a table."""
+    header, *rest = rows
+    return [tuple(row[header.index(title)] for title in titles) for row in rest]
 
 
 def moves(rows: list[list[str]]) -> list[tuple[Any, ...]]:

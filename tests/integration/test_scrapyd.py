@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import openpyxl
 import pymongo
 import pytest
 import redis
@@ -157,6 +158,18 @@ def test_a_version_and_a_setting_may_be_named(project: Scrapyd, stored: Stored) 
     assert " DEBUG: " not in job.finish()
     assert job.name == "mine"
     assert stored() == {FIRST_ID}
+
+
+def test_a_job_writes_a_workbook_once(project: Scrapyd) -> None:
+    feeds = 'FEEDS={"job.xlsx": {"format": "xlsx"}}'
+    assert (
+        "Stored xlsx feed (1 items)"
+        in project.schedule("product", ids=str(FIRST_ID), setting=feeds).finish()
+    )
+    book = openpyxl.load_workbook(project.folder / "job.xlsx")
+    assert book["products"]["A2"].value == FIRST_ID
+    job = project.schedule("product", ids=str(FIRST_ID), setting=feeds)
+    assert "ERROR: job.xlsx exists already, and a workbook cannot be appended to" in job.wait()
 
 
 def test_a_wrong_argument_is_said_in_the_job_s_log(project: Scrapyd) -> None:

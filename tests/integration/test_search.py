@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -123,11 +122,15 @@ def test_a_search_beyond_the_window_is_split_by_price(
     assert crawl.stats["ali1688/search/pages"] < 100  # 85 hold them all
 
 
-def test_workers_share_a_search_and_a_later_one_finds_all_again(tmp_path: Path) -> None:
+def test_workers_share_a_search_and_a_later_one_finds_all_again(
+    tmp_path: Path, mongo_uri: str, mongo_database: str
+) -> None:
     with Cluster(tmp_path) as cluster:
         cluster.settings = {
             "ALI1688_PROTOCOL": "param2",
             "ALI1688_GATEWAY": f"{cluster.gateway.url}/openapi",
+            "MONGO_URI": mongo_uri,
+            "MONGO_DATABASE": mongo_database,
         }
         cluster.gateway.set(latency=50)
         for _ in range(2):
@@ -136,10 +139,8 @@ def test_workers_share_a_search_and_a_later_one_finds_all_again(tmp_path: Path) 
             one_at_a_time = ("-s", "CONCURRENT_REQUESTS=1")  # so that both have something to do
             workers = [cluster.run(*command, *one_at_a_time) for _ in range(2)]
             assert [worker.wait() for worker in workers] == [0, 0]
-            found = [
-                json.loads(line)["product_id"]
-                for worker in workers
-                for line in (worker.folder / "found.jsonl").read_text().splitlines()
-            ]
-            assert len(found) == len(set(found)) > 4000
+            for worker in workers:  # each has what the other has found as well
+                lines = (worker.folder / "found.jsonl").read_text().splitlines()
+                assert len(lines) == len(worker.read("found.jsonl")) == 4500
+            assert sum(worker.stats["item_scraped_count"] for worker in workers) == 4500
             assert all(worker.stats["ali1688/search/pages"] for worker in workers)

@@ -196,9 +196,15 @@ async def test_a_product_that_cannot_be_encoded_is_kept_among_the_rejected(
     assert caplog.messages == [f"Rejected product 7: {rejected['errors'][0]}"]
 
 
-def test_without_a_database() -> None:
-    with pytest.raises(NotConfigured, match=r"^MONGO_URI is empty: products go to feeds only$"):
+def test_without_a_database(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with pytest.raises(NotConfigured):
         MongoPipeline.from_crawler(crawler_with())
+    [record] = [each for each in caplog.records if each.name == MongoPipeline.__module__]
+    assert (record.levelname, record.getMessage()) == (
+        "INFO",
+        "MONGO_URI is empty: products go to feeds only",
+    )
 
 
 # The driver leaves it to the garbage collector to close what its monitor was about to open.

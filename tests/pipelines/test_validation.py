@@ -24,7 +24,7 @@ NOT_TOLD = (
     *("available", "retail_price", "dropship_price", "sales_total", "sales_30d"),
     *("repurchase_rate", "trade_score", "weight_g", "weight_source", "weight_suspect"),
     *("length_cm", "width_cm", "height_cm", "ship_from", "seller_id", "name_translated"),
-    *("cargo_number", "batch_number", "listed_at", "modified_at", "description"),
+    *("cargo_number", "batch_number", "listed_at", "modified_at"),
 )
 NOW = datetime(2026, 10, 10, 8, 45, 52, 223000, UTC)
 

@@ -19,6 +19,8 @@ import aiohttp
 import pytest
 from bson import Decimal128
 
+from ali1688_spider.gateway.fields import UNLIMITED
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -48,17 +50,30 @@ def make_market(products: int, changes: int, seed: int = 1) -> Market:
     for number, at in enumerate(moments):
         product_id = int(products * chance.random() ** 3) + 1  # few change often, many never
         change = {"_id": str(number), "product_id": product_id, "sku_id": None, "at": at}
-        if chance.random() < 0.6:
+        kind = chance.random()
+        if number % 50 == 7:
+            recorded.append(change | _promotion(number, price[product_id]))
+        elif number % 50 == 11:
+            is_on = number % 100 == 11
+            recorded.append(change | {"field": "available", "old": is_on, "new": not is_on})
+        elif kind < 0.6:
             new = (price[product_id] * chance.randrange(90, 111) / 100).quantize(Decimal("0.01"))
             values = Decimal128(price[product_id]), Decimal128(max(new, Decimal("0.01")))
             price[product_id] = max(new, Decimal("0.01"))
             recorded.append(change | {"field": "price", "old": values[0], "new": values[1]})
         else:
             amount = 0 if chance.random() < 0.1 else chance.randrange(0, 2000)
+            amount = UNLIMITED if product_id % 19 == 11 and chance.random() < 0.3 else amount
             recorded.append(change | {"field": "stock", "old": stock[product_id], "new": amount})
             stock[product_id] = amount
     stored = [_product(n, price[n], stock[n], chance) for n in price]
     return Market(stored, recorded, [_crawl(n, chance) for n in range(14)], NOW)
+
+
+def _promotion(number: int, price: Decimal) -> dict[str, Any]:
+    lower = Decimal128((price * 9 / 10).quantize(Decimal("0.01")))
+    values = (None, lower) if number % 100 == 7 else (lower, None)
+    return {"field": "promotion_price", "old": values[0], "new": values[1]}
 
 
 def _product(number: int, price: Decimal, stock: int, chance: random.Random) -> dict[str, Any]:
@@ -70,6 +85,8 @@ def _product(number: int, price: Decimal, stock: int, chance: random.Random) -> 
         "price": Decimal128(price),
         "stock": stock,
         "status": "published",
+        "url": f"https://detail.1688.com/offer/{number}.html",
+        "images": [f"https://cbu01.alicdn.com/img/ibank/{number}.jpg"],
         "price_private": False,
         "fetched_at": NOW - timedelta(seconds=chance.randrange(4 * 86400)),
         "first_seen_at": NOW - timedelta(days=chance.randrange(90), seconds=1),
@@ -127,8 +144,8 @@ class Tab:
         self._ids = itertools.count(1)
         self._session: str | None = None
 
-    async def open(self, address: str) -> None:
-        """Load a page and wait until it is complete."""
+    async def open(self, address: str, language: str = "en-US") -> None:
+        """Load a page, for a reader of a language, and wait until it is complete."""
         target = await self.call("Target.createTarget", url="about:blank")
         attached = await self.call(
             "Target.attachToTarget", targetId=target["targetId"], flatten=True
@@ -136,13 +153,16 @@ class Tab:
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             await self.call(f"{domain}.enable")
+        agent = {"userAgent": "tests", "acceptLanguage": language}
+        await self.call("Network.setUserAgentOverride", **agent)
         await self.call("Page.navigate", url=address)
         while (await self._next())["method"] != "Page.loadEventFired":
             pass
 
     async def evaluate(self, script: str) -> Any:
-        """Return what an expression of JavaScript is."""
-        answer = await self.call("Runtime.evaluate", expression=script, returnByValue=True)
+        """Return what an expression of JavaScript is, or what its promise brings."""
+        wanted = {"returnByValue": True, "awaitPromise": True}
+        answer = await self.call("Runtime.evaluate", expression=script, **wanted)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
@@ -187,6 +207,7 @@ def browser_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "--disable-gpu",
             "--disable-quic",
             "--no-first-run",
+            "--host-resolver-rules=MAP * ~NOTFOUND",
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",

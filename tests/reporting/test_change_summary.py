@@ -2,20 +2,20 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from ali1688_spider.reporting.change_summary import MAX_POINTS, count_changes, curve, product_curves
-from ali1688_spider.reporting.figures import Period, PriceMove, ProductFigures
+from ali1688_spider.reporting.figures import Event, Period, PriceMove, ProductFigures
 
 if TYPE_CHECKING:
     from ali1688_spider.reporting.figures import ChangeFigures
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PERIOD = Period.last_days(2, NOW)
-DAYS = [date(2026, 11, 21), date(2026, 11, 22), date(2026, 11, 23)]
+DAYS = [datetime(2026, 11, day, tzinfo=UTC) for day in (21, 22, 23)]
 
 
 def change(product_id: int, old: Any, new: Any, *, hours: int = 1, **fields: Any) -> dict[str, Any]:
@@ -34,20 +34,28 @@ def change(product_id: int, old: Any, new: Any, *, hours: int = 1, **fields: Any
 
 def counted(*changes: dict[str, Any], private: tuple[int, ...] = (), top: int = 9) -> ChangeFigures:
     ordered = sorted(changes, key=itemgetter("at"))
-    products = ProductFigures(private=set(private), collected_on=Counter({DAYS[1]: 3}))
+    products = ProductFigures(private=set(private), collected=Counter({DAYS[1]: 3}))
     return count_changes(ordered, products, PERIOD, top=top, most_changed=2)
 
 
 def test_period_begins_at_midnight() -> None:
     assert PERIOD.start == datetime(2026, 11, 21, tzinfo=UTC)
-    assert PERIOD.days == DAYS
+    assert PERIOD.buckets == DAYS
+    assert [PERIOD.bucket(DAYS[1] + timedelta(hours=hours)) for hours in (0, 23)] == [DAYS[1]] * 2
+
+
+def test_period_of_hours_begins_at_a_full_hour() -> None:
+    period = Period.last_hours(2, NOW + timedelta(minutes=30))
+    assert period.buckets == [NOW - timedelta(hours=hours) for hours in (2, 1, 0)]
+    assert period.bucket(NOW - timedelta(minutes=1)) == NOW - timedelta(hours=1)
+    assert Period.last_hours(2, NOW).buckets == period.buckets
 
 
 def test_nothing() -> None:
     figures = counted()
     assert (figures.total, figures.drops, figures.rises) == (Counter(), [], [])
-    assert list(figures.days) == DAYS
-    assert [figures.days[day] for day in DAYS] == [Counter(), Counter(collected=3), Counter()]
+    assert list(figures.buckets) == DAYS
+    assert [figures.buckets[day] for day in DAYS] == [Counter(), Counter(collected=3), Counter()]
 
 
 def test_a_product_counts_by_its_first_and_last_price() -> None:
@@ -73,7 +81,7 @@ def test_days_count_products() -> None:
         change(2, "3.00", "2.00", hours=30),
         change(2, 0, 4, hours=1),
     )
-    assert [figures.days[day] for day in DAYS] == [
+    assert [figures.buckets[day] for day in DAYS] == [
         Counter(),
         Counter(any=2, cheaper=2, dearer=1, stock=1, collected=3),
         Counter({"any": 1, "stock": 1, "back in stock": 1}),
@@ -117,7 +125,7 @@ def test_changes_of_skus_and_private_prices_make_no_move() -> None:
     )
     assert figures.total == {"any": 2, "stock": 1}
     assert figures.drops == []
-    assert figures.days[DAYS[2]] == Counter(any=2, stock=1)
+    assert figures.buckets[DAYS[2]] == Counter(any=2, stock=1)
 
 
 def test_the_biggest_are_kept_in_order() -> None:
@@ -191,3 +199,51 @@ def test_products_that_go_off_sale_and_come_back() -> None:
         change(4, None, True, field="available"),
     )
     assert figures.total == {"any": 4, "off sale": 1, "back on sale": 1}
+    assert figures.events["off sale"] == [Event(1, NOW - timedelta(hours=1))]
+
+
+def test_what_is_off_sale_again_has_not_gone_off_sale() -> None:
+    figures = counted(
+        change(1, False, True, field="available", hours=3),
+        change(1, True, False, field="available", hours=2),
+    )
+    assert figures.total == {"any": 1}
+    assert figures.events["off sale"] == []
+
+
+def promotion(product_id: int, old: str | None, new: str | None, hours: int) -> dict[str, Any]:
+    return change(product_id, old, new, hours=hours, field="promotion_price")
+
+
+def test_promotions_count_however_long_they_run() -> None:
+    figures = counted(
+        promotion(1, None, "3.20", 9),
+        promotion(1, "3.20", "3.10", 8),
+        promotion(1, "3.10", None, 7),
+        promotion(2, None, "4.00", 6),
+        promotion(3, "5.00", None, 5),
+        promotion(3, None, "5.50", 4),
+        promotion(4, "1.00", "2.00", 3),
+        promotion(5, None, "1.00", 2),
+        promotion(6, None, "1.00", 1) | {"sku_id": 7},
+        private=(5,),
+    )
+    assert figures.total == {"any": 6, "promotion began": 3, "promotion ended": 2}
+    times = {hours: NOW - timedelta(hours=hours) for hours in range(10)}
+    assert figures.events["promotion began"] == [
+        Event(3, times[4], Decimal("5.50")),
+        Event(2, times[6], Decimal("4.00")),
+        Event(1, times[9], Decimal("3.20")),
+    ]
+    assert figures.events["promotion ended"] == [
+        Event(3, times[5], Decimal("5.00")),
+        Event(1, times[7], Decimal("3.10")),
+    ]
+    assert figures.most_changed == []
+
+
+def test_the_latest_events_are_kept() -> None:
+    made = [promotion(number, None, "1.00", number) for number in range(1, 6)]
+    figures = counted(*made, top=2)
+    assert [event.product_id for event in figures.events["promotion began"]] == [1, 2]
+    assert figures.total["promotion began"] == 5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from bson import Decimal128
 from scrapy.settings import Settings
 
 from ali1688_spider.exporting.selection import open_database
-from ali1688_spider.reporting.figures import Period, PriceMove
+from ali1688_spider.reporting.figures import Event, Period, PriceMove
 from ali1688_spider.reporting.reading import crawl_figures, read_report
 
 if TYPE_CHECKING:
@@ -82,13 +82,19 @@ def test_products(database: Database[dict[str, Any]]) -> None:
             product(2, stock=0, first_seen_at=NOW - DAY),
             product(3, fetched_at=NOW - 2 * DAY, price=None, price_private=True),
             product(4, fetched_at=NOW - 30 * DAY, status="member expired", available=False),
+            product(5, fetched_at=NOW + HOUR),
         ]
     )
     figures = read(database).products
-    assert (figures.total, figures.new, figures.out_of_stock) == (4, 1, 1)
+    assert (figures.total, figures.new, figures.out_of_stock) == (5, 1, 1)
     assert figures.not_for_sale == 1
     assert figures.private == {3}
-    assert figures.collected_on == {date(2026, 11, 23): 2, date(2026, 11, 21): 1}
+    assert figures.collected == {midnight(23): 3, midnight(21): 1}
+    assert figures.not_seen == 1
+
+
+def midnight(day: int) -> datetime:
+    return datetime(2026, 11, day, tzinfo=UTC)
 
 
 def test_changes_of_the_period(database: Database[dict[str, Any]]) -> None:
@@ -119,8 +125,13 @@ def test_changes_of_the_period(database: Database[dict[str, Any]]) -> None:
         "supplier": None,
         "price": Decimal("9.90"),
         "stock": 5,
+        "status": "published",
+        "url": None,
+        "images": None,
+        "fetched_at": NOW - HOUR,
         "first_seen_at": NOW - 30 * DAY,
     }
+    assert report.observed == [NOW - HOUR] * 3
     assert list(report.curves) == [1, 2, 3]
     assert report.missing == [5]
 
@@ -145,6 +156,20 @@ def test_curves_of_chosen_products(database: Database[dict[str, Any]]) -> None:
     assert report.curves[1]["stock"].points == [(PERIOD.start, 5)]
     assert report.curves[2]["price"].points == [(PERIOD.start, None)]
     assert report.curves[2]["stock"].points == [(PERIOD.start, 7), (NOW - HOUR, 5)]
+
+
+def test_products_of_events_are_shown(database: Database[dict[str, Any]]) -> None:
+    database["products"].insert_many([product(1, available=False), product(2), product(3)])
+    database["product_changes"].insert_many(
+        [
+            change(1, 0, 0, NOW - HOUR) | {"field": "available", "old": True, "new": False},
+            change(2, "0", "3.20", NOW - HOUR) | {"field": "promotion_price", "old": None},
+            change(3, 0, 0, NOW - 9 * DAY) | {"field": "available", "old": True, "new": False},
+        ]
+    )
+    report = read(database)
+    assert report.changes.events["promotion began"] == [Event(2, NOW - HOUR, Decimal("3.20"))]
+    assert report.shown.keys() == {1, 2}
 
 
 def test_crawls_of_the_period(database: Database[dict[str, Any]]) -> None:

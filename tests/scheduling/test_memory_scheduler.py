@@ -16,7 +16,6 @@ from ali1688_spider.scheduling.memory_scheduler import MemoryScheduler
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from scrapy import Request
 
@@ -87,16 +86,11 @@ async def test_a_delayed_request_comes_when_it_is_due(scheduler: MemoryScheduler
     assert not scheduler.has_pending_requests()
 
 
-async def test_delayed_requests_are_kept_for_the_next_run(tmp_path: Path) -> None:
-    settings = {"JOBDIR": str(tmp_path)}
-    first = open_scheduler(settings)
-    first.enqueue_request(request_for(1, delay=3600))
-    first.close("shutdown")
-    second = open_scheduler(settings)
-    resumed = second.next_request()
-    assert isinstance(resumed, ApiRequest)
-    assert (resumed.call, resumed.delay) == (ApiCall.product(1), 0)
-    second.close("finished")
+async def test_nothing_comes_once_it_is_closed(scheduler: MemoryScheduler) -> None:
+    scheduler.enqueue_request(request_for(1, delay=0.01))
+    scheduler.close("shutdown")
+    await asyncio.sleep(0.02)
+    assert engine_of(scheduler).crawled.empty()
 
 
 async def test_a_call_that_recovered_goes_out_although_calls_are_held_back(

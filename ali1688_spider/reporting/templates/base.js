@@ -10,7 +10,7 @@ function value(row, column) {
 }
 
 function compare(a, b) {
-  return typeof a === "number" ? a - b : a.localeCompare(b);
+  return typeof a === "number" ? a - b : a.localeCompare(b, document.documentElement.lang);
 }
 
 function sort(table, column) {
@@ -28,7 +28,7 @@ function makeSortable(table) {
   [...table.tHead.rows[0].cells].forEach((head, column) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = head.textContent;
+    button.append(...head.childNodes);
     button.addEventListener("click", () => sort(table, column));
     head.replaceChildren(button);
   });
@@ -37,13 +37,8 @@ function makeSortable(table) {
 function makeFilterable(table) {
   const rows = [...table.tBodies[0].rows];
   if (rows.length < FILTER_FROM) return;
-  const box = document.createElement("p");
-  const label = document.createElement("label");
-  const input = document.createElement("input");
-  const shown = document.createElement("output");
-  box.className = "filter";
-  input.type = "search";
-  label.append(`Filter “${table.caption.textContent}” `, input);
+  const box = table.parentElement.previousElementSibling;
+  const input = box.querySelector("input");
   input.addEventListener("input", () => {
     const wanted = input.value.trim().toLowerCase();
     let count = 0;
@@ -51,13 +46,121 @@ function makeFilterable(table) {
       row.hidden = !row.textContent.toLowerCase().includes(wanted);
       count += row.hidden ? 0 : 1;
     }
-    shown.textContent = wanted ? `${count} of ${rows.length}` : "";
+    box.querySelector("output").textContent = wanted ? `${count} / ${rows.length}` : "";
   });
-  box.append(label, shown);
-  table.parentElement.before(box);
+  box.hidden = false;
+}
+
+// A chart is read by pointing at it, or with the arrow keys: what it says of each stretch is in a
+// list beside it. To assistive technology it is a slider over these.
+
+const STEPS = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -10, PageUp: 10 };
+
+function makeReadable(plot) {
+  const readings = [...plot.querySelectorAll("li")];
+  if (!readings.length) return;
+  const starts = readings.map((reading) => Number(reading.dataset.x));
+  const charts = [...plot.querySelectorAll("svg")];
+  const width = charts[0].viewBox.baseVal.width;
+  const bands = charts.map((chart) => {
+    const band = document.createElementNS(chart.namespaceURI, "rect");
+    band.setAttribute("class", "band");
+    band.setAttribute("height", "100%");
+    chart.prepend(band);
+    return band;
+  });
+  const tip = document.createElement("div");
+  tip.className = "tip";
+  tip.hidden = true;
+  plot.append(tip);
+  let chosen = readings.length - 1;
+
+  function choose(number) {
+    chosen = Math.min(Math.max(number, 0), readings.length - 1);
+    tip.textContent = readings[chosen].textContent;
+    plot.setAttribute("aria-valuenow", chosen);
+    plot.setAttribute("aria-valuetext", tip.textContent);
+  }
+
+  function show(number) {
+    choose(number);
+    const [start, end] = [starts[chosen], starts[chosen + 1] ?? width];
+    for (const band of bands) {
+      band.setAttribute("x", start);
+      band.setAttribute("width", end - start);
+    }
+    plot.classList.add("is-read");
+    tip.hidden = false;
+    const middle = ((start + end) / 2 / width) * plot.clientWidth - tip.offsetWidth / 2;
+    tip.style.left = `${Math.max(Math.min(middle, plot.clientWidth - tip.offsetWidth), 0)}px`;
+  }
+
+  function hide() {
+    plot.classList.remove("is-read");
+    tip.hidden = true;
+  }
+
+  function point(event) {
+    if (tip.contains(event.target)) return;
+    const box = charts[0].getBoundingClientRect();
+    const x = ((event.clientX - box.left) / box.width) * width;
+    show(starts.findLastIndex((start) => start <= x));
+  }
+
+  function press(event) {
+    const last = readings.length - 1;
+    const target = { Home: 0, End: last }[event.key] ?? chosen + STEPS[event.key];
+    if (event.key === "Escape") hide();
+    if (Number.isNaN(target) || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    show(target);
+  }
+
+  plot.tabIndex = 0;
+  plot.setAttribute("role", "slider");
+  plot.setAttribute("aria-valuemin", 0);
+  plot.setAttribute("aria-valuemax", readings.length - 1);
+  plot.addEventListener("pointerdown", point);
+  plot.addEventListener("pointermove", point);
+  plot.addEventListener("pointerleave", () => document.activeElement === plot || hide());
+  plot.addEventListener("keydown", press);
+  plot.addEventListener("focus", () => show(chosen));
+  plot.addEventListener("blur", hide);
+  document.addEventListener("translated", () => choose(chosen));
+  choose(chosen);
+}
+
+// A page in English has its Chinese beside each text, in data-zh and data-zh-label.
+
+function makeTranslatable(buttons) {
+  const texts = [...document.querySelectorAll("[data-zh]")];
+  const labels = [...document.querySelectorAll("[data-zh-label]")];
+  const englishTexts = texts.map((element) => element.textContent);
+  const englishLabels = labels.map((element) => element.getAttribute("aria-label"));
+
+  function translate(language) {
+    const isChinese = language !== "en";
+    document.documentElement.lang = language;
+    for (const button of buttons) button.setAttribute("aria-pressed", button.lang === language);
+    texts.forEach((element, n) => {
+      element.textContent = isChinese ? element.dataset.zh : englishTexts[n];
+    });
+    labels.forEach((element, n) => {
+      element.setAttribute("aria-label", isChinese ? element.dataset.zhLabel : englishLabels[n]);
+    });
+    document.dispatchEvent(new Event("translated"));
+  }
+
+  for (const button of buttons) {
+    button.addEventListener("click", () => translate(button.lang));
+    button.parentElement.hidden = false;
+  }
+  if (navigator.language.startsWith("zh")) translate("zh-Hans");
 }
 
 for (const table of document.querySelectorAll("table")) {
   makeSortable(table);
   makeFilterable(table);
 }
+document.querySelectorAll(".plot").forEach(makeReadable);
+makeTranslatable([...document.querySelectorAll(".languages button")]);
