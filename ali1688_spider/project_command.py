@@ -27,6 +27,10 @@ from ali1688_spider.exporting.files import STANDARD_OUTPUT
 from ali1688_spider.spiders.ids import IdentifierSource
 from ali1688_spider.storage.database_errors import explain
 
+FILE_HELP = (
+    "file of product ids or URLs: a text, .csv, .xlsx, .jsonl or .parquet; - = standard input"
+)
+
 SETTINGS_MODULE = "ali1688_spider.settings"
 SERVER_FOLDER = ".ali1688"
 
@@ -94,31 +98,26 @@ def rough_time(seconds: float) -> str:
 
 
 class ProductIds(IdentifierSource):
-    """Product ids from arguments and a file; lines without one are printed on standard error.
-
-    ``unreadable`` is the number of these.
-    """
+    """Product ids from arguments and a file; a summary of entries without one is printed."""
 
     def __init__(self, ids: Sequence[str], file: str) -> None:
-        super().__init__(" ".join(ids), file)
+        super().__init__(",".join(ids), file)
         self.check()
         if not self:
             raise ConfigurationError("say which products: ids, or --file FILE")
-        self.unreadable = 0
 
     def __iter__(self) -> Iterator[int]:
-        for entry in chain.from_iterable(self.batches()):
-            if isinstance(entry, int):
-                yield entry
-            else:
-                self.unreadable += 1
-                print(entry, file=sys.stderr)
+        try:
+            yield from chain.from_iterable(self.batches())
+        finally:
+            if self.unreadable:
+                print(self.summary, file=sys.stderr)
 
     def check_all_read(self, rest: str = "") -> None:
-        """Raise :class:`ConfigurationError` when lines were unreadable."""
+        """Raise :class:`ConfigurationError` when entries were unreadable."""
         if self.unreadable:
             raise ConfigurationError(
-                f"{self.unreadable:,} lines, named above, are no product{rest}"
+                f"{self.unreadable:,} entries, see above, are no product{rest}"
             )
 
 

@@ -23,7 +23,7 @@ from ali1688_spider.exporting.files import (
 )
 from ali1688_spider.exporting.rows import CHANGES, PRODUCTS, SKUS, sku_rows
 from ali1688_spider.exporting.typed_files import CUT_SENTENCE, XlsxFile
-from ali1688_spider.project_command import ProductIds, ProjectCommand, output_file
+from ali1688_spider.project_command import FILE_HELP, ProductIds, ProjectCommand, output_file
 
 
 class Command(ProjectCommand):
@@ -45,7 +45,7 @@ class Command(ProjectCommand):
         add("--status", action="append", default=[], help="only this status (may be repeated)")
         add("--category", metavar="ID_OR_NAME", help="only this category")
         add("--supplier", metavar="NAME", help="only this supplier")
-        add("--ids-file", metavar="FILE", help="only products of this file, one id or URL a line")
+        add("--ids-file", metavar="FILE", help=f"only products of this {FILE_HELP}")
         add("--updated-since", metavar="WHEN", help="only products collected since WHEN")
         add("--changed-since", metavar="WHEN", help="only products that changed since WHEN")
         add("--min-price", metavar="CNY", help="only lowest unit prices of at least CNY")

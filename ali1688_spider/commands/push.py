@@ -13,7 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 import ali1688_spider
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.project_command import ProductIds, ProjectCommand
+from ali1688_spider.project_command import FILE_HELP, ProductIds, ProjectCommand
 from ali1688_spider.scheduling.lease import QueueEntry
 from ali1688_spider.scheduling.queue import open_queue
 
@@ -36,7 +36,7 @@ class Command(ProjectCommand):
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
         add = parser.add_argument
-        add("--file", default="", help="file of one id or product URL a line; - = standard input")
+        add("--file", default="", help=FILE_HELP)
         add("--priority", type=int, default=0, help="higher ones come first (default: 0)")
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:

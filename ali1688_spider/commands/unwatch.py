@@ -18,8 +18,7 @@ class Command(ProjectCommand):
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
-        text = "a file of one id or product URL a line; - = standard input"
-        parser.add_argument("--file", default="", help=text)
+        parser.add_argument("--file", default="", help=FILE_HELP)
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
         ids = ProductIds(args, opts.file)

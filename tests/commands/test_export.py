@@ -154,9 +154,10 @@ def test_ids_file(
     wanted.write_text("# mine\nhttps://detail.1688.com/offer/3.html\nx\n1\n3\n77\n")
     assert export("some.csv", "--ids-file", "ids.txt") == 0
     assert ids(tmp_path / "some.csv") == ["1", "3"]
+    reason = "is neither a product id nor a product's URL on 1688.com"
     assert capsys.readouterr() == (
         "2 products written to some.csv\n",
-        "Line 3: 'x' is neither a product id nor a product's URL on 1688.com\n",
+        f"1 entry has no product id:\nLine 3: 'x' {reason}\n",
     )
 
 

@@ -93,6 +93,13 @@ def test_what_is_queued_or_in_flight_is_not_queued_twice(push: Push, queue: Leas
     assert queued(queue) == [2, 3, 4, 1]
 
 
+def test_a_bad_argument_is_named_and_the_others_are_queued(push: Push, queue: LeaseQueue) -> None:
+    result = push("product", PAGE % 1, "nonsense", 2)
+    assert result.returncode == 1
+    assert queued(queue) == [1, 2]
+    assert "\nArgument: 'nonsense' is neither a product id" in result.stderr
+
+
 def test_a_priority_moves_products_forward(push: Push, queue: LeaseQueue) -> None:
     push("product", 1, 2, 3)
     assert push("product", 3, 4, "--priority", 5).returncode == 0
@@ -111,10 +118,11 @@ def test_lines_are_read_and_bad_ones_named(
         result = push("product", "--file", "-", text=lines)
     assert result.returncode == 1
     assert queued(queue) == [7, 8]
-    first, second, last = result.stderr.splitlines()
+    title, first, second, last = result.stderr.splitlines()
+    assert title == "2 entries have no product id:"
     assert first.startswith("Line 4: 'nonsense' is neither a product id nor a product's URL")
     assert second.startswith("Line 7: '-9' is neither a product id nor a product's URL")
-    assert last == "Error: 2 lines, named above, are no product; the others are queued."
+    assert last == "Error: 2 entries, see above, are no product; the others are queued."
     assert result.stdout.startswith("2 products queued, 0 were queued already")
 
 

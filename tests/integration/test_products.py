@@ -212,16 +212,16 @@ def test_ids_in_every_form(scrapy: Scrapy, gateway: Gateway, ids: Ids) -> None:
         f"{fourth}",
     ]
     (scrapy.folder / "ids.txt").write_text("\n".join(lines))
-    crawl = scrapy.crawl(
+    crawl = scrapy.crawl_incompletely(
         "product",
-        *("-a", f"ids={fifth},https://m.1688.com/offer/{first}.html nonsense"),
+        *("-a", f"ids={fifth},https://m.1688.com/offer/{first}.html,nonsense"),
         *("-a", "ids_file=ids.txt"),
     )
     assert gateway.status()["by_product"] == dict.fromkeys(map(str, ids(5)), 1)
     assert crawl.stats["ali1688/ids/unreadable"] == 3
-    assert "Argument: 'nonsense' is neither a product id nor a product's URL" in crawl.log
-    assert "Line 5: 'a teapot' is neither a product id nor a product's URL" in crawl.log
-    assert "Line 8: '0' is out of range" in crawl.log
+    assert crawl.log.count("WARNING: 3 entries have no product id:\n") == 1
+    assert "\nLine 5: 'a teapot' is neither a product id nor a product's URL" in crawl.log
+    assert "\nLine 8: '0' is out of range" in crawl.log
 
 
 def count_accepted(running: Process, ids: Sequence[int]) -> int:
