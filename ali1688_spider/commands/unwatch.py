@@ -6,7 +6,7 @@ import argparse
 from contextlib import closing
 from itertools import islice
 
-from ali1688_spider.project_command import ProductIds, ProjectCommand
+from ali1688_spider.project_command import FILE_HELP, ProductIds, ProjectCommand
 from ali1688_spider.spiders.watch import open_watch_store
 
 AT_ONCE = 1000
