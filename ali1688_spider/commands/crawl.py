@@ -17,6 +17,7 @@ from ali1688_spider.config import Config
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.exporting.files import check_feeds
 from ali1688_spider.project_command import load_project, print_error
+from ali1688_spider.shutdown import CrawlOutcome
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,9 @@ SUCCESS = {
     *("closespider_itemcount", "closespider_pagecount", "closespider_timeout"),
 }
 """Close reasons of a crawl whose work was done, or that was asked to end; None: it never began."""
+
+STOPPED = {"shutdown", "cancelled"}
+"""Those of a crawl that was stopped: what it had not done is lost, unless it is queued in Redis."""
 
 
 class Command(ScrapyCrawl):
@@ -64,9 +68,14 @@ class Command(ScrapyCrawl):
                 return
         super().run(args, opts)
         if self._is_own_project and not self.exitcode:
-            is_success = self._crawler.stats.get_value("finish_reason") in SUCCESS
-            has_lost = context_of(self._crawler).shutdown.has_lost
-            self.exitcode = 0 if is_success and not has_lost else 1
+            self.exitcode = 0 if self._is_success() else 1
+
+    def _is_success(self) -> bool:
+        reason = self._crawler.stats.get_value("finish_reason")
+        if reason not in SUCCESS or context_of(self._crawler).shutdown.has_lost:
+            return False
+        outcome = CrawlOutcome.of(self._crawler)
+        return not (reason in STOPPED and outcome.is_alone and outcome.rest)
 
     def _create_crawler(self, spidercls: type[Spider] | str) -> Crawler:
         self._crawler = super()._create_crawler(spidercls)

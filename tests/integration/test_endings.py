@@ -89,6 +89,17 @@ def test_a_crawl_that_is_killed_leaves_the_old_file(scrapy: Scrapy, gateway: Gat
     assert (scrapy.folder / "products.jsonl").read_text() == "the old one"
 
 
+def test_a_crawl_that_is_stopped_says_what_it_has_not_done(
+    scrapy: Scrapy, gateway: Gateway
+) -> None:
+    gateway.set(latency=100)
+    crawl = scrapy.start("crawl", "product", "-a", listed(2000), "-O", "p.csv", "--nolog")
+    gateway.wait_for(50)
+    assert crawl.stop() == 1
+    assert "2,000 wanted: " in last_line(crawl)
+    assert " not done → p.csv" in last_line(crawl)
+
+
 def test_a_file_that_cannot_be_written_ends_the_crawl(scrapy: Scrapy, gateway: Gateway) -> None:
     crawl = scrapy.run("crawl", "product", "-a", listed(300), "-O", "/dev/full:jsonl")
     assert crawl.exit_code == 1
