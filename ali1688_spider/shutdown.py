@@ -39,6 +39,7 @@ class CrawlOutcome:
         unreadable: Entries that are no product id.
         is_alone: Whether no other worker collects what this crawl wants.
         wants_rows: Whether it is a search that should bring rows.
+        is_read: Whether all that the crawl was given has been read.
     """
 
     wanted: int
@@ -49,6 +50,7 @@ class CrawlOutcome:
     unreadable: int
     is_alone: bool
     wants_rows: bool
+    is_read: bool
 
     @classmethod
     def of(cls, crawler: Crawler) -> Self:
@@ -59,8 +61,10 @@ class CrawlOutcome:
             return number
 
         gone = count("ali1688/items/gone")
+        wanted = count("ali1688/wanted")
+        source = getattr(crawler.spider, "source", None)
         return cls(
-            wanted=count("ali1688/wanted"),
+            wanted=wanted,
             collected=count("item_scraped_count") - gone,
             gone=gone,
             rejected=count("ali1688/items/rejected"),
@@ -68,6 +72,7 @@ class CrawlOutcome:
             unreadable=count("ali1688/ids/unreadable"),
             is_alone=not crawler.settings.get("REDIS_URL"),
             wants_rows=getattr(crawler.spider, "has_search", False),
+            is_read=not (wanted and source) or source.is_read,
         )
 
     @property
@@ -75,6 +80,11 @@ class CrawlOutcome:
         """How many of the wanted products have no outcome in this process."""
         known = self.collected + self.gone + self.rejected + self.given_up
         return max(0, self.wanted - known)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether something was wanted that is neither done nor queued for others."""
+        return self.is_alone and (bool(self.rest) or not self.is_read)
 
     @property
     def is_incomplete(self) -> bool:
@@ -96,7 +106,8 @@ class CrawlOutcome:
         told = [f"{self.collected:,} collected"]
         told += [f"{number:,} {words}" for number, words in parts if number]
         wanted = self.wanted + self.unreadable
-        return (f"{wanted:,} wanted: " if wanted else "") + ", ".join(told)
+        more = "" if self.is_read else " and more"
+        return (f"{wanted:,}{more} wanted: " if wanted else "") + ", ".join(told)
 
 
 class Shutdown:

@@ -74,8 +74,7 @@ class Command(ScrapyCrawl):
         reason = self._crawler.stats.get_value("finish_reason")
         if reason not in SUCCESS or context_of(self._crawler).shutdown.has_lost:
             return False
-        outcome = CrawlOutcome.of(self._crawler)
-        return not (reason in STOPPED and outcome.is_alone and outcome.rest)
+        return reason not in STOPPED or not CrawlOutcome.of(self._crawler).is_left
 
     def _create_crawler(self, spidercls: type[Spider] | str) -> Crawler:
         self._crawler = super()._create_crawler(spidercls)

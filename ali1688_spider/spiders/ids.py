@@ -46,6 +46,8 @@ class IdentifierSource:
     Attributes:
         bytes_read: How much of the file has been read.
         unreadable: How many entries had no id so far.
+        ids_read: How many ids :meth:`read` has read.
+        is_read: Whether it has come to the end of the source.
     """
 
     def __init__(self, ids: str = "", ids_file: str = "") -> None:
@@ -53,6 +55,8 @@ class IdentifierSource:
         self.file = ids_file
         self.bytes_read = 0
         self.unreadable = 0
+        self.ids_read = 0
+        self.is_read = False
         self._examples: list[str] = []
         self._has_warned = False
 
@@ -130,12 +134,16 @@ class IdentifierSource:
     async def read(self, spider: Spider) -> AsyncGenerator[int]:
         """Yield each id once; count entries without one, and log a summary of them at the end."""
         spider.crawler.signals.connect(self._warn, signals.spider_closed)  # if it comes first
+        self.ids_read, self.is_read = 0, False
         batches = self.batches()
         while (batch := await run_in_thread(next, batches, None)) is not None:
             if self.unreadable:
                 spider.crawler.stats.max_value("ali1688/ids/unreadable", self.unreadable)
+            self.ids_read += len(batch)
+            self.is_read = not self.file or self.bytes_read == self.size
             for product_id in batch:
                 yield product_id
+        self.is_read = True
         self._warn(spider)
 
     def _warn(self, spider: Spider) -> None:

@@ -64,9 +64,8 @@ class ProductSpider(ApiSpider):
 
     async def calls(self) -> AsyncIterator[tuple[ApiCall, int]]:
         """Yield a call for each product."""
-        self.crawler.stats.set_value("ali1688/wanted", 0)  # the source may be read again
         async for product_id in self.source.read(self):
-            self.crawler.stats.inc_value("ali1688/wanted")
+            self.crawler.stats.set_value("ali1688/wanted", self.source.ids_read)
             if self.remembers_wanted:
                 self._wanted.add(product_id)
             yield ApiCall.product(product_id), 0
