@@ -17,7 +17,7 @@ from scrapy.extensions.feedexport import FeedExporter, FileFeedStorage
 from ali1688_spider.addon import context_of
 from ali1688_spider.exporting.selection import READ_OPTIONS
 from ali1688_spider.items import Product
-from ali1688_spider.shutdown import INCOMPLETE
+from ali1688_spider.shutdown import INCOMPLETE, CrawlOutcome
 from ali1688_spider.spiders.base import ApiSpider
 from ali1688_spider.storage.database_errors import explain
 
@@ -106,8 +106,9 @@ class Feeds(FeedExporter):
         spider = self.crawler.spider
         assert isinstance(spider, ApiSpider)
         missing = sorted(await self._context.redis_retry.run(spider.wanted) - self._collected)
-        lacking = len(missing)
-        if not missing:
+        outcome = CrawlOutcome.of(self.crawler)
+        elsewhere = len(missing) - outcome.given_up - outcome.rejected
+        if elsewhere <= 0:
             return
         names = ", ".join(slot.uri for slot in self.slots)
         if self._context.database is None:
@@ -116,27 +117,24 @@ class Feeds(FeedExporter):
                 "%s lacks %d products that other workers have collected, or given up: set "
                 "MONGO_URI, so that they can be taken from there, or leave REDIS_URL empty",
                 names,
-                lacking,
+                elsewhere,
             )
             return
+        added = 0
         try:
             async for document in self._stored_products(iter(missing)):
                 self.item_scraped(document, spider)
-                lacking -= 1
+                added += 1
         except PyMongoError as error:
             logger.error("MongoDB cannot be read: %s", explain(error))  # noqa: TRY400  # one sentence
-        logger.info(
-            "%d products that other workers have collected are added to %s",
-            len(missing) - lacking,
-            names,
-        )
-        if lacking:
+        logger.info("%d products that other workers have collected are added to %s", added, names)
+        if added < elsewhere:
             self._context.shutdown.has_lost = True
             logger.error(
                 "%s lacks %d products that were wanted and are not in MongoDB: `scrapy failed "
                 "list` shows those that were given up",
                 names,
-                lacking,
+                elsewhere - added,
             )
 
     async def slot_closed(self, slot: Any) -> None:
@@ -160,8 +158,8 @@ class Feeds(FeedExporter):
         products = self._context.database["products"].with_options(READ_OPTIONS)
         scheduler: Any = self.crawler.engine.scheduler
         # An earlier copy is none of this crawl's, unless others had begun it.
-        joined = scheduler.worker.has_joined
-        since = {} if joined else {"fetched_at": {"$gte": self._started_at - timedelta(seconds=1)}}
+        oldest = self._started_at - timedelta(seconds=self._context.config.cache_ttl + 1)
+        since = {} if scheduler.worker.has_joined else {"fetched_at": {"$gte": oldest}}
         while batch := list(islice(missing, AT_ONCE)):
             async for document in products.find({"_id": {"$in": batch}, **since}):
                 yield {name: document.get(name) for name in Product.model_fields}

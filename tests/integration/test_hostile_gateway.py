@@ -45,8 +45,9 @@ def account(finished: Process) -> dict[str, Any]:
     """Return the ids that were collected, and those that were given up."""
     failed_file = finished.folder / ".scrapy" / "ali1688" / "failed_calls.jsonl"
     failed = failed_file.read_text().splitlines() if failed_file.exists() else []
+    has_rows = (finished.folder / "all.jsonl").exists()
     return {
-        "collected": sorted(finished.read("all.jsonl")),
+        "collected": sorted(finished.read("all.jsonl")) if has_rows else [],
         "failed": sorted(json.loads(line)["params"]["product_id"] for line in failed),
     }
 
