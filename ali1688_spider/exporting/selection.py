@@ -64,7 +64,8 @@ def open_database(settings: BaseSettings) -> Iterator[Database[Document]]:
     if not address:
         raise ConfigurationError(
             "MONGO_URI is empty, so no products are stored: "
-            "set it to the database's address, such as mongodb://localhost"
+            "set it to the database's address, such as mongodb://localhost, "
+            "or run scrapy up --write"
         )
     client: pymongo.MongoClient[Document] = pymongo.MongoClient(
         address, tz_aware=True, type_registry=TypeRegistry([_DecimalDecoder()])

@@ -248,7 +248,8 @@ def open_queue(settings: BaseSettings, spider_name: str) -> LeaseQueue:
     """
     if not read_setting(settings, "REDIS_URL"):
         raise ConfigurationError(
-            "REDIS_URL is empty: set it to the Redis of your workers, such as redis://localhost/0"
+            "REDIS_URL is empty: set it to the Redis of your workers, such as redis://localhost/0, "
+            "or run scrapy up --write"
         )
     client = connection.from_settings(settings)
     queue_key = settings.get("SCHEDULER_QUEUE_KEY") or QUEUE_KEY
