@@ -219,6 +219,24 @@ def test_a_ban_says_until_when_and_what_to_do(tmp_path: Path) -> None:
         crawl.kill()
 
 
+def test_it_says_that_it_waits_for_redis(tmp_path: Path) -> None:
+    with Cluster(tmp_path, {"ALI1688_PROGRESS": "on"}) as cluster:
+        worker = cluster.start("idle=1")
+        eventually(lambda: worker.has_opened)
+        cluster.kill_redis()
+        eventually(lambda: "waits for Redis, which is away since " in worker.log)
+        cluster.restart_redis()
+        assert worker.wait() == 0
+
+
+def test_it_says_that_it_waits_for_the_next_day(tmp_path: Path) -> None:
+    settings = {"REDIS_URL": "", "ALI1688_PROGRESS": "on", "ALI1688_DAILY_QUOTA": "2"}
+    with Cluster(tmp_path, settings) as cluster:
+        crawl = cluster.start(listed(5), spider="watch")
+        eventually(lambda: "waits for the next day's calls, from " in crawl.log)
+        crawl.kill()
+
+
 def test_a_terminal_shows_the_line_below_the_log(scrapy: Scrapy, gateway: Gateway) -> None:
     gateway.set(latency=100)
     ours, theirs = pty.openpty()

@@ -69,7 +69,11 @@ def test_five_seconds_without_database_lose_nothing(
     wanted = ids(2 * COUNT)
     alone, shared = wanted[:COUNT], wanted[COUNT:]
     crawls = {
-        "alone": scrapy.start("crawl", "product", "-a", listed(alone), MONGO_DATABASE="alone"),
+        "alone": scrapy.start(
+            *("crawl", "product", "-a", listed(alone)),
+            MONGO_DATABASE="alone",
+            ALI1688_PROGRESS="on",
+        ),
         "shared": scrapy.start(
             *("crawl", "product", "-a", listed(shared)),
             MONGO_DATABASE="shared",
@@ -79,6 +83,7 @@ def test_five_seconds_without_database_lose_nothing(
     eventually(lambda: all(mongo.products(name) >= COUNT // 8 for name in crawls))
     mongo.kill()
     gateway.wait_until_quiet(2)
+    assert "waits for MongoDB, which is away since " in crawls["alone"].log
     acknowledged = COUNT - calls_queued(redis_url)
     called = sum(str(product_id) in gateway.status()["by_product"] for product_id in shared)
     # The crawl stands still: what is called and not stored is what the worker has in hand.
