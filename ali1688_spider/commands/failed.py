@@ -223,9 +223,9 @@ class Command(ProjectCommand):
     async def _retry_portion(self, store: FailedCallStore, failed: list[FailedCall]) -> None:
         """Queue or make the calls of one spider, then remove them from the list."""
         if self._config.redis_url:
-            queue = open_queue(self.settings, failed[0].spider)
             entries = [QueueEntry(ApiCall.decode(each.call)) for each in failed]
-            await asyncio.to_thread(queue.push, entries)
+            with contextlib.closing(open_queue(self.settings, failed[0].spider)) as queue:
+                await asyncio.to_thread(queue.push, entries)
         else:
             await asyncio.to_thread(self._make, failed)
         await store.remove(failed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -43,10 +44,10 @@ class Command(ProjectCommand):
         if not args or args[0] not in SPIDERS:
             raise ConfigurationError(f"say for which spider: {' or '.join(SPIDERS)}")
         ids = ProductIds(args[1:], opts.file)
-        queue = open_queue(self.settings, args[0])
         # Only a file has a name to resume by; a watch never ends, nor would a push that it counts.
         digest = ids.digest if ids.file and args[0] != "watch" else None
-        _push(queue, ids, opts.priority, f"push-{digest}" if digest else "")
+        with closing(open_queue(self.settings, args[0])) as queue:
+            _push(queue, ids, opts.priority, f"push-{digest}" if digest else "")
         ids.check_all_read("; the others are queued")
 
 

@@ -73,7 +73,8 @@ class Command(ProjectCommand):
         if opts.spider not in spiders:
             known = ", ".join(spiders)
             raise ConfigurationError(f"--spider is {opts.spider!r}: say one of {known}")
-        actions[args[0]](open_queue(self.settings, opts.spider), opts)
+        with contextlib.closing(open_queue(self.settings, opts.spider)) as queue:
+            actions[args[0]](queue, opts)
 
 
 def _status(queue: LeaseQueue, opts: argparse.Namespace) -> None:

@@ -208,6 +208,10 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         """How many Redis keys of a wrong type were set aside."""
         return self._scripts.set_aside
 
+    def close(self) -> None:
+        """Close the connections of the client, where it belongs to nobody else."""
+        self.server.close()
+
     def counts(self) -> QueueCounts:
         """Return how much is in the queue."""
         return QueueCounts.of(self._scripts.run("counts"))
