@@ -116,9 +116,8 @@ class ProductIds(IdentifierSource):
     def check_all_read(self, rest: str = "") -> None:
         """Raise :class:`ConfigurationError` when entries were unreadable."""
         if self.unreadable:
-            raise ConfigurationError(
-                f"{self.unreadable:,} entries, see above, are no product{rest}"
-            )
+            entries = "entry, see above, is" if self.unreadable == 1 else "entries, see above, are"
+            raise ConfigurationError(f"{self.unreadable:,} {entries} no product{rest}")
 
 
 class ProjectCommand(ScrapyCommand):
