@@ -105,6 +105,8 @@ class Feeds(FeedExporter):
         """Add the products that other workers have collected for this crawl."""
         spider = self.crawler.spider
         assert isinstance(spider, ApiSpider)
+        if self._is_broken:
+            return  # as was said
         missing = sorted(await self._context.redis_retry.run(spider.wanted) - self._collected)
         outcome = CrawlOutcome.of(self.crawler)
         elsewhere = len(missing) - outcome.given_up - outcome.rejected

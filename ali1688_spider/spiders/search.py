@@ -16,7 +16,6 @@ from pydantic import AfterValidator, Field, model_validator
 from scrapy import signals
 from scrapy.crawler import Crawler
 from scrapy.http import Response
-from scrapy.utils.asyncio import run_in_thread
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.exceptions import ConfigurationError
@@ -25,7 +24,7 @@ from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.catalogue import choose_apis
 from ali1688_spider.gateway.errors import CallError, ErrorAction, UnreadableResponseError
 from ali1688_spider.gateway.fields import told_moment
-from ali1688_spider.gateway.pictures import encode_picture
+from ali1688_spider.gateway.pictures import encode_picture, read_picture
 from ali1688_spider.http import ApiResponse
 from ali1688_spider.items import ParsedProduct
 from ali1688_spider.middlewares.errors import MAX_WAIT
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
     from ali1688_spider.gateway.parsing import SearchPage
 
 PAGE_PARAMETERS = frozenset({"page", "first_id"})
-MOST_PICTURE_BYTES = 16 * 1024 * 1024
-PICTURE_SECONDS = 30.0
 
 _FROM_1 = "a whole number from 1 on"
 Amount: TypeAlias = Annotated[Decimal, Field(ge=0, lt=10**12, decimal_places=4)]
@@ -224,7 +221,7 @@ class SearchSpider(ApiSpider):
         """Return the platform's id of the picture; close the crawl, and return "", without one."""
         shutdown = context_of(self.crawler).shutdown
         try:
-            return await self._upload_content(await _read_picture(image))
+            return await self._upload_content(await read_picture(image))
         except CrawlClosingError:
             return ""
         except (aiohttp.ClientError, OSError, ValueError, CallError) as error:
@@ -379,18 +376,6 @@ class SearchSpider(ApiSpider):
         for name, follow_up in calls.items():
             if first_pages[name] == this_page:
                 yield follow_up
-
-
-async def _read_picture(image: str) -> bytes:
-    """Return the content of a file or of an address."""
-    if "://" not in image:
-        return await run_in_thread(Path(image).read_bytes)
-    timeout = aiohttp.ClientTimeout(total=PICTURE_SECONDS)
-    async with (
-        aiohttp.ClientSession(timeout=timeout, trust_env=True, raise_for_status=True) as session,
-        session.get(image) as response,
-    ):
-        return await response.content.read(MOST_PICTURE_BYTES)
 
 
 def price_fits(price: Any, params: Mapping[str, Value]) -> bool:
