@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -40,7 +41,8 @@ class FileFeed(FileFeedStorage):
     def __init__(self, uri: str, *, feed_options: dict[str, Any] | None = None) -> None:
         super().__init__(uri, feed_options=feed_options)
         self._file = Path(self.path)
-        is_special = self._file.exists() and not self._file.is_file()  # a pipe, /dev/null
+        is_usual = self._file.is_file() or self._file.is_dir()
+        is_special = self._file.exists() and not is_usual  # a pipe, /dev/null
         self._is_beside = self.write_mode == "wb" and not is_special
         if self._is_beside:
             self.path += ".part"
@@ -71,6 +73,7 @@ class Feeds(FeedExporter):
         self._context = context_of(crawler)
         self._collected: set[int] = set()
         self._started_at = datetime.now(UTC)
+        self._failed: Counter[str] = Counter()
         self._is_broken = False
         crawler.signals.connect(self.slot_closed, signals.feed_slot_closed)
         shutdown, spider = self._context.shutdown, crawler.spider
@@ -141,10 +144,10 @@ class Feeds(FeedExporter):
 
     async def slot_closed(self, slot: Any) -> None:
         """Note what was stored."""
-        failed = self.crawler.stats.get_value(
-            f"feedexport/failed_count/{type(slot.storage).__name__}"
-        )
-        if failed or self._is_broken:
+        kind = type(slot.storage).__name__
+        failed = self.crawler.stats.get_value(f"feedexport/failed_count/{kind}", 0)
+        if failed > self._failed[kind]:  # Scrapy tells it of all feeds of a kind together
+            self._failed[kind] = failed
             self._context.shutdown.has_lost = True
             self.unstored.append(slot.uri)
         else:

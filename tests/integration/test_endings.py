@@ -114,10 +114,11 @@ def test_a_file_that_cannot_be_written_ends_the_crawl(scrapy: Scrapy, gateway: G
 def test_a_feed_that_cannot_be_stored_fails_the_crawl(scrapy: Scrapy) -> None:
     (scrapy.folder / "products.csv").mkdir()
     (scrapy.folder / "products.csv" / "other").touch()
-    crawl = scrapy.run("crawl", "product", "-a", listed(3), "-O", "products.csv")
+    feeds = ("-O", "products.csv", "-O", "products.jsonl")
+    crawl = scrapy.run("crawl", "product", "-a", listed(3), *feeds)
     assert crawl.exit_code == 1
     assert crawl.stats["finish_reason"] == "incomplete"
-    assert last_line(crawl) == "3 wanted: 3 collected → nowhere; not written: products.csv"
+    assert last_line(crawl) == "3 wanted: 3 collected → products.jsonl; not written: products.csv"
 
 
 def test_a_feed_on_standard_output_is_the_rows_alone(scrapy: Scrapy) -> None:
