@@ -23,7 +23,7 @@ from ali1688_spider.private_files import make_private_database
 CACHE_ERRORS = (RedisError, sqlite3.Error, OSError)
 """What a store raises that does not work."""
 
-WRITE_GATHER_SECONDS, LOOK_UP_GATHER_SECONDS = 0.05, 0.01
+WRITE_GATHER_SECONDS, LOOK_UP_GATHER_SECONDS = 0.25, 0.02
 """Longest delay of a write and of a look-up, to do many in one round trip."""
 MOST_WAITING = 1000
 """Responses that wait at most while the store is slow; further ones are not kept."""

@@ -33,6 +33,7 @@ class ApiRequest(Request):
         access_token: The token that the call was signed with.
         probe: Whether this try tests whether the gateway is back.
         quota_day: The day that this try counts for (days since 1970 in China); 0 for none.
+        cache_key: Under which the cache knows the call; empty when it was not asked.
     """
 
     attributes = (
@@ -70,6 +71,7 @@ class ApiRequest(Request):
         self.access_token = ""
         self.probe = False
         self.quota_day = 0
+        self.cache_key = ""
         super().__init__(url, **kwargs)
 
     def sign(self, wire_call: WireCall) -> None:

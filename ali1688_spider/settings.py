@@ -29,13 +29,18 @@ _unknown = {name for name in _environment if name.startswith(_PREFIX)} - _DEFAUL
 globals().update(dict.fromkeys(_unknown, ""))
 
 # A Redis that hangs must not keep a worker from ending for long (default 30 s); waits are repeated.
-REDIS_PARAMS = {"socket_timeout": 5, "socket_connect_timeout": 5}
+# Protocol 3 tells an idle worker of changes (scheduling/listener.py).
+REDIS_PARAMS = {"socket_timeout": 5, "socket_connect_timeout": 5, "protocol": 3}
 
 # Requests
 REQUEST_FINGERPRINTER_CLASS = "ali1688_spider.http.CallFingerprinter"
-# Enough for one processor (default 16); a worker that is killed makes others repeat as many calls.
-# One host serves everything, so that the limit per host is the limit.
-CONCURRENT_REQUESTS = CONCURRENT_REQUESTS_PER_DOMAIN = 24
+# Calls on the wire (default 16): enough for one processor, and for 60 calls a second where each
+# takes half a second; a worker that is killed makes others repeat them. Products that wait for the
+# database are not among them (scheduling/lease.py). One host serves everything, so that the limit
+# per host is the limit.
+CONCURRENT_REQUESTS = CONCURRENT_REQUESTS_PER_DOMAIN = 32
+# So many bytes of responses wait for it at most (default 5 MB).
+SCRAPER_SLOT_MAX_ACTIVE_SIZE = 16 * 1024 * 1024
 # Tasks for each response (default 100), which holds one product; spiders of longer ones raise it.
 CONCURRENT_ITEMS = 1
 # The gateway answers in well under a second; the default, 180 s, would hold a place for 3 minutes.
@@ -47,6 +52,9 @@ DOWNLOAD_WARNSIZE = 4 * 1024 * 1024
 DOWNLOAD_VERIFY_CERTIFICATES = True
 # Only HTTP: nothing that a queue or a response says may read files or reach other services.
 DOWNLOAD_HANDLERS = {"data": None, "file": None, "ftp": None, "s3": None}
+DOWNLOAD_HANDLERS |= dict.fromkeys(
+    ("http", "https"), "scrapy.core.downloader.handlers._aiohttp.AiohttpDownloadHandler"
+)
 DEFAULT_REQUEST_HEADERS = {"Accept": "application/json"}
 USER_AGENT = "ali1688_spider"
 # A signed call must not follow where a response points to.
@@ -57,6 +65,8 @@ COOKIES_ENABLED = False
 REFERER_ENABLED = False
 # middlewares/errors.py retries by cause.
 RETRY_ENABLED = False
+# They put each request and response into words, to count the bytes; ali1688/calls counts calls.
+DOWNLOADER_STATS = False
 
 # Components
 # From the engine (low) to the wire (high): the signature is the last step.
@@ -77,6 +87,7 @@ SPIDER_MIDDLEWARES = {
     "scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": None,
     "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
     "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
+    "scrapy.spidermiddlewares.start.StartSpiderMiddleware": None,
 }
 ITEM_PIPELINES = {
     "ali1688_spider.pipelines.validation.ValidationPipeline": 100,

@@ -262,6 +262,8 @@ def read_attributes(raw: Any) -> Any:
 
 def read_translated(raw: Any) -> dict[str, list[str]] | None:
     """Return likewise the attributes' translations; None where there is none."""
+    if not raw:
+        return None
     pairs = read_pairs(raw, ("attributeNameTrans",), ("valueTrans", "attributeValueTrans")) or ()
     attributes: dict[str, list[str]] = {}
     for name, value in ((told_text(name), told_text(value)) for name, value in pairs):

@@ -27,6 +27,8 @@ _MAX_CM = 1_000_000
 
 def read_package(shipping: dict[str, Any]) -> Fields:
     """Return the fields of the record that ``shippingInfo`` or ``productShippingInfo`` tells."""
+    if not shipping:
+        return {}
     packages = sorted(_packages(shipping), key=lambda each: _TRUST.index(each["source"]))
     record = fields.set_fields(
         ship_from=fields.told_text(shipping.get("sendGoodsAddressText")),

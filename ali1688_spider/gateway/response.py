@@ -216,9 +216,13 @@ def _is_empty_success(data: dict[str, Any]) -> bool:
 
 def _first(level: dict[str, Any], names: tuple[str, ...]) -> str:
     """Return the first of these fields that says something, as text; objects say nothing."""
-    values = (level.get(name) for name in names)
-    texts = (str(value)[:_MAX_TEXT].strip() for value in values if isinstance(value, str | int))
-    return next((text for text in texts if text.lower() not in _NO_ERROR), "")
+    for name in names:
+        value = level.get(name)
+        if isinstance(value, str | int):
+            text = str(value)[:_MAX_TEXT].strip()
+            if text.lower() not in _NO_ERROR:
+                return text
+    return ""
 
 
 def _refused(

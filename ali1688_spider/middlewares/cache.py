@@ -46,7 +46,8 @@ class CacheMiddleware:
         if not isinstance(request, ApiRequest):
             return None
         try:
-            cached = await self._cache.get(self._key(request))
+            request.cache_key = self._key(request)
+            cached = await self._cache.get(request.cache_key)
         except CACHE_ERRORS as error:
             self._note_failure(error)
             return None
@@ -67,7 +68,7 @@ class CacheMiddleware:
         if CACHED not in response.flags:
             content_type = (response.headers.get("Content-Type") or b"").decode("latin-1")
             kept = CachedResponse(response.body, response.fetched_at, content_type)
-            self._cache.put(self._key(request), kept)
+            self._cache.put(request.cache_key or self._key(request), kept)
         return response
 
     async def close(self) -> None:

@@ -149,7 +149,7 @@ class ErrorsMiddleware:
         return ApiResponse(
             response.url,
             status=response.status,
-            headers=response.headers,
+            headers={"Content-Type": response.headers.get("Content-Type") or b""},
             flags=response.flags,
             body=response.body,
             request=request,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-GATHER_SECONDS = 0.01  # how long a product waits for others, to be stored together
+GATHER_SECONDS = 0.05  # how long a product waits for others, to be stored together
 _scraper_logger = logging.getLogger("scrapy.core.scraper")
 
 

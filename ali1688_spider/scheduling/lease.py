@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import bisect
 import json
 import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -30,6 +31,10 @@ PackedLease: TypeAlias = tuple[str, str, int, int, list[Packed]]
 
 HIGHEST_PRIORITY = 1000
 """Priorities reach from minus this to this: the score of a call has 53 bits."""
+
+MOST_UNSTORED = 200
+"""Products of a worker that wait for the database, or are being written, beside the calls on the
+wire: the next calls are made meanwhile, and many products are one write."""
 
 SECONDS_IN_FLIGHT = 3.0
 """Where the rate is limited, as many calls are in flight as may be made in this time: enough for
@@ -195,16 +200,89 @@ class Lease:
             self.on_settled(self)
 
 
+class HeldLeases:
+    """The leases of one worker, from Redis's reply until Redis knows how each was settled.
+
+    Those of one state are found, and counted, without a walk through the others.
+
+    Attributes:
+        buffered: Those to be handed out, the next one first: by priority, then as they came.
+        refused: Those whose calls must not be made.
+        settled: Those that Redis does not know of yet.
+    """
+
+    def __init__(self) -> None:
+        self._by_message: dict[bytes, Lease] = {}
+        self.buffered: list[Lease] = []
+        self.refused: dict[Lease, None] = {}
+        self.settled: dict[Lease, None] = {}
+
+    def add(self, lease: Lease) -> None:
+        """Take over a new lease; of a call that was leased before, it takes that one's place."""
+        if (lost := self._by_message.get(lease.message)) is not None:
+            self._leave_state(lost)
+        self._by_message[lease.message] = lease
+        if lease.refusal:
+            self.refused[lease] = None
+        else:
+            bisect.insort(self.buffered, lease, key=lambda each: -each.priority)
+
+    def hand_out(self, leases: Collection[Lease]) -> None:
+        """Note that the calls of these, which were buffered, are made from now on."""
+        for lease in leases:
+            self.buffered.remove(lease)
+            lease.is_begun = True
+
+    def settle(self, lease: Lease) -> bool:
+        """Note that a lease is settled; return False when this worker no longer has it."""
+        if self._by_message.get(lease.message) is not lease:
+            return False
+        self._leave_state(lease)
+        self.settled[lease] = None
+        return True
+
+    def remove(self, leases: Iterable[Lease]) -> None:
+        """Forget leases that Redis does not know any more as this worker's."""
+        for lease in leases:
+            self._leave_state(lease)
+            del self._by_message[lease.message]
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._by_message.clear()
+        self.buffered.clear()
+        self.refused.clear()
+        self.settled.clear()
+
+    @property
+    def in_flight(self) -> int:
+        """How many are handed out and not settled."""
+        return len(self) - len(self.buffered) - len(self.refused) - len(self.settled)
+
+    def __len__(self) -> int:
+        return len(self._by_message)
+
+    def __iter__(self) -> Iterator[Lease]:
+        return iter(self._by_message.values())
+
+    def _leave_state(self, lease: Lease) -> None:
+        self.refused.pop(lease, None)
+        self.settled.pop(lease, None)
+        if not lease.is_begun and lease in self.buffered:
+            self.buffered.remove(lease)
+
+
 def lease_limits(concurrency: int, qps: float) -> tuple[int, int]:
     """Return how many leases of a worker may be in flight, and how many should be buffered.
 
-    What is buffered goes to others only when this worker ends: so it is few where *qps*, the calls
-    per second of all workers, is low (0: no limit).
+    In flight are *concurrency* calls on the wire, which Scrapy limits, and products that wait for
+    the database. What is buffered goes to others only when this worker ends: so it is few where
+    *qps*, the calls per second of all workers, is low (0: no limit).
     """
+    in_flight, buffered = concurrency + MOST_UNSTORED, 2 * concurrency
     if not qps:
-        return concurrency, 2 * concurrency
-    in_flight = min(concurrency, math.ceil(SECONDS_IN_FLIGHT * qps))
-    return in_flight, min(2 * concurrency, math.ceil(qps) + 1)
+        return in_flight, buffered
+    return min(in_flight, math.ceil(SECONDS_IN_FLIGHT * qps)), min(buffered, math.ceil(qps) + 1)
 
 
 class Heartbeat(threading.Thread):

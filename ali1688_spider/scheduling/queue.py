@@ -32,7 +32,13 @@ from ali1688_spider.scheduling.lease import (
 )
 from ali1688_spider.scheduling.source import Crawls
 from ali1688_spider.scheduling.start_list import StartListReader, check_operation
-from ali1688_spider.scheduling.steering import Pause, QueueCounts, QueueSteering, worker_info
+from ali1688_spider.scheduling.steering import (
+    Pause,
+    QueueCounts,
+    QueueSteering,
+    seconds_of,
+    worker_info,
+)
 
 if TYPE_CHECKING:
     from ali1688_spider.redis_server import RedisClient
@@ -58,6 +64,8 @@ class LeaseBatch:
         reclaimed: How many calls of silent workers went back into the queue.
         counts: What the queue holds now.
         pause: Why no leases are taken at present; None when they are.
+        takeover_in: Seconds until the leases of another worker run out, unless it is heard of
+            before; None when no other has any.
         asked_at: When Redis was asked (``time.monotonic()``).
     """
 
@@ -66,6 +74,7 @@ class LeaseBatch:
     reclaimed: int
     counts: QueueCounts
     pause: Pause | None
+    takeover_in: float | None
     asked_at: float
 
 
@@ -137,7 +146,7 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         """
         asked_at = time.monotonic()
         has_candidate = any(self._is_poison_candidate(lease) for lease in held)
-        token, surplus, reclaimed, counts, taken, pause = self._scripts.run(
+        token, surplus, reclaimed, counts, taken, pause, takeover = self._scripts.run(
             "lease",
             self.worker,
             self._lease_ms,
@@ -151,7 +160,7 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
             self._read_lease(token.decode(), *taken[index : index + 4])
             for index in range(0, len(taken), 4)
         )
-        found = (QueueCounts.of(counts), Pause.of(pause))
+        found = (QueueCounts.of(counts), Pause.of(pause), seconds_of(takeover))
         return LeaseBatch(leases, surplus, reclaimed, *found, asked_at)
 
     def settle(self, leases: Iterable[Lease]) -> list[Lease]:

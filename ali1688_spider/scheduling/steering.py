@@ -41,7 +41,7 @@ class QueueCounts:
     def of(cls, reply: list[int]) -> QueueCounts:
         """Read a script's reply."""
         messages, ready, delayed, leased, next_due = reply
-        return cls(messages, ready, delayed, leased, _seconds(next_due))
+        return cls(messages, ready, delayed, leased, seconds_of(next_due))
 
     @property
     def calls(self) -> int:
@@ -147,7 +147,7 @@ class QueueSteering:
         parts = (workers[index : index + 4] for index in range(0, len(workers), 4))
         return QueueStatus(
             QueueCounts.of(counts),
-            _seconds(waited),
+            seconds_of(waited),
             Pause.of(pause),
             tuple(_worker(*part) for part in parts),
         )
@@ -224,5 +224,6 @@ def _time(when: datetime) -> str:
     return f"{when:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _seconds(ms: int) -> float | None:
+def seconds_of(ms: int) -> float | None:
+    """Return what a script's milliseconds are; None for -1, which stands for nothing."""
     return ms / 1000 if ms >= 0 else None

@@ -20,12 +20,14 @@ import ali1688_spider
 from ali1688_spider.addon import context_of
 from ali1688_spider.redis_server import durability_risks
 from ali1688_spider.scheduling.failures import FailureRecorder
-from ali1688_spider.scheduling.lease import Heartbeat, Lease, State, lease_limits
+from ali1688_spider.scheduling.lease import Heartbeat, HeldLeases, Lease, lease_limits
+from ali1688_spider.scheduling.listener import QueueListener
 from ali1688_spider.scheduling.source import CrawlSource
 from ali1688_spider.scheduling.steering import Pause, QueueCounts
 from ali1688_spider.shutdown import INCOMPLETE
 
 if TYPE_CHECKING:
+    from ali1688_spider.scheduling.keys import QueueKeys
     from ali1688_spider.scheduling.queue import LeaseBatch, LeaseQueue
     from ali1688_spider.scheduling.start_list import MessageBatch
     from ali1688_spider.spiders.base import ApiSpider
@@ -37,7 +39,11 @@ _T = TypeVar("_T")
 FLUSH_SECONDS = 0.05
 """Longest delay of an acknowledgement, for batching."""
 POLL_SECONDS = 0.5
-"""How often an idle worker looks for work."""
+"""How often a worker looks for work that has some, or that does not hear of changes."""
+IDLE_SECONDS = 30.0
+"""How often one that hears of changes looks nevertheless."""
+LISTEN_SECONDS = 0.5
+"""How often it begins to listen: where others change the queue all the time, asking is cheaper."""
 SETTLED_AT_ONCE = 64
 AFTER_OUTAGE_SECONDS = 10.0
 RECOVER_SECONDS = 5.0
@@ -83,15 +89,18 @@ class QueueWorker:
         if spider.has_source and spider.joins_crawl:
             digest = spider.source_digest or uuid.uuid4().hex
         self._source = CrawlSource(queue, digest, time.monotonic() - ali1688_spider.STARTED)
+        self._listener = QueueListener(queue.server, _heard_keys(queue.keys, digest), self._hear)
+        self._listened_at = -math.inf
         concurrency = crawler.settings.getint("CONCURRENT_REQUESTS")
         at_once = self._context.client.apis.product.max_ids
         calls_in_flight, most_buffered = lease_limits(concurrency, config.qps)
         self._most_in_flight = at_once * calls_in_flight
         # Of products that are called together, two calls' worth: the rest is for other workers.
         self._most_buffered = max(most_buffered, 2 * at_once) if at_once > 1 else most_buffered
-        self.leases: dict[bytes, Lease] = {}
+        self.leases = HeldLeases()
         self._malformed: MessageBatch | None = None
         self._counts = QueueCounts(1, 0, 0, 0, 0.0)  # there may be messages
+        self._takeover_in: float | None = None
         self.pause: Pause | None = None
         self.has_ended = False
         self.has_joined = False
@@ -106,7 +115,7 @@ class QueueWorker:
     @property
     def buffered(self) -> int:
         """How many leases wait to be handed out."""
-        return len(self._in("buffered"))
+        return len(self.leases.buffered)
 
     @property
     def queued(self) -> int:
@@ -116,10 +125,7 @@ class QueueWorker:
     @property
     def in_flight(self) -> int:
         """How many leases are handed out and not settled."""
-        return len(self._in("in flight"))
-
-    def _in(self, state: State) -> list[Lease]:
-        return [lease for lease in self.leases.values() if lease.state == state]
+        return self.leases.in_flight
 
     @property
     def is_in_doubt(self) -> bool:
@@ -138,6 +144,7 @@ class QueueWorker:
 
     def start(self) -> None:
         """Begin to work."""
+        self._loop = asyncio.get_running_loop()
         self._heartbeat.start()
         if self._spider.has_source:
             self._source.start_reading(self._spider, self._wake)
@@ -152,14 +159,12 @@ class QueueWorker:
         if self.is_in_doubt:
             self._wake.set()
             return []
-        buffered = self._in("buffered")
+        buffered = self.leases.buffered
         room = self._most_in_flight - self.in_flight
         if not buffered or room <= 0:
             return []
-        if most_products == 1:
-            leases = [max(buffered, key=_priority)]  # of equal ones the first
-        else:
-            buffered.sort(key=_priority, reverse=True)
+        leases = buffered[:1]
+        if most_products > 1:
             attempt = buffered[0].attempt
             products = [
                 lease for lease in takewhile(_is_for_product, buffered) if lease.attempt == attempt
@@ -167,18 +172,17 @@ class QueueWorker:
             if len(products) == len(buffered) < most_products and self._may_lease_more:
                 self._wake.set()
                 return []
-            leases = products or buffered[:1]
+            leases = products or leases
             if len(leases) > room:
                 return []
-        for lease in leases:
-            lease.is_begun = True
-        if len(buffered) - len(leases) <= self._most_buffered // 2 and self._counts.ready:
+        self.leases.hand_out(leases)
+        if len(buffered) <= self._most_buffered // 2 and self._counts.ready:
             self._wake.set()
         return leases
 
     @property
     def _may_lease_more(self) -> bool:
-        return self._counts.ready > 0 and len(self._in("refused")) < MOST_REFUSED
+        return self._counts.ready > 0 and len(self.leases.refused) < MOST_REFUSED
 
     async def close(self) -> None:
         """Settle what is done and give back the rest."""
@@ -198,6 +202,7 @@ class QueueWorker:
                 "Redis is away: the leases of this worker go to others when they run out"
             )
         self._heartbeat.stop()
+        self._listener.stop()
 
     async def _work(self) -> None:
         try:
@@ -210,8 +215,8 @@ class QueueWorker:
                 await self._flush_source()
                 if self.has_ended:
                     break
-                await self._read_messages()
                 await self._lease()
+                await self._read_messages()
                 self._record_soon()
                 if await self._is_done():
                     self._end(await self._context.shutdown.finish())
@@ -222,13 +227,44 @@ class QueueWorker:
 
     async def _wait(self) -> None:
         """Wait until something is to be done."""
-        due = self._counts.next_due
-        timeout = POLL_SECONDS if due is None else min(POLL_SECONDS, max(due, 0.01))
-        if self._source.has_work:
-            timeout = FLUSH_SECONDS
+        timeout = FLUSH_SECONDS if self._source.has_work else POLL_SECONDS
+        if self._is_idle:
+            timeout = self._listening_timeout()
+        if (due := self._counts.next_due) is not None:
+            timeout = min(timeout, max(due, 0.01))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), timeout)
         self._wake.clear()
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether there is nothing to do, as far as is known, until the queue changes."""
+        has_work = self.leases or self._malformed is not None or self._source.has_work
+        may_lease = self._counts.ready and self.pause is None
+        return not (has_work or may_lease or self._counts.messages or self._is_closing)
+
+    def _listening_timeout(self) -> float:
+        """Begin to listen for changes; return how long a worker without work can wait."""
+        now = time.monotonic()
+        if not self._listener.is_supported:
+            return POLL_SECONDS
+        if not self._listener.is_listening:
+            if (left := self._listened_at + LISTEN_SECONDS - now) > 0:
+                return min(left, POLL_SECONDS)
+            self._listened_at = now
+            self._listener.listen()
+            return POLL_SECONDS
+        timeout = IDLE_SECONDS
+        if self._takeover_in is not None:
+            timeout = min(timeout, self._takeover_in + POLL_SECONDS)
+        if self._spider.idle_seconds is not None and self.pause is None:
+            timeout = min(timeout, max(0.0, self._last_work + self._spider.idle_seconds - now))
+        return timeout
+
+    def _hear(self) -> None:
+        """Look at the queue soon; called in the listener's thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the program ends
+            self._loop.call_soon_threadsafe(self._wake.set)
 
     async def _ask(self, operation: Callable[[], _T]) -> _T:
         """Return what *operation* returns, which talks to Redis; repeat it while Redis is away."""
@@ -263,13 +299,13 @@ class QueueWorker:
         batch = await self._ask(self._lease_batch)
         was_silent = self.is_in_doubt
         if batch.surplus < 0:
-            lost = await self._ask(partial(self._queue.find_lost, list(self.leases.values())))
+            lost = await self._ask(partial(self._queue.find_lost, list(self.leases)))
             self._drop(lost, was_silent=was_silent)
         self._heartbeat.confirm(batch.asked_at)
         self._add(batch)
         if batch.surplus > 0:
             # The reply that named them was lost, or Redis lost its last steps in a crash.
-            held = list(self.leases.values())
+            held = list(self.leases)
             returned = await self._ask(partial(self._queue.give_back, held))
             logger.info("Gave back %d leases that this worker knows nothing of", returned)
         self._note_pause(batch.pause)
@@ -280,16 +316,16 @@ class QueueWorker:
 
     def _lease_batch(self) -> LeaseBatch:
         missing = max(0, self._most_buffered - self.buffered)
-        count = missing if len(self._in("refused")) < MOST_REFUSED else 0
+        count = missing if len(self.leases.refused) < MOST_REFUSED else 0
         # Workers that were silent during an outage get as long to be heard again.
         reclaim = not self._retry.was_away_within(AFTER_OUTAGE_SECONDS)
-        return self._queue.lease(count, self.leases.values(), reclaim=reclaim)
+        return self._queue.lease(count, list(self.leases), reclaim=reclaim)
 
     def _add(self, batch: LeaseBatch) -> None:
-        self._counts = batch.counts
+        self._counts, self._takeover_in = batch.counts, batch.takeover_in
         for lease in batch.leases:
             lease.on_settled = self._on_settled
-            self.leases[lease.message] = lease
+            self.leases.add(lease)
         taken = sum(not lease.refusal for lease in batch.leases)
         self._stats.inc_value("ali1688/leases/expired", batch.reclaimed)
         if batch.reclaimed:
@@ -301,7 +337,7 @@ class QueueWorker:
     def _note_pause(self, pause: Pause | None) -> None:
         """While the queue is paused, give back what is buffered; say once that it is."""
         if pause is not None:
-            for lease in self._in("buffered"):
+            for lease in list(self.leases.buffered):
                 lease.release()
         if pause == self.pause:
             return
@@ -317,8 +353,7 @@ class QueueWorker:
         """Forget leases that this worker no longer has."""
         if not lost:
             return
-        for lease in lost:
-            del self.leases[lease.message]
+        self.leases.remove(lost)
         level, stat, reason = logging.INFO, "withdrawn", "somebody took them out of the queue"
         if was_silent:
             level, stat, reason = logging.WARNING, "lost", "it was silent for too long"
@@ -333,10 +368,10 @@ class QueueWorker:
             delay = self._spider.repeat_in(lease.call)
             if delay is not None:
                 lease.repeat(delay)
-        if self.leases.get(lease.message) is not lease:
+        if not self.leases.settle(lease):
             self._stats.inc_value("ali1688/leases/stale")
             return
-        settled = len(self._in("settled"))
+        settled = len(self.leases.settled)
         if settled == 1:
             asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._wake.set)
         if settled >= SETTLED_AT_ONCE or (not self.buffered and self._counts.ready):
@@ -344,12 +379,11 @@ class QueueWorker:
 
     async def _flush(self) -> None:
         """Settle in Redis what is settled here."""
-        settled = self._in("settled")
+        settled = list(self.leases.settled)
         if not settled:
             return
         stale = await self._ask(partial(self._queue.settle, settled))
-        for lease in settled:
-            del self.leases[lease.message]
+        self.leases.remove(settled)
         done = [lease.outcome for lease in settled if lease not in stale]
         acked = done.count("ack") + done.count("repeat")
         self._stats.inc_value("ali1688/leases/acked", acked)
@@ -371,12 +405,12 @@ class QueueWorker:
         if self._recording is not None and self._recording.done():
             self._recording.result()
             self._recording = None
-        if self._recording is None and (self._in("refused") or self._malformed is not None):
+        if self._recording is None and (self.leases.refused or self._malformed is not None):
             self._recording = asyncio.create_task(self._record())
 
     async def _record(self) -> None:
         """Record what nobody can make; until then it stays in Redis."""
-        refused, batch = self._in("refused"), self._malformed
+        refused, batch = list(self.leases.refused), self._malformed
         await self._failures.record(refused, batch)
         for lease in refused:
             lease.ack()
@@ -405,7 +439,7 @@ class QueueWorker:
         """Give back what is buffered, and after some seconds what is in flight as well."""
         if self._closing_since is None:
             self._closing_since = time.monotonic()
-            for lease in self._in("buffered"):
+            for lease in list(self.leases.buffered):
                 lease.release()
         elif time.monotonic() - self._closing_since > CLOSING_SECONDS and self.in_flight:
             logger.warning("Calls still run; they are returned to the queue for other workers")
@@ -422,8 +456,9 @@ class QueueWorker:
         self.leases.clear()
 
 
-def _priority(lease: Lease) -> int:
-    return lease.priority
+def _heard_keys(keys: QueueKeys, digest: str) -> list[str]:
+    """Return the keys whose change gives an idle worker something to do."""
+    return [keys.start, keys.ready, keys.delayed, keys.pause, *([keys.crawls] if digest else [])]
 
 
 def _is_for_product(lease: Lease) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.harness import Process
 
-AT_ONCE = 24  # CONCURRENT_REQUESTS
+AT_ONCE = 32  # CONCURRENT_REQUESTS
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from scrapy_redis.scheduler import Scheduler
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.http import ApiRequest
+from ali1688_spider.scheduling import lease as lease_module
 from ali1688_spider.scheduling import source
 from ali1688_spider.scheduling.lease import QueueEntry
 from ali1688_spider.spiders.product import ProductSpider
@@ -108,11 +109,14 @@ async def test_a_retry_after_a_recovery_is_made_at_once(open_scheduler: Open) ->
     assert scheduler.queue.counts().leased == 1
 
 
-async def test_no_more_are_in_flight_than_requests_may_run(open_scheduler: Open) -> None:
-    scheduler = await open_scheduler()
-    produce(scheduler, *range(1, 10))
+async def test_no_more_are_in_flight_than_may_be_on_the_wire_or_wait_for_the_database(
+    open_scheduler: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_module, "MOST_UNSTORED", 2)
+    scheduler = await open_scheduler({"CONCURRENT_REQUESTS": 2})
+    produce(scheduler, *range(1, 9))
     requests = [await until(scheduler.next_request) for _ in range(4)]
-    await until(lambda: len(scheduler) == 5)
+    await until(lambda: len(scheduler) == 4)
     assert scheduler.next_request() is None
     requests[0].leases[0].ack()
     assert scheduler.next_request() is not None

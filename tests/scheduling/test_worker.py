@@ -9,6 +9,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ali1688_spider.addon import context_of
+from ali1688_spider.scheduling import lease as lease_module
 from ali1688_spider.scheduling import worker as module
 from ali1688_spider.scheduling.lease import Heartbeat, lease_limits
 from ali1688_spider.scheduling.queue import LeaseBatch, LeaseQueue
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 def no_polling(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker does only what it has a reason for."""
     monkeypatch.setattr(module, "POLL_SECONDS", 3600)
+    monkeypatch.setattr(module, "IDLE_SECONDS", 3600)
 
 
 @pytest.fixture
@@ -59,7 +61,10 @@ async def failed_calls(scheduler: RedisScheduler) -> list[FailedCall]:
 
 
 @pytest.mark.usefixtures("no_polling")
-async def test_it_keeps_the_buffer_filled(open_scheduler: Open, queue: LeaseQueue) -> None:
+async def test_it_keeps_the_buffer_filled(
+    open_scheduler: Open, queue: LeaseQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_module, "MOST_UNSTORED", 0)
     queue.push(products(*range(1, 21)))
     scheduler = await open_scheduler()
     worker = scheduler.worker
@@ -93,7 +98,7 @@ async def test_a_higher_priority_passes_what_is_buffered(
 
 @pytest.mark.parametrize(
     ("qps", "in_flight", "buffered"),
-    [(0, 32, 64), (2, 6, 3), (0.5, 2, 2), (10, 30, 11), (40, 32, 41), (1000, 32, 64)],
+    [(0, 232, 64), (2, 6, 3), (0.5, 2, 2), (10, 30, 11), (40, 120, 41), (1000, 232, 64)],
 )
 def test_as_few_are_leased_as_the_rate_is_low(qps: float, in_flight: int, buffered: int) -> None:
     assert lease_limits(32, qps) == (in_flight, buffered)

@@ -1,8 +1,9 @@
 -- Lease calls. ARGV: worker, lease in ms, how many at most, how many the worker holds, 1 to reclaim
 -- calls of silent workers, how many losses make a call a poison candidate, how many candidates at most.
 -- Returns {token, surplus, calls reclaimed, {messages, ready, delayed, leased, next due},
--- {member, attempt, score, losses, ...}, why the queue is paused or ''}; a positive surplus says that the worker holds less than it
--- leased, a negative one that it lost some.
+-- {member, attempt, score, losses, ...}, why the queue is paused or '', ms until the leases of another
+-- worker run out or -1}; a positive surplus says that the worker holds less than it leased, a negative
+-- one that it lost some.
 
 local pause = redis.call('GET', PAUSE) or ''
 local worker, limit = ARGV[1], pause == '' and tonumber(ARGV[3]) or 0
@@ -103,6 +104,16 @@ local function take(token)
   return reply
 end
 
+-- The worker of which was not heard for longest, beside this one.
+local function takeover_in()
+  if redis.call('ZCARD', LEASED) == redis.call('ZCOUNT', LEASED, worker, worker) then
+    return -1
+  end
+  local first = redis.call('ZRANGE', WORKERS, 0, 1, 'WITHSCORES')
+  local expiry = first[1] == worker and first[4] or first[2]
+  return expiry and math.max(0, math.min(expiry - now, FAR)) or -1
+end
+
 redis.call('ZADD', WORKERS, digits(now + ARGV[2]), worker)
 local surplus = redis.call('ZCOUNT', LEASED, worker, worker) - ARGV[4]
 local reclaimed = ARGV[5] == '1' and reclaim() or 0
@@ -110,4 +121,4 @@ promote()
 local token = digits(now_us())
 local taken = take(token)
 pay_crawls(now)
-return { token, surplus, reclaimed, counts(now), taken, pause }
+return { token, surplus, reclaimed, counts(now), taken, pause, takeover_in() }
