@@ -54,13 +54,36 @@ TIMEOUT_SECONDS = 30
 _T = TypeVar("_T")
 
 
+async def send_once(
+    request: aiohttp.ClientRequest, send_request: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Send *request* once; a middleware of an aiohttp session.
+
+    By itself aiohttp sends a GET a second time when the connection breaks before the response. The
+    gateway may have taken and counted the first one, and would see its signature again; whoever
+    made the call signs a new one.
+
+    Raises:
+        aiohttp.ClientError: As without it; a connection that breaks is a ClientConnectionError of
+            no subclass, which aiohttp does not act on.
+    """
+    try:
+        return await send_request(request)
+    except aiohttp.ClientConnectorError:  # nothing was sent
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError(str(error)) from error
+
+
 async def send(call: WireCall) -> WireResponse:
     """Send *call* over a connection of its own, by the environment's proxies and certificates."""
     started = time.monotonic()
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
+            aiohttp.ClientSession(
+                timeout=timeout, trust_env=True, middlewares=(send_once,)
+            ) as session,
             session.request(
                 call.http_method,
                 call.url,

@@ -95,7 +95,7 @@ class UnreachedError(TransportError):
 
 
 class ConnectionRefusedByHostError(UnreachedError):
-    """Nobody listens at the gateway's address."""
+    """Nobody listens at the gateway's address, or the proxy does not connect to it."""
 
     error_class = "connection_refused"
     advice = ConnectionFailedError.advice

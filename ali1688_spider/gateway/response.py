@@ -53,6 +53,8 @@ _TRANSPORT_ERRORS: dict[str, type[errors.TransportError]] = {
     "ResponseDataLossError": errors.UnreadableResponseError,
     # aiohttp
     "ClientConnectorDNSError": errors.DnsError,
+    "ClientConnectorError": errors.ConnectionRefusedByHostError,
+    "ClientHttpProxyError": errors.ConnectionRefusedByHostError,
     "ClientPayloadError": errors.UnreadableResponseError,
     "ClientSSLError": errors.TlsError,
     "ServerTimeoutError": errors.CallTimeoutError,
@@ -64,7 +66,6 @@ _TRANSPORT_ERRORS: dict[str, type[errors.TransportError]] = {
     "TimeoutError": errors.CallTimeoutError,
     "gaierror": errors.DnsError,
 }
-_TLS = re.compile(r"\bSSL\b(?!:\S)|\bTLS\b|certificate", re.IGNORECASE)  # aiohttp: "ssl:default"
 
 _MAX_DIGITS = 40  # beyond 64 bits, so still seen as impossible; int() takes quadratic time
 
@@ -73,13 +74,19 @@ def transport_error(exception: BaseException) -> errors.TransportError | None:
     """Return the typed error for a failed download, or None if the exception is something else.
 
     The exception's text is not taken over: it may contain the URL. Scrapy reports a failed TLS
-    handshake as a failed download, so the text decides between those two.
+    handshake as a refused connection, and a proxy's refusal as a failed download: their cause, what
+    aiohttp has raised, says more.
     """
-    names = [cls.__name__ for cls in type(exception).__mro__]
-    error = next((_TRANSPORT_ERRORS[name] for name in names if name in _TRANSPORT_ERRORS), None)
-    if error is errors.ConnectionFailedError and _TLS.search(str(exception)):
-        error = errors.TlsError
-    return None if error is None else error(f"{error.error_class}: {names[0]}")
+    error = _row(exception)
+    if error is None:
+        return None
+    error = _row(exception.__cause__) or error
+    return error(f"{error.error_class}: {type(exception).__name__}")
+
+
+def _row(exception: BaseException | None) -> type[errors.TransportError] | None:
+    names = (cls.__name__ for cls in type(exception).__mro__)
+    return next((_TRANSPORT_ERRORS[name] for name in names if name in _TRANSPORT_ERRORS), None)
 
 
 def read_response(

@@ -20,6 +20,7 @@ from ali1688_spider.gateway.errors import (
     AuthorizationError,
     ClockError,
     ConnectionFailedError,
+    ConnectionRefusedByHostError,
     InvalidCallError,
     NoProductError,
     ProductGoneError,
@@ -110,8 +111,26 @@ async def test_a_running_event_loop_is_no_obstacle_for_a_program_that_waits() ->
 
 def test_a_gateway_that_cannot_be_reached() -> None:
     client = Client(app_key="1", app_secret="s", gateway=f"http://127.0.0.1:{free_port()}/router")
-    with pytest.raises(ConnectionFailedError, match="connection: ClientConnectorError"):
+    with pytest.raises(ConnectionRefusedByHostError, match="refused: ClientConnectorError"):
         client.product(1)
+
+
+async def test_a_call_is_sent_once_when_its_connection_breaks() -> None:
+    calls = 0
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        await reader.readuntil(b"\r\n\r\n")
+        calls += 1
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    gateway = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/router"
+    client = Client(app_key="1", app_secret="s", gateway=gateway, http_method="GET")
+    with pytest.raises(ConnectionFailedError):
+        await client.product_async(1)
+    server.close()
+    assert calls == 1
 
 
 class ScriptedGateway:

@@ -7,6 +7,7 @@ import ssl
 from decimal import Decimal
 from typing import Any
 
+import aiohttp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -333,12 +334,6 @@ SECRET_URL = "https://gw.api.1688.com/router/json?sign=ABCDEF"
         (scrapy_like("DownloadTimeoutError", f"Getting {SECRET_URL} took too long"), "timeout"),
         (scrapy_like("DownloadConnectionRefusedError", SECRET_URL), "connection_refused"),
         (scrapy_like("DownloadFailedError", SECRET_URL), "connection"),
-        (
-            scrapy_like(
-                "DownloadFailedError", "[('SSL routines', '', 'certificate verify failed')]"
-            ),
-            "tls",
-        ),
         (scrapy_like("ResponseDataLossError", SECRET_URL), "unreadable_answer"),
         (scrapy_like("DownloadCancelledError", SECRET_URL), "unreadable_answer"),
         (scrapy_like("CannotResolveHostError", SECRET_URL), "unknown_host"),
@@ -358,6 +353,30 @@ def test_failed_downloads(exception: Exception, error_class: str) -> None:
     assert "sign" not in str(error)
 
 
+@pytest.mark.parametrize(
+    ("wrapper", "cause", "error_class"),
+    [
+        ("DownloadConnectionRefusedError", "ClientConnectorSSLError", "tls"),
+        ("DownloadConnectionRefusedError", "ClientConnectorCertificateError", "tls"),
+        ("DownloadConnectionRefusedError", "ClientConnectorError", "connection_refused"),
+        ("DownloadFailedError", "ClientHttpProxyError", "connection_refused"),
+        ("DownloadFailedError", "ClientConnectionError", "connection"),
+        ("DownloadFailedError", "ClientResponseError", "connection"),
+    ],
+)
+def test_what_scrapy_makes_of_aiohttps_errors(wrapper: str, cause: str, error_class: str) -> None:
+    kind = getattr(aiohttp, cause)
+    exception = scrapy_like(wrapper, SECRET_URL)
+    exception.__cause__ = kind.__new__(kind)
+    error = transport_error(exception)
+    assert error is not None
+    assert error.error_class == error_class
+    assert error.message == f"{error_class}: {wrapper}"
+
+
 def test_other_exceptions_are_not_taken_for_failed_downloads() -> None:
     assert transport_error(KeyError("x")) is None
+    exception = RuntimeError("x")
+    exception.__cause__ = ConnectionError()
+    assert transport_error(exception) is None
     assert transport_error(scrapy_like("DropItem", "x")) is None
