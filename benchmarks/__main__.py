@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import features, queue_costs, shared_rate, throughput
+from benchmarks import features, idle, queue_costs, shared_rate, throughput
 from benchmarks.report import describe_system, load_average, report
 from benchmarks.scale import FULL, QUICK
 from benchmarks.stage import Stage
@@ -23,6 +23,7 @@ PARTS: dict[str, Callable[[Stage, Scale], list[Table]]] = {
     "throughput": throughput.measure,
     "features": features.measure,
     "queue": queue_costs.measure,
+    "idle": idle.measure,
     "rate": shared_rate.measure,
     "growth": queue_costs.measure_growth,
 }

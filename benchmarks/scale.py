@@ -21,6 +21,8 @@ class Scale:
         limit: Calls per second where the shared rate is measured.
         workers: How many workers share it.
         seconds: For how long.
+        idle_seconds: For how long an idle worker is watched.
+        idle_pushes: How many ids it gets afterwards, one by one.
     """
 
     products: int
@@ -33,6 +35,8 @@ class Scale:
     limit: int
     workers: tuple[int, ...]
     seconds: float
+    idle_seconds: float
+    idle_pushes: int
 
 
 FULL = Scale(
@@ -46,6 +50,8 @@ FULL = Scale(
     limit=40,
     workers=(1, 4, 8),
     seconds=12.0,
+    idle_seconds=60.0,
+    idle_pushes=9,
 )
 QUICK = Scale(
     products=100,
@@ -58,4 +64,6 @@ QUICK = Scale(
     limit=20,
     workers=(1, 2),
     seconds=2.0,
+    idle_seconds=1.0,
+    idle_pushes=1,
 )

@@ -59,6 +59,13 @@ class Worker:
     def running(self) -> bool:
         return not self._wait(os.WNOHANG)
 
+    @property
+    def cpu_seconds(self) -> float:
+        """User and system time until now, while it runs (Linux)."""
+        stat = Path(f"/proc/{self._process.pid}/stat").read_text()
+        user, system = map(int, stat.rpartition(")")[2].split()[11:13])
+        return (user + system) / os.sysconf("SC_CLK_TCK")
+
     def terminate(self) -> None:
         if self.running():
             self._process.send_signal(signal.SIGTERM)

@@ -77,7 +77,7 @@ def test_it_listens_again_after_its_connection_broke(news: News, client: redis.R
     client.client_kill_filter(_type="normal", skipme=True)
     eventually(lambda: len(news) > known)
     assert news[-1] is False
-    eventually(lambda: client.ping())
+    eventually(client.ping)
     news.listen()
     known = len(news)
     client.lpush(news.queue.keys.start, "610000000001")
