@@ -60,7 +60,10 @@ class DownloadHandler(AiohttpDownloadHandler):
 
     @staticmethod
     def _extract_headers(response: _ClientResponse) -> Headers:
-        return Headers(list(response.raw_headers))
+        headers = Headers()
+        for name, value in response.raw_headers:  # as Headers would, which takes a while
+            dict.setdefault(headers, name.title(), []).append(value)
+        return headers
 
     def _extract_proxy_url_with_creds(self, request: Request) -> str | None:
         proxy, credentials = self._extract_proxy(request)

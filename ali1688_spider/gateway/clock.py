@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 CHINA = timezone(timedelta(hours=8), "GMT+8")
 """The platform's time zone, whatever the host's; without summer time."""
@@ -14,6 +15,7 @@ TOLERANCE = 3.0
 """Seconds of skew that are not corrected: ``Date`` is coarse, and the gateway allows minutes."""
 
 
+@lru_cache(maxsize=16)  # many responses of one second
 def http_date(value: str | None) -> datetime | None:
     """Return an HTTP date as an aware time, or None for what is missing or makes no sense."""
     try:

@@ -81,6 +81,8 @@ def set_fields(**fields: Any) -> Fields:
 
 def amount(value: Any) -> Any:
     """Read an amount of money (CNY) as ``Decimal``."""
+    if value is None:
+        return None
     if isinstance(value, str):
         text = value.strip()
         if not text:
@@ -93,7 +95,7 @@ def amount(value: Any) -> Any:
 
 def count(value: Any) -> Any:
     """Read a whole number (a count, an id) as ``int``."""
-    if isinstance(value, int):
+    if value is None or isinstance(value, int):
         return value
     number = amount(value)
     if isinstance(number, Decimal) and number.is_finite() and number.copy_abs() < _INT_LIMIT:
@@ -103,6 +105,8 @@ def count(value: Any) -> Any:
 
 def text(value: Any) -> Any:
     """Read text; a number is taken for its digits."""
+    if value is None:
+        return None
     if isinstance(value, str):
         return value.strip() or None
     if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
@@ -138,6 +142,8 @@ def image_urls(value: Any) -> Any:
 
 def told_amount(value: Any) -> Decimal | None:
     """Read an amount above 0; the platform writes 0 where there is none."""
+    if value is None:
+        return None
     number = amount(value)
     if not isinstance(number, Decimal) or not number.is_finite() or not 0 < number < _MAX_AMOUNT:
         return None
@@ -147,6 +153,8 @@ def told_amount(value: Any) -> Decimal | None:
 
 def told_count(value: Any) -> int | None:
     """Read a whole number from 0 on."""
+    if value is None:
+        return None
     number = count(value)
     is_count = isinstance(number, int) and not isinstance(number, bool)
     return number if is_count and 0 <= number <= _MAX_COUNT else None
@@ -178,6 +186,8 @@ def told_share(value: Any) -> float | None:
 
 def told_text(value: Any) -> str | None:
     """Read text that can be stored; a number is taken for its digits."""
+    if value is None:
+        return None
     read = text(value)
     return read if isinstance(read, str) and _IN_UTF_8.fullmatch(read) else None
 

@@ -37,6 +37,7 @@ _MESSAGES = (
 )
 # An error only beside "success": false or a negative code; elsewhere they may mean success.
 _PLAIN_CODES, _PLAIN_MESSAGES = ("code",), ("message", "msg")
+_SAID = frozenset((*_CODES, *_MESSAGES, *_PLAIN_CODES))
 _ERROR_CODE = re.compile(r"-\d+|gw\..+", re.IGNORECASE)
 _REFUSAL = ("code", "sub_code", "msg", "sub_msg")
 _NO_ERROR = frozenset({"", "0", "200", "success", "ok", "null", "none"})
@@ -190,13 +191,15 @@ def _business_refusal(data: Any) -> Refusal | None:
 def _refusal_of(level: dict[str, Any]) -> Refusal | None:
     """Return the refusal that stands in this very object."""
     succeeded = _succeeded(level)
+    if succeeded or (succeeded is None and _SAID.isdisjoint(level)):
+        return None
     plain_code = _first(level, _PLAIN_CODES)
     if succeeded is False or (succeeded is None and _ERROR_CODE.fullmatch(plain_code)):
         code = _first(level, _CODES) or plain_code
         return Refusal(code, message=_first(level, _MESSAGES + _PLAIN_MESSAGES), origin="service")
     code, message = _first(level, _CODES), _first(level, _MESSAGES)
     has_data = any(isinstance(value, dict | list) and value for value in level.values())
-    if succeeded or not (code or message) or (has_data and "error_code" not in level):
+    if not (code or message) or (has_data and "error_code" not in level):
         return None
     is_gateway = bool(_first(level, _GATEWAY_CODES))
     return Refusal(code, message=message, origin="gateway" if is_gateway else "service")
