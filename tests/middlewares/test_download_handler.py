@@ -598,9 +598,13 @@ async def test_what_a_call_says_of_itself(wire_to: WireTo) -> None:
 # Connections
 
 
-async def test_connections_are_kept_and_used_again(wire_to: WireTo) -> None:
-    async with serving(always(response())) as server:
-        wire = wire_to(server)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_connections_are_kept_and_used_again(
+    wire_to: WireTo, certificate_of: CertificateOf, scheme: str
+) -> None:
+    tls = tls_server(*certificate_of("trusted")) if scheme == "https" else None
+    async with serving(always(response()), tls) as server:
+        wire = wire_to(server, scheme)
         for _ in range(3):
             await asyncio.gather(*(wire.payload() for _ in range(24)))
         assert server.connections == server.open == 24
