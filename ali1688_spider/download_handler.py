@@ -32,7 +32,7 @@ class DownloadHandler(AiohttpDownloadHandler):
     - a proxy's password may contain ``/``.
     """
 
-    experimental = False  # tests/test_download_handler.py shows what it does
+    experimental = False  # tests/middlewares/test_download_handler.py shows what it does
     lazy = True  # most crawls speak to one scheme, and loading the certificates takes a while
 
     def __init__(self, crawler: Crawler) -> None:
@@ -56,7 +56,10 @@ class DownloadHandler(AiohttpDownloadHandler):
             DownloadCancelledError: The response is longer.
         """
         request.meta["verbatim_url"] = True
-        return await super().download_request(request)
+        try:
+            return await super().download_request(request)
+        finally:
+            del request.meta["verbatim_url"]  # what is made of the request is escaped as usual
 
     @staticmethod
     def _extract_headers(response: _ClientResponse) -> Headers:

@@ -7,6 +7,8 @@ What differs from Scrapy's default says why.
 
 from __future__ import annotations
 
+from importlib.util import find_spec as _find_spec
+
 from ali1688_spider.config import DEFAULTS as _DEFAULTS
 from ali1688_spider.config import PREFIX as _PREFIX
 from ali1688_spider.private_files import environment as _read_environment
@@ -18,6 +20,9 @@ BOT_NAME = "ali1688_spider"
 SPIDER_MODULES = ["ali1688_spider.spiders"]
 NEWSPIDER_MODULE = "ali1688_spider.spiders"
 COMMANDS_MODULE = "ali1688_spider.commands"
+
+# The event loop of the extra ``fast``, where it is installed (default: asyncio's own).
+ASYNCIO_EVENT_LOOP = "uvloop.Loop" if _find_spec("uvloop") else None
 
 # Checks the configuration, and chooses what depends on it: the scheduler, the pipelines.
 ADDONS = {"ali1688_spider.addon.Ali1688Addon": 100}

@@ -25,7 +25,7 @@ what was stored and without looking for changes. Before products are collected a
 are in the database and the cache is empty; *prices moved* means that {moved} of the products
 changed in price or stock. The shared limits are so high that no call waits."""
 
-AIOHTTP_HANDLER = {"http": "scrapy.core.downloader.handlers._aiohttp.AiohttpDownloadHandler"}
+TWISTED = {"http": "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"}
 PIPELINES = {
     "ali1688_spider.pipelines.validation.ValidationPipeline": 100,
     "ali1688_spider.pipelines.mongo.MongoPipeline": None,
@@ -57,11 +57,17 @@ WITH_QUOTA = replace(
         "ALI1688_DAILY_QUOTA": "1000000000",
     },
 )
-WITH_AIOHTTP = replace(
+WITH_TWISTED = replace(
     PROJECT,
-    name="with Scrapy's experimental aiohttp handler",
-    arguments=(*PROJECT.arguments, "-s", _setting("DOWNLOAD_HANDLERS", AIOHTTP_HANDLER)),
+    name="with Scrapy's default HTTP client (Twisted)",
+    arguments=(*PROJECT.arguments, "-s", _setting("DOWNLOAD_HANDLERS", TWISTED)),
 )
+WITHOUT_UVLOOP = replace(
+    PROJECT,
+    name="without uvloop",
+    arguments=(*PROJECT.arguments, "-s", "ASYNCIO_EVENT_LOOP=asyncio.SelectorEventLoop"),
+)
+VARIANTS = (WITHOUT_HISTORY, WITH_QUOTA, WITHOUT_CACHE, WITH_TWISTED, WITHOUT_UVLOOP, PROJECT)
 STEPS_AHEAD = 10_000  # of the sandbox's time, by which prices and stocks have moved
 
 
@@ -70,7 +76,7 @@ def measure(stage: Stage, scale: Scale) -> list[Table]:
     start = crawl(stage, PROJECT, 1)
     moved = 0
     for _ in range(scale.feature_rounds):
-        for variant in (WITHOUT_HISTORY, WITH_QUOTA, WITHOUT_CACHE, WITH_AIOHTTP, PROJECT):
+        for variant in VARIANTS:
             _note(runs, f"first time: {variant.name}", crawl(stage, variant, scale.products))
         step = 0
         for scenario, steps in (("unchanged", 0), ("prices moved", STEPS_AHEAD)):
@@ -116,7 +122,12 @@ def _table(scale: Scale, runs: dict[str, list[Crawl]], start: Crawl, moved: int)
         products=f"{scale.products:,}", rounds=scale.feature_rounds, moved=f"{moved:,}"
     )
     header = ("variant", "products/s", "speed against it", "CPU s per 1000", "CPU against it")
-    return Table("What history, limits, cache and the HTTP client cost", explanation, header, rows)
+    return Table(
+        "What history, limits, cache, the HTTP client and the event loop cost",
+        explanation,
+        header,
+        rows,
+    )
 
 
 def _compared_with(name: str) -> str:

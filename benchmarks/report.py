@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benchmarks.stage import Stage
     from benchmarks.table import Table
 
-PACKAGES = ("Scrapy", "scrapy-redis", "Twisted", "redis", "pymongo", "aiohttp", "secantusdb")
+PACKAGES = ("Scrapy", "scrapy-redis", "aiohttp", "uvloop", "redis", "pymongo", "secantusdb")
 
 INTRODUCTION = """\
 # Benchmarks

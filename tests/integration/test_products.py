@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import csv
 import os
+import re
+import subprocess
+import sys
 from decimal import Decimal
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pymongo
 import pytest
+
+from tests.certificates import make_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +31,7 @@ SIMPLE = "com.alibaba.product:alibaba.product.simple.get-1"
 CROSS = "com.alibaba.product:alibaba.cross.productInfo-1"
 DETAIL = "com.alibaba.fenxiao.crossborder:product.search.queryProductDetail-1"
 FIRST_ID = 610_000_000_001
+TLS_PROXY = Path(__file__).with_name("tls_proxy.py")
 BY_QUANTITY, _, BY_QUANTITY_WITH_SKUS, BY_SKU_AND_QUANTITY = range(4)
 
 
@@ -257,3 +266,36 @@ def test_a_pipe_that_stays_open_keeps_nothing_waiting(
         crawl = running.finish()
     assert crawl.stats["finish_reason"] == "closespider_itemcount"
     assert gateway.status()["by_product"] == dict.fromkeys(map(str, ids(3)), 1)
+
+
+@pytest.mark.parametrize("chosen", ["", "asyncio.SelectorEventLoop"])
+def test_the_event_loop_is_uvloop_where_it_is_installed(
+    scrapy: Scrapy, ids: Ids, chosen: str
+) -> None:
+    arguments = ["-s", f"ASYNCIO_EVENT_LOOP={chosen}"] if chosen else []
+    crawl = scrapy.crawl(
+        "product",
+        *("-a", f"ids={listed(ids(3))}", "-O", "products.jsonl", *arguments),
+        LOG_LEVEL="DEBUG",
+    )
+    used = "uvloop.Loop" if find_spec("uvloop") and not chosen else "unix_events._Unix"
+    assert re.search(rf"Using asyncio event loop: (asyncio\.)?{re.escape(used)}", crawl.log)
+    assert set(crawl.read("products.jsonl")) == set(ids(3))
+
+
+def test_a_gateway_that_speaks_tls(
+    scrapy: Scrapy, gateway: Gateway, ids: Ids, tmp_path: Path
+) -> None:
+    certificate, key = make_certificate(tmp_path)
+    port = str(urlsplit(gateway.url).port)
+    command = [sys.executable, TLS_PROXY, port, certificate, key]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as proxy:
+        assert proxy.stdout is not None
+        crawl = scrapy.crawl(
+            "product",
+            *("-a", f"ids={listed(ids(100))}", "-O", "products.jsonl"),
+            ALI1688_GATEWAY=f"https://127.0.0.1:{proxy.stdout.readline().strip()}/router/json",
+            SSL_CERT_FILE=str(certificate),
+        )
+        proxy.kill()
+    assert set(crawl.read("products.jsonl")) == set(ids(100))
