@@ -146,10 +146,9 @@ class ErrorsMiddleware:
             self._stats.inc_value(f"ali1688/errors/{error.error_class}")
         if CACHED not in response.flags:  # a cached one says nothing about the gateway now
             await self._note_success(request)
-        return ApiResponse(
+        result = ApiResponse(
             response.url,
             status=response.status,
-            headers={"Content-Type": response.headers.get("Content-Type") or b""},
             flags=response.flags,
             body=response.body,
             request=request,
@@ -157,6 +156,8 @@ class ErrorsMiddleware:
             fetched_at=request.meta.get("fetched_at"),
             gone=error is not None,
         )
+        result.headers = response.headers  # not a copy, which takes a while
+        return result
 
     async def process_exception(self, request: Request, exception: Exception) -> Request | None:
         """Return the next try of a call whose download failed; None for other requests.
