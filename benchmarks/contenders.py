@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from benchmarks.stage import Stage
 
 CONCURRENCY = 32
+"""The project's own: calls on the wire."""
 PUSHED_AT_ONCE = 1000
 IN_MEMORY_SPIDER = str(Path(__file__).parent / "rivals" / "in_memory.py")
 
@@ -46,6 +47,10 @@ class Contender:
             stage.redis.lpush(self.start_key, *range(FIRST_ID + start, FIRST_ID + end))
 
 
+AT_OUR_CONCURRENCY = (
+    *("-s", f"CONCURRENT_REQUESTS={CONCURRENCY}"),
+    *("-s", f"CONCURRENT_REQUESTS_PER_DOMAIN={CONCURRENCY}"),
+)
 PROJECT = Contender(
     "this project",
     ("-m", "scrapy", "crawl", "product"),
@@ -58,18 +63,22 @@ STOCK = Contender(
     {"SCRAPY_SETTINGS_MODULE": "benchmarks.rivals.stock.settings"},
     start_key="stock:start_urls",
 )
-QUIET_STOCK = replace(
+WIDE_STOCK = replace(
     STOCK,
-    name="stock scrapy-redis, LOG_LEVEL=INFO",
-    arguments=(*STOCK.arguments, "-s", "LOG_LEVEL=INFO"),
+    name="stock scrapy-redis, 32 at once",
+    arguments=(*STOCK.arguments, *AT_OUR_CONCURRENCY),
+)
+QUIET_STOCK = replace(
+    WIDE_STOCK,
+    name="stock scrapy-redis, 32 at once, LOG_LEVEL=INFO",
+    arguments=(*WIDE_STOCK.arguments, "-s", "LOG_LEVEL=INFO"),
 )
 IN_MEMORY = Contender(
     "Scrapy in memory",
     (
         *("-m", "scrapy", "runspider", IN_MEMORY_SPIDER),
         *("-a", "first={first}", "-a", "count={count}"),
-        *("-s", f"CONCURRENT_REQUESTS={CONCURRENCY}"),
-        *("-s", f"CONCURRENT_REQUESTS_PER_DOMAIN={CONCURRENCY}"),
+        *AT_OUR_CONCURRENCY,
     ),
     stores=False,
 )
@@ -78,4 +87,4 @@ PLAIN_AIOHTTP = Contender(
     ("-m", "benchmarks.rivals.plain_aiohttp", "{first}", "{count}"),
     stores=False,
 )
-ALL = (PROJECT, STOCK, QUIET_STOCK, IN_MEMORY, PLAIN_AIOHTTP)
+ALL = (PROJECT, STOCK, WIDE_STOCK, QUIET_STOCK, IN_MEMORY, PLAIN_AIOHTTP)

@@ -11,7 +11,3 @@ REDIS_URL = os.environ["REDIS_URL"]
 ITEM_PIPELINES = {"benchmarks.rivals.stock.pipeline.MongoPipeline": 300}
 MONGO_URI = os.environ["MONGO_URI"]
 MONGO_DATABASE = os.environ["MONGO_DATABASE"]
-
-# Equal to the project's, so that it does not decide.
-CONCURRENT_REQUESTS = 32
-CONCURRENT_REQUESTS_PER_DOMAIN = 32
