@@ -15,8 +15,21 @@ from scrapy.utils.ssl import _make_ssl_context
 from ali1688_spider.gateway.client import send_once
 
 if TYPE_CHECKING:
+    from aiohttp.connector import Connection
     from scrapy import Request
     from scrapy.crawler import Crawler
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request that takes no response for its own which was there before it was sent.
+
+    https://github.com/aio-libs/aiohttp/issues/13656: aiohttp would.
+    """
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        if conn.protocol is None or conn.protocol.should_close:
+            raise aiohttp.ClientConnectionError("a response came that nobody has asked for")
+        return await super().send(conn)
 
 
 class DownloadHandler(AiohttpDownloadHandler):
@@ -25,6 +38,8 @@ class DownloadHandler(AiohttpDownloadHandler):
     Scrapy's, except that
 
     - no request is sent twice, see :func:`~ali1688_spider.gateway.client.send_once`;
+    - a response that nobody has asked for, over a connection that is kept, is not that of the next
+      request: a product would be stored as another one;
     - connections are limited by Scrapy's downloader alone, for each host. Its own limit is one for
       all hosts, so that signed calls waited behind slow pictures, and timed out there;
     - the address is sent as the request has it: aiohttp would write ``%2C`` as ``,``;
@@ -42,6 +57,7 @@ class DownloadHandler(AiohttpDownloadHandler):
             connector=aiohttp.TCPConnector(local_addr=self._bind_address, limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
+            request_class=_Request,
             response_class=_ClientResponse,
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             middlewares=(send_once,),

@@ -61,7 +61,6 @@ class Exchange:
         self, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self.head = head
-        self.body = b""
         self.writer = writer
         self._reader = reader
 
@@ -115,7 +114,7 @@ class Server:
                     head = (await reader.readuntil(b"\r\n\r\n")).decode().rstrip()
                     exchange = Exchange(head, reader, writer)
                     length = int(exchange.headers.get("content-length", 0))
-                    exchange.body = await reader.readexactly(length)
+                    await reader.readexactly(length)
                     self.exchanges.append(exchange)
                     self.changed.set()
                     await self.reply(exchange)
@@ -186,9 +185,9 @@ class Wire:
             self._handlers.download_request_async, request
         )
 
-    async def call(self, product_id: int = 610000000001, **meta: Any) -> Request | Response:
+    async def call(self, **meta: Any) -> Request | Response:
         """Make a call; return its response, or the request of its next try."""
-        context, call = context_of(self.crawler), ApiCall.product(product_id)
+        context, call = context_of(self.crawler), ApiCall.product(610000000001)
         await context.breaker.succeeded()  # it would have to let the call through
         address = context.client.address(call)
         return await self.send(ApiRequest(address, call=call, method="POST", meta=meta))
@@ -556,6 +555,28 @@ async def test_a_connection_that_the_server_has_closed_is_not_used(wire_to: Wire
             await wire.payload()
             await server.until(lambda: server.open == 0)
     assert (server.connections, len(server.exchanges)) == (3, 3)
+
+
+ANOTHER = response(b'{"result": {"product": {"productName": "another"}}}')
+
+
+async def test_a_second_response_to_a_call_is_not_that_of_the_next(wire_to: WireTo) -> None:
+    async with serving(always(response() + ANOTHER)) as server:
+        wire = wire_to(server)
+        for _ in range(2):
+            assert (await wire.payload())["result"]["product"]["productName"] == "杯"
+    assert server.connections == 2
+
+
+async def test_a_response_that_comes_before_its_call_is_not_taken(wire_to: WireTo) -> None:
+    async with serving(always(response())) as server, serving(always(response())) as elsewhere:
+        wire = wire_to(server)
+        await wire.payload()
+        await server.exchanges[0].send(ANOTHER)
+        await wire_to(elsewhere).payload()  # what was sent before has then arrived
+        assert await wire.failure() == "connection"
+        assert len(server.exchanges) == 1
+        assert (await wire.payload())["result"]["product"]["productName"] == "杯"
 
 
 async def test_an_address_is_sent_as_the_request_has_it(wire_to: WireTo) -> None:
