@@ -11,6 +11,7 @@ import redis
 
 from ali1688_spider.local_servers import start_mongo
 from ali1688_spider.scheduling.keys import QUEUE_KEY
+from ali1688_spider.scheduling.lease import MOST_UNSTORED
 from ali1688_spider.scheduling.queue import LeaseQueue
 from tests.harness import eventually
 from tests.ports import free_port
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     Ids = Callable[[int], Sequence[int]]
 
 COUNT = 400
-IN_HAND = 32
+IN_HAND = 32 + MOST_UNSTORED  # calls on the wire, and products that wait for the database
 
 
 class Mongo:
@@ -98,6 +99,30 @@ def test_five_seconds_without_database_lose_nothing(
         assert stats["ali1688/storage/waits"] > 0
     assert calls_queued(redis_url) == 0
     assert gateway.status()["by_product"] == dict.fromkeys(map(str, wanted), 1)
+
+
+def test_a_worker_that_is_killed_repeats_what_was_on_the_wire_and_one_batch(
+    scrapy: Scrapy, gateway: Gateway, ids: Ids, mongo: Mongo, redis_url: str
+) -> None:
+    scrapy.settings |= {"REDIS_URL": redis_url, "ALI1688_LEASE_SECONDS": "2"}
+    wanted = ids(3 * IN_HAND)
+    killed = scrapy.start("crawl", "product")
+    eventually(lambda: killed.has_opened)
+    mongo.kill()
+    with redis.Redis.from_url(redis_url) as client:
+        client.lpush("product:start_urls", *wanted)
+    # Nothing is stored: it calls as many as it may, and no more.
+    eventually(lambda: gateway.calls == IN_HAND)
+    gateway.wait_until_quiet(2)
+    assert gateway.calls == IN_HAND
+    killed.kill()
+    mongo.start()
+    other = scrapy.start("crawl", "product")
+    eventually(lambda: mongo.products("ali1688") == len(wanted))
+    assert gateway.status()["by_product"].keys() == set(map(str, wanted))
+    assert gateway.calls <= len(wanted) + IN_HAND
+    eventually(lambda: calls_queued(redis_url) == 0)
+    assert other.stop() == 0
 
 
 def calls_queued(redis_url: str) -> int:
