@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 import pytest
 
+from ali1688_spider.scheduling.worker import SETTLED_AT_ONCE
 from tests.harness import Cluster, eventually, products
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.harness import Process
 
-AT_ONCE = 32  # CONCURRENT_REQUESTS
+AT_ONCE = 32 + SETTLED_AT_ONCE  # CONCURRENT_REQUESTS, and what Redis does not know yet to be done
 
 
 @pytest.fixture
