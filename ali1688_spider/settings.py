@@ -55,12 +55,12 @@ DOWNLOAD_MAXSIZE = 16 * 1024 * 1024
 DOWNLOAD_WARNSIZE = 4 * 1024 * 1024
 # Calls carry credentials: the other end has to be who it says.
 DOWNLOAD_VERIFY_CERTIFICATES = True
-# aiohttp takes three quarters of the processor time of Scrapy's default.
-_HTTP = "ali1688_spider.download_handler.DownloadHandler"
+# With aiohttp a crawl takes about a fifth less processor time than with Scrapy's default, Twisted.
+_handler = "ali1688_spider.download_handler.DownloadHandler"
 # Only HTTP: nothing that a queue or a response says may read files or reach other services.
 DOWNLOAD_HANDLERS = {
-    "http": _HTTP,
-    "https": _HTTP,
+    "http": _handler,
+    "https": _handler,
     "data": None,
     "file": None,
     "ftp": None,

@@ -45,8 +45,6 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 120
-# Scrapy makes asyncio's event loop before that of ASYNCIO_EVENT_LOOP, and drops it.
-WARNINGS = ("-W", "error", "-W", "ignore:unclosed event loop:ResourceWarning")
 FIRST_PRODUCT = 610_000_000_001
 
 
@@ -95,7 +93,7 @@ class Process:
         self._stats_file = output / "stats.json"
         with (output / "out").open("wb") as out, (output / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, *WARNINGS, "-m", "scrapy", *command],
+                [sys.executable, "-W", "error", "-m", "scrapy", *command],
                 cwd=folder,
                 env={"ALI1688_STATS_FILE": str(self._stats_file), **environment},
                 stdin=subprocess.PIPE,

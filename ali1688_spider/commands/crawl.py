@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import logging
 
@@ -11,6 +12,7 @@ from scrapy.commands.crawl import Command as ScrapyCrawl
 from scrapy.crawler import Crawler
 from scrapy.settings import Settings
 from scrapy.spiders import Spider
+from scrapy.utils.misc import load_object
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.config import Config
@@ -56,6 +58,9 @@ class Command(ScrapyCrawl):
         if self._is_own_project and self.settings.get("LOG_LEVEL") != "DEBUG":
             for name in BANNERS:
                 logging.getLogger(name).addFilter(_is_no_banner)  # levels are set anew later
+        if self._is_own_project and (loop := self.settings["ASYNCIO_EVENT_LOOP"]):
+            # Scrapy takes it; without one, it makes asyncio's first, which nobody would close.
+            asyncio.set_event_loop(load_object(loop)())
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         if self._is_own_project and len(args) == 1:
