@@ -7,6 +7,7 @@ import math
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from functools import cached_property
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -20,7 +21,10 @@ from ali1688_spider.context import data_folder
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.http import ApiRequest
-from ali1688_spider.scheduling.keys import QUEUE_KEY, TYPES, QueueKeys
+from ali1688_spider.retrying import ServerRetry, redis_outage
+from ali1688_spider.scheduling.keys import QUEUE_KEY, TYPES
+from ali1688_spider.scheduling.lease import SECONDS_IN_FLIGHT
+from ali1688_spider.scheduling.queue import LeaseQueue
 from ali1688_spider.spiders.product import IdArguments
 from ali1688_spider.spiders.search import SearchArguments, SearchSpider
 from ali1688_spider.watching.redis_store import RedisWatchStore
@@ -36,10 +40,11 @@ from ali1688_spider.watching.sqlite_store import FILE_NAME, SqliteWatchStore
 from ali1688_spider.watching.watcher import Watcher
 
 if TYPE_CHECKING:
+    from ali1688_spider.config import Config
     from ali1688_spider.gateway.calls import Value
     from ali1688_spider.http import ApiResponse
 
-AT_ONCE = 500
+AT_ONCE = 500  # products taken from the file; where the rate is limited, those of some seconds
 POLL_SECONDS = 0.2  # between looks at what is due; another process may add products
 
 _QUEUE_PARTS = ("ready", "delayed", "leased", "scores", "attempts", "leases", "losses")
@@ -96,11 +101,7 @@ class WatchSpider(SearchSpider):
     @cached_property
     def budget(self) -> Budget:
         """What watching may spend."""
-        config, arguments = context_of(self.crawler).config, self.arguments
-        # Nothing else keeps watching from using up the day's quota before its end.
-        daily = config.daily_quota / DAY / OVERBOOKING or math.inf
-        rate = min(config.qps or math.inf, daily)
-        return Budget(rate, arguments.min_interval, arguments.max_interval)
+        return budget_of(context_of(self.crawler).config, self.arguments)
 
     @cached_property
     def watcher(self) -> Watcher:
@@ -130,9 +131,10 @@ class WatchSpider(SearchSpider):
     async def _due(self, store: SqliteWatchStore) -> AsyncGenerator[int]:
         # Meanwhile, as the source may be a pipe that stays open.
         adding = asyncio.create_task(self._add_all(store))
+        most = math.ceil(min(AT_ONCE, SECONDS_IN_FLIGHT * self.budget.calls_per_second))
         try:
             while True:
-                due = await run_in_thread(store.take_due, AT_ONCE, self.budget.bounded(DAY))
+                due = await run_in_thread(store.take_due, most, self.budget.bounded(DAY))
                 for product_id in due:
                     yield product_id
                 if adding.done():
@@ -172,6 +174,25 @@ class WatchSpider(SearchSpider):
         return self.delays.pop(int(call.params["product_id"]), self.budget.bounded(DAY))
 
 
+def budget_of(config: Config, arguments: WatchArguments) -> Budget:
+    """Return what watching may spend with these settings."""
+    # Nothing else keeps watching from using up the day's quota before its end.
+    daily = config.daily_quota / DAY / OVERBOOKING or math.inf
+    rate = min(config.qps or math.inf, daily)
+    return Budget(rate, arguments.min_interval, arguments.max_interval)
+
+
+def open_watcher(settings: BaseSettings, config: Config) -> Watcher:
+    """Return the watch's schedule, for a process beside it that has hints for it; to be closed.
+
+    Raises:
+        ConfigurationError: Nothing was ever watched here.
+    """
+    arguments, retry = WatchArguments(), ServerRetry("Redis", redis_outage)
+    store = open_watch_store(settings)
+    return Watcher(store, arguments.strategy, budget_of(config, arguments), retry)
+
+
 def open_watch_store(settings: BaseSettings) -> RedisWatchStore | SqliteWatchStore:
     """Return the schedule that a watch with these settings has, for a command; to be closed.
 
@@ -191,6 +212,6 @@ def open_watch_store(settings: BaseSettings) -> RedisWatchStore | SqliteWatchSto
 
 def open_redis_store(client: Any) -> RedisWatchStore:
     """Return the schedule in Redis, beside the spider's queue."""
-    keys = QueueKeys.of(QUEUE_KEY % {"spider": WatchSpider.name})
-    queue = {getattr(keys, part): getattr(TYPES, part) for part in _QUEUE_PARTS}
-    return RedisWatchStore(client, queue)
+    queue = LeaseQueue(client, SimpleNamespace(name=WatchSpider.name), QUEUE_KEY)
+    parts = {getattr(queue.keys, part): getattr(TYPES, part) for part in _QUEUE_PARTS}
+    return RedisWatchStore(queue, parts)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
+from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.redis_server import LuaScripts
 from ali1688_spider.watching.schedule import LARGEST, NextFetch, WatchedProduct
+
+if TYPE_CHECKING:
+    from ali1688_spider.scheduling.queue import LeaseQueue
 
 AT_ONCE = 1000
 
@@ -20,14 +25,18 @@ class RedisWatchStore:
     when it is due, the queue knows.
 
     Args:
-        client: Client of Redis.
-        queue: Keys and types of the queue's parts that a product leaves when it is unwatched:
-            ready, delayed, leased, scores, attempts, leases and losses.
+        queue: The queue of the spider.
+        parts: Keys and types of its parts that a product leaves when it is unwatched: ready,
+            delayed, leased, scores, attempts, leases and losses.
+
+    Attributes:
+        queue: The queue.
     """
 
-    def __init__(self, client: Any, queue: Mapping[str, str]) -> None:
-        types = ["hash", *queue.values()]
-        self._scripts = LuaScripts(client, [WATCHED_KEY, *queue], __package__, types=types)
+    def __init__(self, queue: LeaseQueue, parts: Mapping[str, str]) -> None:
+        types = ["hash", *parts.values()]
+        self.queue = queue
+        self._scripts = LuaScripts(queue.server, [WATCHED_KEY, *parts], __package__, types=types)
 
     def load(self, product_ids: Sequence[int]) -> list[str]:
         """Return the text of each product's state, empty for a product that has none."""
@@ -38,6 +47,16 @@ class RedisWatchStore:
         self._scripts.run(
             "save", *(part for product_id, text, _ in states for part in (product_id, text))
         )
+
+    def hint(self, priorities: Mapping[int, int | None]) -> int:
+        """Note that these products, some hundreds, have changed; return how many are watched.
+
+        Those with a priority are fetched at once, as are those that are fetched at this moment.
+        """
+        self._scripts.run("mark", int(time.time()), *priorities)
+        # Marked first: a process that is killed in between is to hint again.
+        calls = {ApiCall.product(each): priority for each, priority in priorities.items()}
+        return self.queue.expedite(calls)
 
     def remove(self, product_ids: Sequence[int]) -> int:
         """Watch these products no longer, hash and queue in one step; return how many were."""

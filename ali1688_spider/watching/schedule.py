@@ -28,7 +28,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,9 @@ _MAX_DOUBLINGS = 30
 _CHANGED_PART = 0.15  # of an interval with changes; exact for six, tried in the simulator
 _FIRST_PRODUCTS = 5  # with a change a day each: what is assumed before anything was observed
 _HALVINGS = 50
+_PRIORITY_OF_ONE_A_DAY = 500  # of a hint of a product with a change a day
+_PRIORITIES_OF_A_FACTOR = 100  # of ten between the rates of two products
+_NUMBERS = 6  # of a state that has all
 LARGEST = 1e11  # seconds; more than any number of a state
 
 
@@ -92,8 +95,12 @@ class WatchedProduct:
             empty before the first.
         fetched_at: Time of the last fetch (UTC, seconds since the epoch), None before the first.
         removals: How many fetches in a row found the product removed from the platform.
-        changes: How many fetches found a change; old ones fade.
+        changes: How many fetches found a change of which no hint had told; old ones fade.
         seconds: Observed time in which these changes happened; it fades likewise.
+        told: How many fetches found a change of which a hint had told; they fade likewise.
+        told_seconds: Time until these hints, each from the fetch before; it fades likewise.
+        hinted_at: Time of the first hint since the last fetch (UTC, seconds since the epoch); None
+            when there was none.
     """
 
     fingerprint: str = ""
@@ -101,12 +108,16 @@ class WatchedProduct:
     removals: int = 0
     changes: float = 0.0
     seconds: float = 0.0
+    told: float = 0.0
+    told_seconds: float = 0.0
+    hinted_at: float | None = None
 
     def fetched(self, fingerprint: str | None, now: float) -> tuple[Outcome, WatchedProduct]:
         """Return what a fetch found, and the state after it.
 
         The first fetch shows no change, as there is nothing to compare with. Nothing is observed by
-        the fetch that finds a removed product again, nor by one not later than the one before.
+        the fetch that finds a removed product again, nor by one not later than the one before. A
+        change that a hint told of says nothing about how often there are others.
 
         Args:
             fingerprint: Of the response; None when the product was removed from the platform.
@@ -115,21 +126,37 @@ class WatchedProduct:
         before = now if self.fetched_at is None else self.fetched_at
         latest = max(before, now)
         if fingerprint is None:
-            gone = replace(self, fetched_at=latest, removals=self.removals + 1)
+            gone = replace(self, fetched_at=latest, removals=self.removals + 1, hinted_at=None)
             return Outcome.REMOVED, gone
         is_changed = self.fingerprint not in {"", fingerprint}
-        changes, seconds = self.changes, self.seconds
+        evidence = [self.changes, self.seconds, self.told, self.told_seconds]
         if now > before and not self.removals:
-            kept = 1 - 1 / MEMORY
-            part = _CHANGED_PART if is_changed else 1.0
-            changes, seconds = kept * changes + is_changed, kept * seconds + part * (now - before)
+            found = self._evidence(is_changed=is_changed, before=before, now=now)
+            evidence = [
+                (1 - 1 / MEMORY) * old + new for old, new in zip(evidence, found, strict=True)
+            ]
         outcome = Outcome.CHANGED if is_changed else Outcome.UNCHANGED
-        return outcome, WatchedProduct(fingerprint, latest, 0, changes, seconds)
+        return outcome, WatchedProduct(fingerprint, latest, 0, *evidence)
+
+    def _evidence(self, before: float, now: float, *, is_changed: bool) -> tuple[float, ...]:
+        """Return what a fetch adds to changes, seconds, told and told seconds."""
+        if not is_changed:
+            return 0, now - before, 0, 0
+        if self.hinted_at is None:
+            return 1, _CHANGED_PART * (now - before), 0, 0
+        return 0, 0, 1, min(max(0.0, self.hinted_at - before), now - before)
 
     def encode(self) -> str:
-        """Return the state after a fetch as text: the fingerprint, then a list of the numbers."""
+        """Return the state after a fetch as text.
+
+        That is the fingerprint, then a list of the numbers, the last two only where a hint has told
+        of a change, then the time of a hint, whole seconds, where one waits.
+        """
         numbers = f"{self.removals},{self.changes:.6g},{self.seconds:.6g}"
-        return f"{self.fingerprint}[{self.fetched_at:.15g},{numbers}]"
+        if self.told:
+            numbers += f",{self.told:.6g},{self.told_seconds:.6g}"
+        hint = "" if self.hinted_at is None else f"{self.hinted_at:.0f}"
+        return f"{self.fingerprint}[{self.fetched_at:.15g},{numbers}]{hint}"
 
     @classmethod
     def decode(cls, text: str) -> WatchedProduct:
@@ -138,9 +165,10 @@ class WatchedProduct:
         A text that cannot be read gives a new one too, with a warning: the product is still
         watched, and no other is affected.
         """
-        fingerprint, bracket, numbers = text.partition("[")
+        fingerprint, _, rest = text.partition("[")
+        numbers, _, hint = rest.rpartition("]")
         try:
-            return cls(fingerprint, *_read_numbers(bracket + numbers)) if text else cls()
+            return cls(fingerprint, *_read_numbers(numbers, hint)) if text else cls()
         except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
             logger.warning("The state of a watched product is unreadable, starting over: %s", error)
             return cls()
@@ -167,19 +195,23 @@ class NextFetch(NamedTuple):
         return max(0.0, self.due - self.product.fetched_at)
 
 
-def _read_numbers(text: str) -> tuple[float, int, float, float]:
-    """Return time of the last fetch, removals, changes and seconds.
+def _read_numbers(numbers: str, hint: str) -> tuple[float, int, float, float, float, float, Any]:
+    """Return what follows the fingerprint, in the order of the attributes.
 
     Raises:
-        ValueError, TypeError, ArithmeticError, RecursionError: The text is anything else.
+        ValueError, TypeError, ArithmeticError, RecursionError: The texts are anything else.
     """
-    numbers = json.loads(text)
-    if any(type(number) not in {int, float} for number in numbers):
+    text = f"[{numbers},{hint}]" if hint else f"[{numbers}]"
+    read = json.loads(text)
+    if any(type(number) not in {int, float} for number in read):
         raise ValueError(f"{text[:100]!r} is no list of numbers")
-    fetched_at, removals, changes, seconds = map(float, numbers)
-    if not all(0 <= number < LARGEST for number in (fetched_at, removals, changes, seconds)):
+    if not all(0 <= number < LARGEST for number in read):
         raise ValueError(f"{text[:100]!r} has a number out of bounds")
-    return fetched_at, int(removals), changes, seconds
+    hinted_at = float(read.pop()) if hint else None
+    fetched_at, removals, changes, seconds, told, told_seconds = map(
+        float, read if len(read) == _NUMBERS else [*read, 0, 0]
+    )
+    return fetched_at, int(removals), changes, seconds, told, told_seconds, hinted_at
 
 
 class Schedule:
@@ -195,19 +227,28 @@ class Schedule:
         self._budget = budget
         present = [each for each in sample if not each.removals]
         changes = _FIRST_PRODUCTS + sum(each.changes for each in present)
-        self.mean_rate = changes / (_FIRST_PRODUCTS * DAY + sum(each.seconds for each in present))
+        seconds = _FIRST_PRODUCTS * DAY + sum(each.seconds for each in present)
+        told = sum(each.told for each in present)
+        self.mean_untold_rate = changes / seconds
+        """Changes per second of which no hint tells, of all products together."""
+        self.mean_rate = (changes + told) / (seconds + sum(each.told_seconds for each in present))
         """Changes per second of all products together."""
         removed_part = 1 - len(present) / len(sample) if sample else 0.0
         calls = budget.calls_per_second / max(1.0, watched * (1 - removed_part))
         self._scale: float | None = None
         self._uniform = budget.bounded(1 / calls)
         if strategy == "adaptive" and self._uniform > budget.min_interval:
-            rates = [self.rate(each) for each in present] or [self.mean_rate]
-            self._scale = self._fit(rates, OVERBOOKING * calls)
+            self._scale = self._fit(present or [WatchedProduct()], OVERBOOKING * calls)
 
     def rate(self, product: WatchedProduct) -> float:
         """Return a product's changes per second, shrunk to the mean of all; positive."""
-        return (product.changes + 1) / (product.seconds + 1 / self.mean_rate)
+        seconds = product.seconds + product.told_seconds
+        return (product.changes + product.told + 1) / (seconds + 1 / self.mean_rate)
+
+    def untold_rate(self, product: WatchedProduct) -> float:
+        """Return the changes per second of which no hint tells, likewise."""
+        rate = (product.changes + 1) / (product.seconds + 1 / self.mean_untold_rate)
+        return min(rate, self.rate(product))
 
     def interval(self, product: WatchedProduct) -> float:
         """Return the seconds until the product's next fetch, within the budget's bounds."""
@@ -216,33 +257,67 @@ class Schedule:
             return self._budget.bounded(back_off)
         if self._scale is None:
             return self._uniform
-        return 1 / self._frequency(self.rate(product), self._scale)
+        rates = self.untold_rate(product), self.rate(product)
+        return 1 / self._frequency(*rates, self._scale)
+
+    def hint_priority(self, product: WatchedProduct) -> int | None:
+        """Return the priority of a fetch that a hint asks for, from 1; slow products go first.
+
+        None when it is worth less than the call would be elsewhere: a product that changes so often
+        is out of date soon after its fetch. It waits for its own schedule.
+        """
+        rate = self.rate(product)
+        if self._scale is not None and not self._pays(rate, self._scale):
+            return None
+        return max(
+            1, round(_PRIORITY_OF_ONE_A_DAY - _PRIORITIES_OF_A_FACTOR * math.log10(rate * DAY))
+        )
 
     def fraction_fresh(self, sample: Sequence[WatchedProduct], now: float) -> float | None:
         """Return the expected part of the products whose stored copy is right at *now*, 0 to 1.
 
-        Products not fetched yet are not fresh; products removed from the platform are left out.
-        None when no product counts.
+        Products not fetched yet are not fresh, nor are those of which a hint waits; products
+        removed from the platform are left out. None when no product counts.
         """
         present = [each for each in sample if not each.removals]
         fresh = sum(
-            (1 + self.rate(each) * max(0.0, now - each.fetched_at) / 2) ** -2
+            (1 + self.untold_rate(each) * max(0.0, now - each.fetched_at) / 2) ** -2
             for each in present
-            if each.fetched_at is not None
+            if each.fetched_at is not None and each.hinted_at is None
         )
         return fresh / len(present) if present else None
 
-    def _frequency(self, rate: float, scale: float) -> float:
-        frequency = scale * math.sqrt(rate) - rate / 2
+    def _frequency(self, untold: float, rate: float, scale: float) -> float:
+        frequency = math.sqrt(untold) * (scale - math.sqrt(rate) / 2)
         return min(1 / self._budget.min_interval, max(1 / self._budget.max_interval, frequency))
 
-    def _fit(self, rates: Sequence[float], frequency: float) -> float:
-        """Return the scale with which the rates' mean frequency is the wanted one."""
-        low, high = 0.0, (1 / self._budget.min_interval + max(rates) / 2) / math.sqrt(min(rates))
+    @staticmethod
+    def _pays(rate: float, scale: float) -> bool:
+        return scale > math.sqrt(rate) / 2
+
+    def _fit(self, products: Sequence[WatchedProduct], frequency: float) -> float:
+        """Return the scale with which the products' mean frequency is the wanted one."""
+        rates = [
+            (self.untold_rate(each), self.rate(each), self.told_rate(each)) for each in products
+        ]
+        lowest, highest = min(untold for untold, _, _ in rates), max(rate for _, rate, _ in rates)
+        low, high = 0.0, 1 / self._budget.min_interval / math.sqrt(lowest) + math.sqrt(highest) / 2
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            if sum(self._frequency(rate, middle) for rate in rates) < frequency * len(rates):
+            if self._demand(rates, middle) < frequency * len(rates):
                 low = middle
             else:
                 high = middle
         return low
+
+    def told_rate(self, product: WatchedProduct) -> float:
+        """Return the changes per second of which hints tell."""
+        if not product.told:
+            return 0.0
+        return product.told / (product.seconds + product.told_seconds + 1 / self.mean_rate)
+
+    def _demand(self, rates: Sequence[tuple[float, float, float]], scale: float) -> float:
+        return sum(
+            self._frequency(untold, rate, scale) + (told if self._pays(rate, scale) else 0.0)
+            for untold, rate, told in rates
+        )

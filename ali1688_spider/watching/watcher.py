@@ -63,6 +63,25 @@ class Watcher:
         """Keep what this fetch found; return it, and the seconds until the next fetch."""
         return await self._batches.put(product)
 
+    async def hint(self, product_ids: Sequence[int]) -> int:
+        """Note that something of these products has changed; return how many are watched.
+
+        Each is fetched at once, whatever its interval; one that is fetched at this moment, once
+        more. Where hints ask for more than the budget has, slow products go first, and those that
+        change too often to be kept fresh wait for their own schedule.
+        """
+        return await self._run(self.hint_blocking, product_ids)
+
+    def hint_blocking(self, product_ids: Sequence[int]) -> int:
+        """Do the same once, in this thread; raises the errors of the store."""
+        schedule, watched = self._current_schedule(), 0
+        for first in range(0, len(product_ids), SAMPLE):
+            some = product_ids[first : first + SAMPLE]
+            states = map(WatchedProduct.decode, self._store.load(some))
+            priorities = map(schedule.hint_priority, states)
+            watched += self._store.hint(dict(zip(some, priorities, strict=True)))
+        return watched
+
     async def fraction_fresh(self) -> float | None:
         """Return the expected part of the watched products whose stored copy is right now."""
         return await self._run(self._fraction_fresh)
@@ -79,20 +98,23 @@ class Watcher:
         return await self._run(self._keep, products)
 
     def _keep(self, products: Sequence[Product]) -> list[tuple[Outcome, float]]:
-        if self._schedule is None or time.monotonic() - self._drawn_at > SAMPLE_SECONDS:
-            self._draw_sample()
-        assert self._schedule is not None
+        schedule = self._current_schedule()
         results, states = [], []
         texts = self._store.load([product.product_id for product in products])
         for product, text in zip(products, texts, strict=True):
             seen = None if product.status == REMOVED else fingerprint(product)
             now = round(product.fetched_at.timestamp(), 3)
             outcome, state = WatchedProduct.decode(text).fetched(seen, now)
-            delay = self._schedule.interval(state)
+            delay = schedule.interval(state)
             results.append((outcome, delay))
             states.append((product.product_id, state.encode(), delay))
         self._store.save(states)
         return results
+
+    def _current_schedule(self) -> Schedule:
+        if self._schedule is None or time.monotonic() - self._drawn_at > SAMPLE_SECONDS:
+            return self._draw_sample()[0]
+        return self._schedule
 
     def _draw_sample(self) -> tuple[Schedule, list[WatchedProduct]]:
         watched, texts = self._store.sample(SAMPLE)

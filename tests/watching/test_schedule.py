@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -154,6 +155,94 @@ def test_any_other_text_starts_over(text: str, caplog: pytest.LogCaptureFixture)
     [record] = caplog.records
     assert record.levelno == logging.WARNING
     assert record.getMessage().startswith("The state of a watched product is unreadable")
+
+
+@pytest.mark.parametrize("told", [0.0, 2.5])
+@pytest.mark.parametrize("hinted_at", [None, NOW + 60])
+def test_what_hints_told_is_in_the_text(told: float, hinted_at: float | None) -> None:
+    product = WatchedProduct("a", NOW, 0, 1, 500, told, 300 * told, hinted_at)
+
+    assert WatchedProduct.decode(product.encode()) == product
+
+
+@pytest.mark.parametrize(
+    ("text", "hinted_at"), [("a[5,0,1,2]", None), ("a[5,0,1,2]7", 7), ("a[5,0,1,2,3,4]7", 7)]
+)
+def test_stores_note_a_hint_behind_the_text(text: str, hinted_at: float | None) -> None:
+    product = WatchedProduct.decode(text)
+
+    assert (product.fetched_at, product.changes, product.hinted_at) == (5, 1, hinted_at)
+    assert product.encode() == text
+
+
+# Hints
+
+
+def hinted(product: WatchedProduct, seconds: float) -> WatchedProduct:
+    """A product of which a hint came so long after its last fetch."""
+    assert product.fetched_at is not None
+    return replace(product, hinted_at=product.fetched_at + seconds)
+
+
+def test_a_change_that_a_hint_told_is_no_evidence_of_others() -> None:
+    before = observed((DAY, True), (DAY, False))
+    assert before.fetched_at is not None
+    outcome, after = hinted(before, HOUR).fetched("new", before.fetched_at + 2 * HOUR)
+    kept = 1 - 1 / MEMORY
+
+    assert outcome is Outcome.CHANGED
+    assert (after.changes, after.seconds) == (kept * before.changes, kept * before.seconds)
+    assert (after.told, after.told_seconds) == (1, HOUR)
+    assert after.hinted_at is None
+
+
+def test_a_hint_of_nothing_is_as_good_as_any_other_look() -> None:
+    before = observed((DAY, False))
+    assert before.fetched_at is not None
+    at = before.fetched_at + DAY
+
+    told, plain = hinted(before, HOUR).fetched("0", at), before.fetched("0", at)
+
+    assert told == plain
+
+
+def test_a_removed_product_has_no_hint_left() -> None:
+    _, removed = hinted(observed(), HOUR).fetched(None, NOW + DAY)
+
+    assert (removed.removals, removed.hinted_at) == (1, None)
+
+
+def test_hinted_products_that_change_rarely_go_first() -> None:
+    rarely, often = observed(*[(DAY, False)] * 20), observed(*[(HOUR, True)] * 20)
+    each = schedule(rarely, often, calls=math.inf)
+    priorities = [each.hint_priority(product) or 0 for product in (rarely, observed(), often)]
+
+    assert priorities == sorted(priorities, reverse=True)
+    assert len(set(priorities)) == 3
+    assert min(priorities) >= 1
+    assert max(priorities) <= 1000
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_hint_of_a_product_too_fast_for_the_budget_waits(strategy: str) -> None:
+    fast = observed(*[(HOUR, True)] * 60)
+    others = [observed(*[(10 * DAY, index % 2 == 0) for index in range(8)])] * 20
+    each = schedule(fast, *others, calls=100 / DAY, strategy=strategy)
+
+    assert (each.hint_priority(fast) is None) is (strategy == "adaptive")
+    assert each.hint_priority(others[0]) is not None
+
+
+def test_where_hints_tell_all_scheduled_fetches_become_rare() -> None:
+    product = observed()
+    for day in range(30):
+        at = NOW + (day + 1) * DAY
+        _, product = hinted(product, DAY / 2).fetched(str(day), at - DAY / 2)
+        _, product = product.fetched(str(day), at)
+    untold = [observed(*[(DAY, True)] * 30)]
+
+    assert schedule(product).untold_rate(product) < 0.1 * schedule(product).rate(product)
+    assert schedule(*untold).interval(untold[0]) < 0.5 * schedule(product).interval(product)
 
 
 # Rates

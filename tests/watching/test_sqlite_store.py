@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -124,3 +125,44 @@ def test_the_next_products_come_first(
         (1, 100.0, None),
         (2, 160.0, 159.0),
     ]
+
+
+def test_a_file_of_the_version_before_is_read(path: Path) -> None:
+    path.parent.mkdir()
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "CREATE TABLE watched (product_id INTEGER PRIMARY KEY, entry TEXT NOT NULL DEFAULT '', "
+            "due REAL NOT NULL, was_due REAL)"
+        )
+        connection.execute("INSERT INTO watched VALUES (1, ?, ?, NULL)", (FIRST, time.time() + 60))
+    connection.close()
+    for _ in range(2):
+        store = SqliteWatchStore(path)
+        assert store.take_due(9, 60) == []
+        assert store.hint({1: 5}) == 1
+        assert store.take_due(9, 60) == [1]
+        store.save([(1, FIRST, 60)])
+        store.close()
+
+
+def test_hinted_products_are_due_first(store: SqliteWatchStore) -> None:
+    store.add([1, 2, 3, 4])
+    store.save([(3, FIRST, DELAY), (4, FIRST, DELAY), (2, FIRST, DELAY)])
+    assert store.hint({4: 5, 3: 9, 8: 5, 2: None}) == 3
+    assert store.hint({4: None, 3: 1}) == 2
+    assert store.upcoming(9)[1][0].due is None
+    assert store.take_due(1, 60) == [3]
+    assert store.take_due(9, 60) == [4, 1]
+    assert [text.startswith(FIRST) for text in store.load([2, 3, 4])] == [True] * 3
+
+
+def test_a_hint_of_a_product_whose_fetch_failed_waits_a_minute(
+    store: SqliteWatchStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    store.add([1])
+    assert store.take_due(9, 86_400) == [1]
+    store.hint({1: 5})
+    assert store.take_due(9, 86_400) == []
+    monkeypatch.setattr(time, "time", lambda: now + 120)
+    assert store.take_due(9, 86_400) == [1]
