@@ -128,6 +128,10 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
             added += self._scripts.run("push", pack_entries(batch), crawl)
         return added
 
+    def push_later(self, call: ApiCall, delay: float) -> None:
+        """Queue a call that is to be made in *delay* seconds; one that is queued stays as it is."""
+        self.push([QueueEntry(call, 0, delay)])
+
     def expedite(self, priorities: Mapping[ApiCall, int | None]) -> int:
         """Have calls made as soon as can be; return how many of them are in the queue, or leased.
 

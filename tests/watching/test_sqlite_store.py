@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ali1688_spider.watching.schedule import Hint
 from ali1688_spider.watching.sqlite_store import SqliteWatchStore
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def test_the_next_products_come_first(
     watched, upcoming = store.upcoming(2)
     assert watched == 3
     assert [(each.product_id, each.due, each.interval) for each in upcoming] == [
-        (1, 100.0, None),
+        (1, None, None),
         (2, 160.0, 159.0),
     ]
 
@@ -139,7 +140,7 @@ def test_a_file_of_the_version_before_is_read(path: Path) -> None:
     for _ in range(2):
         store = SqliteWatchStore(path)
         assert store.take_due(9, 60) == []
-        assert store.hint({1: 5}) == 1
+        assert store.hint([Hint(1, FIRST, FIRST, 5)]) == (1, [])
         assert store.take_due(9, 60) == [1]
         store.save([(1, FIRST, 60)])
         store.close()
@@ -148,12 +149,13 @@ def test_a_file_of_the_version_before_is_read(path: Path) -> None:
 def test_hinted_products_are_due_first(store: SqliteWatchStore) -> None:
     store.add([1, 2, 3, 4])
     store.save([(3, FIRST, DELAY), (4, FIRST, DELAY), (2, FIRST, DELAY)])
-    assert store.hint({4: 5, 3: 9, 8: 5, 2: None}) == 3
-    assert store.hint({4: None, 3: 1}) == 2
+    hints = [Hint(4, FIRST, SECOND, 5), Hint(3, FIRST, SECOND, 9), Hint(2, FIRST, SECOND, -5)]
+    assert store.hint([*hints, Hint(8, FIRST, SECOND, 5)]) == (3, [])
+    assert store.hint([Hint(4, FIRST, SECOND, 99), Hint(3, SECOND, FIRST, 1)]) == (1, [4])
     assert store.upcoming(9)[1][0].due is None
-    assert store.take_due(1, 60) == [3]
-    assert store.take_due(9, 60) == [4, 1]
-    assert [text.startswith(FIRST) for text in store.load([2, 3, 4])] == [True] * 3
+    assert store.take_due(1, 60) == [1]
+    assert store.take_due(9, 60) == [3, 4, 2]
+    assert store.load([2, 3, 4]) == [SECOND, FIRST, SECOND]
 
 
 def test_a_hint_of_a_product_whose_fetch_failed_waits_a_minute(
@@ -162,7 +164,7 @@ def test_a_hint_of_a_product_whose_fetch_failed_waits_a_minute(
     now = time.time()
     store.add([1])
     assert store.take_due(9, 86_400) == [1]
-    store.hint({1: 5})
+    store.hint([Hint(1, "", "", 5)])
     assert store.take_due(9, 86_400) == []
     monkeypatch.setattr(time, "time", lambda: now + 120)
     assert store.take_due(9, 86_400) == [1]

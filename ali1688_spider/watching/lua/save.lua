@@ -9,7 +9,8 @@ for i = 1, #ARGV, 2 do
   local id, state = ARGV[i], ARGV[i + 1]
   local lease = redis.call('HGET', LEASES, id)
   if lease and string.sub(lease, -6) == ' again' then
-    state = state .. redis.call('TIME')[1]
+    local now = redis.call('TIME')[1]
+    state = state .. now .. ',' .. now .. ',0,0' -- it is counted
   end
   if lease or redis.call('HEXISTS', WATCHED, id) == 1
     or redis.call('ZSCORE', DELAYED, id) or redis.call('ZSCORE', READY, id) then
