@@ -47,6 +47,7 @@ _SEARCH_PARAMS: dict[str, type[int | str]] = {
     "first_id": int,  # first product of page 1, to notice an API that answers page 1 for ever
     "max_pages": int,
     "search_id": str,  # which search a page belongs to; the first page begins it, and has none
+    "look": int,  # 1: a page that a watch looks at again and again
     "details": int,  # 1: collect each product found, 0: the rows are enough
 }
 _DECIMAL = re.compile(r"\d{1,12}(\.\d{1,4})?")

@@ -19,6 +19,7 @@ from ali1688_spider.addon import context_of
 from ali1688_spider.gateway.backoff import Backoff
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.errors import (
+    ApiClosedError,
     AppCallLimitError,
     AuthorizationError,
     CallError,
@@ -236,6 +237,10 @@ class ErrorsMiddleware:
                 return await self._refresh_token(request, error)
             case ErrorAction.CLOCK if "clock" not in request.recoveries:
                 return self._retry_now(request, error, "clock")
+            case ErrorAction.CLOSE if isinstance(error, ApiClosedError) and (
+                "look" in request.call.params
+            ):
+                pass  # a watch goes on without the looks that the app may not make
             case ErrorAction.CLOSE:
                 self._close(error, error.close_reason)
             case ErrorAction.REFRESH_TOKEN | ErrorAction.CLOCK:

@@ -19,7 +19,8 @@ node, where a script may change several at once. For the spider ``product``:
     Calls that workers work on.
 ``{product:start_urls}:leases`` HASH call → ``token attempt score``
     What those leases are; the token differs for each. ``last`` behind it: the queue was cleared
-    meanwhile, and the call is not queued again.
+    meanwhile, and the call is not queued again. ``again``: it was expedited meanwhile, and a call
+    that is repeated is made once more at once.
 ``{product:start_urls}:workers`` ZSET worker → when its leases run out, ms since 1970
     A worker stays until its last lease is given to others.
 ``{product:start_urls}:sequence`` STRING

@@ -61,8 +61,12 @@ class QueueEntry:
 
     def pack(self) -> Packed:
         """Return what the scripts take: message, priority, delay in ms."""
-        priority = max(-HIGHEST_PRIORITY, min(HIGHEST_PRIORITY, self.priority))
-        return self.call.encode(), priority, milliseconds(self.delay)
+        return self.call.encode(), bounded_priority(self.priority), milliseconds(self.delay)
+
+
+def bounded_priority(priority: int) -> int:
+    """Return the priority within the bounds that a score has room for."""
+    return max(-HIGHEST_PRIORITY, min(HIGHEST_PRIORITY, priority))
 
 
 def pack_entries(entries: Iterable[QueueEntry]) -> bytes:
@@ -179,7 +183,7 @@ class Lease:
                 self.retry()
 
     def repeat(self, delay: float) -> None:
-        """Have an acknowledged call queued again in *delay* seconds, as if just pushed."""
+        """Have an acknowledged call queued again in *delay* seconds, without a priority."""
         self.outcome, self.delay = "repeat", delay
 
     def pack(self) -> PackedLease:

@@ -6,12 +6,12 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import islice
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from scrapy.settings import BaseSettings
 from scrapy_redis import connection
@@ -25,6 +25,7 @@ from ali1688_spider.scheduling.keys import QUEUE_KEY, TYPES, QueueKeys
 from ali1688_spider.scheduling.lease import (
     Lease,
     QueueEntry,
+    bounded_priority,
     milliseconds,
     pack_entries,
     read_priority,
@@ -135,6 +136,22 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         while batch := list(islice(rest, ENTRIES_AT_ONCE)):
             added += self._scripts.run("push", pack_entries(batch), crawl)
         return added
+
+    def push_later(self, call: ApiCall, delay: float) -> None:
+        """Queue a call that is to be made in *delay* seconds; one that is queued stays as it is."""
+        self.push([QueueEntry(call, 0, delay)])
+
+    def expedite(self, priorities: Mapping[ApiCall, int | None]) -> int:
+        """Have calls made as soon as can be; return how many of them are in the queue, or leased.
+
+        A delayed call is ready at once, at this priority, a ready one moves forward; with None
+        neither does. One that is leased at this moment is made once more, if it is repeated.
+        """
+        known, rest = 0, iter(priorities.items())
+        while batch := list(islice(rest, ENTRIES_AT_ONCE)):
+            packed = to_json([(call.encode(), _packed_priority(each)) for call, each in batch])
+            known += self._scripts.run("expedite", packed)
+        return known
 
     def lease(
         self, count: int, held: Collection[Lease] = (), *, reclaim: bool = True
@@ -267,6 +284,10 @@ def open_queue(settings: BaseSettings, spider_name: str) -> LeaseQueue:
     client = connection.from_settings(settings)
     queue_key = settings.get("SCHEDULER_QUEUE_KEY") or QUEUE_KEY
     return LeaseQueue(client, SimpleNamespace(name=spider_name), queue_key)
+
+
+def _packed_priority(priority: int | None) -> int | Literal[False]:
+    return False if priority is None else bounded_priority(priority)
 
 
 def _batches(leases: Iterable[Lease]) -> Iterator[list[Lease]]:

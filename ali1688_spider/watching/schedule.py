@@ -17,7 +17,7 @@ Pure arithmetic, one product at a time, in three steps:
 
 The rule of equal gain: J. Cho, H. Garcia-Molina, Effective page refresh policies for Web crawlers,
 ACM TODS 28(4), 2003; Y. Azar et al., Tractable near-optimal policies for crawling, PNAS 115(32),
-2018. ``benchmarks/watch_simulator.py`` measures what it brings.
+2018. ``benchmarks/freshness`` measures what it brings.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 logger = logging.getLogger(__name__)
 
@@ -49,10 +49,21 @@ FIRST_BACK_OFF = DAY
 MEMORY = 100.0
 """Fetches after which an observation counts 1/e: rates drift, and old evidence must not bind."""
 
+BEFORE_HINTS = 30 * DAY
+FIRST_PRIORITY = 500
+"""Of the first fetch of a product; a hint of one that changes once a day is as urgent."""
+
+HINT_SECONDS = 600.0
+"""Hints of a product within so long are one: one change may have several messages."""
+
+BEFORE_HINTS = 30 * DAY
+"""So much of the time before its first hint counts as time in which none came."""
+
 _MAX_DOUBLINGS = 30
 _CHANGED_PART = 0.15  # of an interval with changes; exact for six, tried in the simulator
 _FIRST_PRODUCTS = 5  # with a change a day each: what is assumed before anything was observed
 _HALVINGS = 50
+_PRIORITIES_OF_A_FACTOR = 100  # of ten between the rates of two products
 LARGEST = 1e11  # seconds; more than any number of a state
 
 
@@ -92,8 +103,17 @@ class WatchedProduct:
             empty before the first.
         fetched_at: Time of the last fetch (UTC, seconds since the epoch), None before the first.
         removals: How many fetches in a row found the product removed from the platform.
-        changes: How many fetches found a change; old ones fade.
+        changes: How many fetches found a change of which no hint had told; old ones fade.
         seconds: Observed time in which these changes happened; it fades likewise.
+        hints: How many hints came, those within :data:`HINT_SECONDS` as one; they fade likewise.
+        hint_seconds: Time in which they came; it fades likewise. 0 before the first one.
+        unseen_seconds: The part of it in which there may have been more changes than hints, as a
+            look at a page tells of one at most; it fades likewise.
+        hinted_at: Time of the first hint since the last fetch (UTC, seconds since the epoch); None
+            when there was none.
+        last_hint_at: Time of the last one.
+        new_hints: How many there were.
+        new_unseen_seconds: What they add to the unseen seconds.
     """
 
     fingerprint: str = ""
@@ -101,12 +121,42 @@ class WatchedProduct:
     removals: int = 0
     changes: float = 0.0
     seconds: float = 0.0
+    hints: float = 0.0
+    hint_seconds: float = 0.0
+    unseen_seconds: float = 0.0
+    hinted_at: float | None = None
+    last_hint_at: float = 0.0
+    new_hints: int = 0
+    new_unseen_seconds: float = 0.0
+
+    def hinted(self, now: float, within: float = 0.0) -> WatchedProduct:
+        """Return the state after a hint that came *now* (UTC, seconds since the epoch).
+
+        The change happened *within* so many seconds before.
+        """
+        if self.new_hints and now - self.last_hint_at < HINT_SECONDS:
+            return self
+        return replace(
+            self,
+            hinted_at=now if self.hinted_at is None else self.hinted_at,
+            last_hint_at=now,
+            new_hints=self.new_hints + 1,
+            new_unseen_seconds=self.new_unseen_seconds + (1 - _CHANGED_PART) * within,
+        )
+
+    def hint_evidence(self, now: float) -> tuple[float, float, float]:
+        """Return how many hints came until *now*, in how many seconds, and the unseen ones."""
+        seconds = self.hint_seconds or min(self.seconds, BEFORE_HINTS)
+        age = 0.0 if self.fetched_at is None else max(0.0, now - self.fetched_at)
+        unseen = self.unseen_seconds + self.new_unseen_seconds
+        return self.hints + self.new_hints, seconds + age, min(unseen, seconds + age)
 
     def fetched(self, fingerprint: str | None, now: float) -> tuple[Outcome, WatchedProduct]:
         """Return what a fetch found, and the state after it.
 
         The first fetch shows no change, as there is nothing to compare with. Nothing is observed by
-        the fetch that finds a removed product again, nor by one not later than the one before.
+        the fetch that finds a removed product again, nor by one not later than the one before. A
+        change that a hint told of says nothing about how often there are others.
 
         Args:
             fingerprint: Of the response; None when the product was removed from the platform.
@@ -115,21 +165,42 @@ class WatchedProduct:
         before = now if self.fetched_at is None else self.fetched_at
         latest = max(before, now)
         if fingerprint is None:
-            gone = replace(self, fetched_at=latest, removals=self.removals + 1)
+            gone = replace(self._without_hint(), fetched_at=latest, removals=self.removals + 1)
             return Outcome.REMOVED, gone
         is_changed = self.fingerprint not in {"", fingerprint}
         changes, seconds = self.changes, self.seconds
+        hints, hint_seconds, unseen_seconds = self.hint_evidence(now)
         if now > before and not self.removals:
+            # Of a change that a hint told of, nothing is known of others before it.
+            is_untold = is_changed and self.hinted_at is None
+            part = 1.0 if not is_changed else _CHANGED_PART if is_untold else 0.0
             kept = 1 - 1 / MEMORY
-            part = _CHANGED_PART if is_changed else 1.0
-            changes, seconds = kept * changes + is_changed, kept * seconds + part * (now - before)
+            changes, seconds = kept * changes + is_untold, kept * seconds + part * (now - before)
+            hints, hint_seconds = kept * hints, kept * hint_seconds
+            unseen_seconds *= kept
+        if not hints:
+            hint_seconds = unseen_seconds = 0.0
         outcome = Outcome.CHANGED if is_changed else Outcome.UNCHANGED
-        return outcome, WatchedProduct(fingerprint, latest, 0, changes, seconds)
+        evidence = changes, seconds, hints, hint_seconds, unseen_seconds
+        return outcome, WatchedProduct(fingerprint, latest, 0, *evidence)
+
+    def _without_hint(self) -> WatchedProduct:
+        return replace(self, hinted_at=None, last_hint_at=0.0, new_hints=0, new_unseen_seconds=0.0)
 
     def encode(self) -> str:
-        """Return the state after a fetch as text: the fingerprint, then a list of the numbers."""
+        """Return the state after a fetch as text.
+
+        That is the fingerprint, then a list of the numbers, the last three only where hints came,
+        then what is known of hints since.
+        """
         numbers = f"{self.removals},{self.changes:.6g},{self.seconds:.6g}"
-        return f"{self.fingerprint}[{self.fetched_at:.15g},{numbers}]"
+        if self.hints:
+            numbers += f",{self.hints:.6g},{self.hint_seconds:.6g},{self.unseen_seconds:.6g}"
+        text = f"{self.fingerprint}[{self.fetched_at or 0:.15g},{numbers}]"
+        if self.hinted_at is None:
+            return text
+        times = f"{self.hinted_at:.0f},{self.last_hint_at:.0f}"
+        return f"{text}{times},{self.new_hints},{self.new_unseen_seconds:.0f}"
 
     @classmethod
     def decode(cls, text: str) -> WatchedProduct:
@@ -138,12 +209,29 @@ class WatchedProduct:
         A text that cannot be read gives a new one too, with a warning: the product is still
         watched, and no other is affected.
         """
-        fingerprint, bracket, numbers = text.partition("[")
+        fingerprint, _, rest = text.partition("[")
+        numbers, _, hint = rest.rpartition("]")
         try:
-            return cls(fingerprint, *_read_numbers(bracket + numbers)) if text else cls()
+            return cls(fingerprint, *_read_numbers(numbers, hint)) if text else cls()
         except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
             logger.warning("The state of a watched product is unreadable, starting over: %s", error)
             return cls()
+
+
+class Hint(NamedTuple):
+    """That a watched product has changed.
+
+    Attributes:
+        product_id: The product.
+        before: The text of its state, empty before the first fetch.
+        state: The text of its state with the hint.
+        priority: Of its fetch; below 0 after all that is due.
+    """
+
+    product_id: int
+    before: str
+    state: str
+    priority: int
 
 
 class NextFetch(NamedTuple):
@@ -167,82 +255,200 @@ class NextFetch(NamedTuple):
         return max(0.0, self.due - self.product.fetched_at)
 
 
-def _read_numbers(text: str) -> tuple[float, int, float, float]:
-    """Return time of the last fetch, removals, changes and seconds.
+def _read_numbers(numbers: str, hint: str) -> tuple[Any, ...]:
+    """Return what follows the fingerprint, in the order of the attributes.
 
     Raises:
-        ValueError, TypeError, ArithmeticError, RecursionError: The text is anything else.
+        ValueError, TypeError, ArithmeticError, RecursionError: The texts are anything else.
     """
-    numbers = json.loads(text)
-    if any(type(number) not in {int, float} for number in numbers):
-        raise ValueError(f"{text[:100]!r} is no list of numbers")
-    fetched_at, removals, changes, seconds = map(float, numbers)
-    if not all(0 <= number < LARGEST for number in (fetched_at, removals, changes, seconds)):
-        raise ValueError(f"{text[:100]!r} has a number out of bounds")
-    return fetched_at, int(removals), changes, seconds
+    state, told = json.loads(f"[{numbers}]"), json.loads(f"[{hint}]")
+    if any(type(number) not in {int, float} for number in state + told):
+        raise ValueError(f"{numbers[:100]!r} is no list of numbers")
+    if not all(0 <= number < LARGEST for number in state + told):
+        raise ValueError(f"{numbers[:100]!r} has a number out of bounds")
+    if len(state) not in {4, 7} or len(told) not in {0, 4}:
+        raise ValueError(f"{numbers[:100]!r} has too few numbers, or too many")
+    fetched_at, removals, *evidence = map(float, state)
+    evidence += [0.0] * (7 - len(state))
+    if told:
+        evidence += float(told[0]), float(told[1]), int(told[2]), float(told[3])
+    return fetched_at or None, int(removals), *evidence
 
 
 class Schedule:
     """The intervals of all watched products.
 
-    *strategy* is one of :data:`STRATEGIES`. *sample* has some of the products, drawn without
-    preference; new ones may be missing. *watched* is the number of all.
+    Args:
+        strategy: One of :data:`STRATEGIES`.
+        budget: What may be spent.
+        sample: Some of the products, drawn without preference; new ones may be missing.
+        watched: The number of all.
+        now: Time until which no hint has come but those that are known (UTC, seconds since the
+            epoch).
+        looks: Calls per second that looks at pages ask for, at a scale of 1. They ask for about as
+            many times more at another scale.
+
+    Attributes:
+        scale: The number from which all intervals follow, in the unit of the square root of a rate;
+            None where all are equal. A call gains ``1 / (2 * scale^2)`` seconds of freshness.
     """
 
     def __init__(
-        self, strategy: str, budget: Budget, sample: Sequence[WatchedProduct], watched: int
+        self,
+        strategy: str,
+        budget: Budget,
+        sample: Sequence[WatchedProduct],
+        watched: int,
+        *,
+        now: float = 0.0,
+        looks: float = 0.0,
     ) -> None:
         self._budget = budget
+        self._now = now
         present = [each for each in sample if not each.removals]
-        changes = _FIRST_PRODUCTS + sum(each.changes for each in present)
-        self.mean_rate = changes / (_FIRST_PRODUCTS * DAY + sum(each.seconds for each in present))
-        """Changes per second of all products together."""
+        self._learn(present)
         removed_part = 1 - len(present) / len(sample) if sample else 0.0
-        calls = budget.calls_per_second / max(1.0, watched * (1 - removed_part))
-        self._scale: float | None = None
+        present_products = max(1.0, watched * (1 - removed_part))
+        calls = budget.calls_per_second / present_products
+        self._looks = looks / present_products
+        self.scale: float | None = None
         self._uniform = budget.bounded(1 / calls)
         if strategy == "adaptive" and self._uniform > budget.min_interval:
-            rates = [self.rate(each) for each in present] or [self.mean_rate]
-            self._scale = self._fit(rates, OVERBOOKING * calls)
+            self.scale = self._fit(present or [WatchedProduct()], OVERBOOKING * calls)
+
+    def _learn(self, products: Sequence[WatchedProduct]) -> None:
+        seconds = sum(each.seconds for each in products)
+        changes = sum(each.changes for each in products)
+        self._mean_untold = (_FIRST_PRODUCTS + changes) / (_FIRST_PRODUCTS * DAY + seconds)
+        told = [each.hint_evidence(self._now) for each in products]
+        hints = sum(number for number, _, _ in told)
+        time = sum(seconds - unseen for _, seconds, unseen in told)
+        self._mean_told = hints / max(1.0, time) if hints else 0.0
+        expected = sum(self.told_rate(each) * each.seconds for each in products)
+        self._usual_told = expected / seconds if expected else 1.0
+
+    def told_rate(self, product: WatchedProduct) -> float:
+        """Return the changes per second of which hints tell, shrunk to the mean of all."""
+        if not self._mean_told:
+            return 0.0
+        hints, seconds, unseen = product.hint_evidence(self._now)
+        return (hints + 1) / (seconds - unseen + 1 / self._mean_told)
+
+    def _hints_per_second(self, product: WatchedProduct) -> float:
+        if not self._mean_told:
+            return 0.0
+        hints, seconds, _ = product.hint_evidence(self._now)
+        return hints / (seconds + 1 / self._mean_told)
+
+    def untold_rate(self, product: WatchedProduct) -> float:
+        """Return the changes per second of which no hint tells, likewise; positive.
+
+        The mean is that of products with as many hints.
+        """
+        mean = self._mean_untold
+        if self._mean_told:
+            mean *= self.told_rate(product) / self._usual_told
+        return (product.changes + 1) / (product.seconds + 1 / mean)
 
     def rate(self, product: WatchedProduct) -> float:
-        """Return a product's changes per second, shrunk to the mean of all; positive."""
-        return (product.changes + 1) / (product.seconds + 1 / self.mean_rate)
+        """Return a product's changes per second; positive."""
+        return self.untold_rate(product) + self.told_rate(product)
 
     def interval(self, product: WatchedProduct) -> float:
         """Return the seconds until the product's next fetch, within the budget's bounds."""
         if product.removals:
             back_off = FIRST_BACK_OFF * 2.0 ** min(product.removals - 1, _MAX_DOUBLINGS)
             return self._budget.bounded(back_off)
-        if self._scale is None:
+        if self.scale is None:
             return self._uniform
-        return 1 / self._frequency(self.rate(product), self._scale)
+        rates = self.untold_rate(product), self.rate(product)
+        return 1 / self._frequency(*rates, self.scale)
+
+    def hint_priority(self, product: WatchedProduct, now: float) -> int:
+        """Return the priority of a fetch that a hint asks for; slow products go first.
+
+        Below 0 when it is worth less than the call would be elsewhere: a product that changes so
+        often is out of date soon after its fetch. It waits until nothing else is due, but not for
+        more than the longest interval.
+        """
+        rate = self.rate(product)
+        slower = round(-_PRIORITIES_OF_A_FACTOR * math.log10(rate * DAY))  # than a change a day
+        if self.scale is None or self._pays(rate, self.scale):
+            return max(1, FIRST_PRIORITY + slower)
+        if product.fetched_at and now - product.fetched_at >= self._budget.max_interval:
+            return 1
+        return min(-1, slower - FIRST_PRIORITY)
+
+    def look_interval(self, products: Sequence[WatchedProduct], share: float) -> float | None:
+        """Return the seconds until the next look at a page, within the bounds; None if none pays.
+
+        A look gains what the fetches gain that it leads to, beyond the worth of their calls.
+
+        Args:
+            products: The watched products that the page shows.
+            share: Part of their changes that show on the page, 0 to 1.
+        """
+        if self.scale is None:
+            return self._uniform
+        price = 1 / (2 * self.scale**2)
+        gains = [
+            (2 / rate - price, math.sqrt(share) * rate / 2)
+            for rate in map(self.rate, products)
+            if 2 / rate > price
+        ]
+        if sum(gain for gain, _ in gains) <= price:
+            return None
+        low, high = self._budget.min_interval, self._budget.max_interval
+        while high > 1.01 * low:
+            middle = math.sqrt(low * high)
+            known = ((gain, rate * middle) for gain, rate in gains)
+            if sum(gain * (age / (1 + age)) ** 2 for gain, age in known) < price:
+                low = middle
+            else:
+                high = middle
+        return high
 
     def fraction_fresh(self, sample: Sequence[WatchedProduct], now: float) -> float | None:
         """Return the expected part of the products whose stored copy is right at *now*, 0 to 1.
 
-        Products not fetched yet are not fresh; products removed from the platform are left out.
-        None when no product counts.
+        Products not fetched yet are not fresh, nor are those of which a hint waits; products
+        removed from the platform are left out. None when no product counts.
         """
         present = [each for each in sample if not each.removals]
         fresh = sum(
-            (1 + self.rate(each) * max(0.0, now - each.fetched_at) / 2) ** -2
+            (1 + self.untold_rate(each) * max(0.0, now - each.fetched_at) / 2) ** -2
             for each in present
-            if each.fetched_at is not None
+            if each.fetched_at is not None and each.hinted_at is None
         )
         return fresh / len(present) if present else None
 
-    def _frequency(self, rate: float, scale: float) -> float:
-        frequency = scale * math.sqrt(rate) - rate / 2
+    def _frequency(self, untold: float, rate: float, scale: float) -> float:
+        frequency = math.sqrt(untold) * (scale - math.sqrt(rate) / 2)
         return min(1 / self._budget.min_interval, max(1 / self._budget.max_interval, frequency))
 
-    def _fit(self, rates: Sequence[float], frequency: float) -> float:
-        """Return the scale with which the rates' mean frequency is the wanted one."""
-        low, high = 0.0, (1 / self._budget.min_interval + max(rates) / 2) / math.sqrt(min(rates))
+    @staticmethod
+    def _pays(rate: float, scale: float) -> bool:
+        return scale > math.sqrt(rate) / 2
+
+    def _fit(self, products: Sequence[WatchedProduct], frequency: float) -> float:
+        """Return the scale with which the products' mean frequency is the wanted one."""
+        rates = [
+            (self.untold_rate(each), self.rate(each), self._hints_per_second(each))
+            for each in products
+        ]
+        lowest, highest = min(untold for untold, _, _ in rates), max(rate for _, rate, _ in rates)
+        low, high = 1e-9, 1 / self._budget.min_interval / math.sqrt(lowest) + math.sqrt(highest) / 2
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            if sum(self._frequency(rate, middle) for rate in rates) < frequency * len(rates):
+            demand = self._demand(rates, middle) / len(rates) + middle * self._looks
+            if demand < frequency:
                 low = middle
             else:
                 high = middle
         return low
+
+    def _demand(self, rates: Sequence[tuple[float, float, float]], scale: float) -> float:
+        return sum(
+            self._frequency(untold, rate, scale) + (told if self._pays(rate, scale) else 0.0)
+            for untold, rate, told in rates
+        )

@@ -167,6 +167,61 @@ def test_an_uncounted_retry_is_the_same_attempt(queue: LeaseQueue, clock: Any) -
     assert lease_one(queue).attempt == 1
 
 
+def test_delayed_calls_are_expedited(queue: LeaseQueue) -> None:
+    queue.push([*products(1, 2, delay=60), *products(3, 4)])
+    calls = {ApiCall.product(each): priority for each, priority in ((1, 5), (2, None), (9, 5))}
+
+    assert queue.expedite(calls) == 2
+    assert queue.expedite({ApiCall.product(4): 7}) == 1
+
+    counts = queue.counts()
+    assert (counts.ready, counts.delayed) == (3, 1)
+    leased = queue.lease(10).leases
+    assert [(int(call.message), call.priority) for call in leased] == [(4, 7), (1, 5), (3, 0)]
+    # Made once, they wait as all others do.
+    queue.settle([again(call, 60) for call in leased])
+    counts = queue.counts()
+    assert (counts.ready, counts.delayed) == (0, 4)
+
+
+@pytest.mark.parametrize("priority", [None, 5])
+def test_what_is_expedited_while_it_is_leased_is_made_once_more(
+    queue: LeaseQueue, priority: int | None
+) -> None:
+    queue.push(products(1, 2, 3, 4))
+    first, second, third, fourth = queue.lease(4).leases
+    assert queue.expedite({ApiCall.product(each): priority for each in (1, 2, 3)}) == 3
+    queue.push(products(1, priority=1))  # which leaves it expedited
+
+    assert queue.settle([again(first, 60), done(second), retry(third, 60), again(fourth, 60)]) == []
+
+    assert (queue.counts().ready, queue.counts().delayed) == (1, 2)
+    lease = lease_one(queue)
+    assert (int(lease.message), lease.attempt) == (1, 1)
+    queue.settle([again(lease, 60)])
+    assert (queue.counts().ready, queue.counts().delayed) == (0, 3)
+
+
+def test_an_expedited_lease_that_is_given_back_is_made_once(queue: LeaseQueue) -> None:
+    queue.push(products(1))
+    lease_one(queue)
+    queue.expedite({ApiCall.product(1): 5})
+    assert queue.give_back() == 1
+    lease = lease_one(queue)
+    assert lease.priority == 5
+    queue.settle([again(lease, 60)])
+    assert (queue.counts().ready, queue.counts().delayed) == (0, 1)
+
+
+def test_a_call_whose_last_lease_it_is_is_not_expedited(queue: LeaseQueue) -> None:
+    queue.push(products(1))
+    lease = lease_one(queue)
+    queue.steering.end_leases()
+    queue.expedite({ApiCall.product(1): 5})
+    queue.settle([again(lease, 0)])
+    assert len(queue) == 0
+
+
 @pytest.mark.parametrize("delay", [0, 60])
 def test_again_begins_anew_behind_the_others(queue: LeaseQueue, clock: Any, delay: float) -> None:
     queue.push(products(1, priority=1))
@@ -181,7 +236,7 @@ def test_again_begins_anew_behind_the_others(queue: LeaseQueue, clock: Any, dela
     assert [(int(call.message), call.attempt, call.priority) for call in leased] == [
         (2, 1, 1),
         (3, 1, 1),
-        (1, 1, 1),
+        (1, 1, 0),  # its priority was for once
     ]
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import math
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -136,7 +137,11 @@ def test_a_product_without_a_fetch_has_no_text() -> None:
         "[]",
         "[1,2,3]",
         "[1,2,3,4,5]",
-        "[1,0,0,0,0,0,1]",
+        "[1,0,0,0,0,0]",
+        "[1,0,0,0,0,0,1,1]",
+        "[1,0,0,0]5",
+        "[1,0,0,0]5,6,7,8,9",
+        "[1,0,0,0]5,6,-1,0",
         "[null,0,0,0]",
         "[true,0,0,0]",
         '[1,"0",0,0]',
@@ -156,13 +161,168 @@ def test_any_other_text_starts_over(text: str, caplog: pytest.LogCaptureFixture)
     assert record.getMessage().startswith("The state of a watched product is unreadable")
 
 
+@pytest.mark.parametrize("hints", [0.0, 2.5])
+@pytest.mark.parametrize("hint", [(), (NOW + 60, NOW + 90, 2, 40.0)])
+def test_hints_are_in_the_text(hints: float, hint: tuple[Any, ...]) -> None:
+    product = WatchedProduct("a", NOW, 0, 1, 500, hints, 300 * hints, 20 * hints, *hint)
+
+    assert WatchedProduct.decode(product.encode()) == product
+
+
+@pytest.mark.parametrize(
+    "text", ["a[5,0,1,2]", "a[5,0,1,2]7,8,1,0", "a[5,0,1,2,3,4,2]", "a[5,0,1,2,3,4,2]7,7,0,0"]
+)
+def test_a_text_is_written_as_it_was_read(text: str) -> None:
+    assert WatchedProduct.decode(text).encode() == text
+
+
+# Hints
+
+
+def hinted(product: WatchedProduct, *seconds: float) -> WatchedProduct:
+    """A product of which hints came so long after its last fetch."""
+    assert product.fetched_at is not None
+    for each in seconds:
+        product = product.hinted(product.fetched_at + each)
+    return product
+
+
+def test_a_change_that_a_hint_told_is_no_evidence_of_others() -> None:
+    before = observed((DAY, True), (DAY, False))
+    assert before.fetched_at is not None
+    outcome, after = hinted(before, HOUR).fetched("new", before.fetched_at + 2 * HOUR)
+    kept = 1 - 1 / MEMORY
+
+    assert outcome is Outcome.CHANGED
+    assert (after.changes, after.seconds) == (kept * before.changes, kept * before.seconds)
+    assert after.hints == kept
+    assert after.hint_seconds == pytest.approx(kept * (before.seconds + 2 * HOUR))
+    assert after.hinted_at is None
+
+
+def test_a_hint_of_nothing_is_as_good_as_any_other_fetch() -> None:
+    before = observed((DAY, False))
+    assert before.fetched_at is not None
+    at = before.fetched_at + DAY
+
+    (told, after), (plain, usual) = hinted(before, HOUR).fetched("0", at), before.fetched("0", at)
+
+    assert told is plain
+    assert (after.changes, after.seconds) == (usual.changes, usual.seconds)
+
+
+def test_hints_that_come_together_are_one() -> None:
+    product = hinted(observed(), HOUR, HOUR + 5, HOUR + 10, 3 * HOUR)
+
+    assert product.new_hints == 2
+    assert (product.hinted_at, product.last_hint_at) == (NOW + HOUR, NOW + 3 * HOUR)
+
+
+def test_hints_that_wait_count() -> None:
+    waiting = hinted(observed(), *(hours * HOUR for hours in range(1, 25)))
+    each = Schedule("adaptive", Budget(1 / DAY), [waiting], 1, now=NOW + DAY)
+
+    assert each.told_rate(waiting) == pytest.approx(24 / DAY, rel=0.1)
+
+
+def test_what_looks_tell_may_have_happened_several_times() -> None:
+    by_message, by_look = observed(), observed()
+    for number in range(20):
+        at = NOW + (number + 1) * DAY
+        _, by_message = by_message.hinted(at).fetched(str(number), at)
+        _, by_look = by_look.hinted(at, DAY).fetched(str(number), at)
+    each = schedule(by_message, by_look)
+
+    assert each.told_rate(by_look) > 2 * each.told_rate(by_message)
+
+
+def test_a_removed_product_has_no_hint_left() -> None:
+    _, removed = hinted(observed(), HOUR).fetched(None, NOW + DAY)
+
+    assert (removed.removals, removed.hinted_at, removed.new_hints) == (1, None, 0)
+
+
+def test_hinted_products_that_change_rarely_go_first() -> None:
+    rarely, often = observed(*[(DAY, False)] * 20), observed(*[(HOUR, True)] * 20)
+    each = schedule(rarely, often, calls=math.inf)
+    priorities = [each.hint_priority(product, NOW) for product in (rarely, observed(), often)]
+
+    assert priorities == sorted(priorities, reverse=True)
+    assert len(set(priorities)) == 3
+    assert min(priorities) >= 1
+    assert max(priorities) <= 1000
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_hint_of_a_product_too_fast_for_the_budget_waits(strategy: str) -> None:
+    fast = observed(*[(HOUR, True)] * 60)
+    others = [observed(*[(10 * DAY, index % 2 == 0) for index in range(8)])] * 20
+    each = schedule(fast, *others, calls=100 / DAY, strategy=strategy)
+
+    assert (each.hint_priority(fast, NOW) < 0) is (strategy == "adaptive")
+    assert each.hint_priority(fast, NOW + 40 * DAY) >= 1
+    assert each.hint_priority(others[0], NOW) >= 1
+
+
+def test_where_hints_tell_all_scheduled_fetches_become_rare() -> None:
+    product = observed()
+    for day in range(30):
+        at = NOW + (day + 1) * DAY
+        _, product = product.hinted(at - DAY / 2).fetched(str(day), at - DAY / 2)
+        _, product = product.fetched(str(day), at)
+    untold = [observed(*[(DAY, True)] * 30)]
+
+    assert schedule(product).untold_rate(product) < 0.1 * schedule(product).rate(product)
+    assert schedule(*untold).interval(untold[0]) < 0.5 * schedule(product).interval(product)
+
+
+# Looks at pages
+
+
+def test_a_page_of_more_products_is_looked_at_more_often() -> None:
+    products = [observed((DAY, True), (DAY, False))] * 50
+    each = schedule(*products)
+    ten, fifty = each.look_interval(products[:10], 1.0), each.look_interval(products, 1.0)
+    half = each.look_interval(products, 0.5)
+
+    assert ten is not None
+    assert fifty is not None
+    assert half is not None
+    assert MIN_INTERVAL <= fifty < 0.6 * ten
+    assert fifty < half
+    assert ten <= MAX_INTERVAL
+
+
+def test_looks_do_not_pay_where_there_is_nothing_to_gain() -> None:
+    fast = observed(*[(HOUR, True)] * 60)
+    others = [observed(*[(10 * DAY, index % 2 == 0) for index in range(8)])] * 20
+    each = schedule(fast, *others, calls=100 / DAY)
+
+    assert each.look_interval([], 1.0) is None
+    assert each.look_interval([fast] * 50, 1.0) is None
+    assert each.look_interval(others, 1.0) is not None
+
+
+def test_without_a_limit_pages_are_looked_at_as_often_as_allowed() -> None:
+    assert schedule(calls=math.inf).look_interval([], 1.0) == MIN_INTERVAL
+
+
+def test_looks_take_their_part_of_the_budget() -> None:
+    products = [observed((DAY, True), (DAY, False))] * 9
+    without = schedule(*products)
+    looks = 500 / DAY / (without.scale or 1)
+    beside = Schedule("adaptive", Budget(1000 / DAY), products, 1000, looks=looks)
+    fetches = 1000 * sum(1 / beside.interval(each) for each in products) / len(products)
+
+    assert fetches + looks * (beside.scale or 0) == pytest.approx(1100 / DAY, rel=1e-3)
+
+
 # Rates
 
 
 def test_before_any_observation_the_rate_is_one_change_a_day() -> None:
-    assert schedule().mean_rate == pytest.approx(1 / DAY)
-    assert schedule().rate(WatchedProduct()) == pytest.approx(1 / DAY)
-    assert schedule(*[WatchedProduct()] * 50).mean_rate == pytest.approx(1 / DAY)
+    for each in (schedule(), schedule(*[WatchedProduct()] * 50)):
+        assert each.rate(WatchedProduct()) == pytest.approx(1 / DAY)
 
 
 def test_an_unknown_product_is_taken_to_change_like_the_others() -> None:
@@ -170,8 +330,7 @@ def test_an_unknown_product_is_taken_to_change_like_the_others() -> None:
 
     each = schedule(*slow)
 
-    assert each.mean_rate == pytest.approx(0.01 / DAY, rel=0.2)
-    assert each.rate(observed()) == each.mean_rate
+    assert each.rate(observed()) == pytest.approx(0.01 / DAY, rel=0.2)
 
 
 @given(history=histories, interval=st.floats(min_value=1.0, max_value=DAY))

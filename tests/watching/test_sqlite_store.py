@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ali1688_spider.watching.schedule import Hint
 from ali1688_spider.watching.sqlite_store import SqliteWatchStore
 
 if TYPE_CHECKING:
@@ -121,6 +123,48 @@ def test_the_next_products_come_first(
     watched, upcoming = store.upcoming(2)
     assert watched == 3
     assert [(each.product_id, each.due, each.interval) for each in upcoming] == [
-        (1, 100.0, None),
+        (1, None, None),
         (2, 160.0, 159.0),
     ]
+
+
+def test_a_file_of_the_version_before_is_read(path: Path) -> None:
+    path.parent.mkdir()
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "CREATE TABLE watched (product_id INTEGER PRIMARY KEY, entry TEXT NOT NULL DEFAULT '', "
+            "due REAL NOT NULL, was_due REAL)"
+        )
+        connection.execute("INSERT INTO watched VALUES (1, ?, ?, NULL)", (FIRST, time.time() + 60))
+    connection.close()
+    for _ in range(2):
+        store = SqliteWatchStore(path)
+        assert store.take_due(9, 60) == []
+        assert store.hint([Hint(1, FIRST, FIRST, 5)]) == (1, [])
+        assert store.take_due(9, 60) == [1]
+        store.save([(1, FIRST, 60)])
+        store.close()
+
+
+def test_hinted_products_are_due_first(store: SqliteWatchStore) -> None:
+    store.add([1, 2, 3, 4])
+    store.save([(3, FIRST, DELAY), (4, FIRST, DELAY), (2, FIRST, DELAY)])
+    hints = [Hint(4, FIRST, SECOND, 5), Hint(3, FIRST, SECOND, 9), Hint(2, FIRST, SECOND, -5)]
+    assert store.hint([*hints, Hint(8, FIRST, SECOND, 5)]) == (3, [])
+    assert store.hint([Hint(4, FIRST, SECOND, 99), Hint(3, SECOND, FIRST, 1)]) == (1, [4])
+    assert store.upcoming(9)[1][0].due is None
+    assert store.take_due(1, 60) == [1]
+    assert store.take_due(9, 60) == [3, 4, 2]
+    assert store.load([2, 3, 4]) == [SECOND, FIRST, SECOND]
+
+
+def test_a_hint_of_a_product_whose_fetch_failed_waits_a_minute(
+    store: SqliteWatchStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    store.add([1])
+    assert store.take_due(9, 86_400) == [1]
+    store.hint([Hint(1, "", "", 5)])
+    assert store.take_due(9, 86_400) == []
+    monkeypatch.setattr(time, "time", lambda: now + 120)
+    assert store.take_due(9, 86_400) == [1]

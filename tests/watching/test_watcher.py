@@ -14,10 +14,10 @@ from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.items import REMOVED, Product
 from ali1688_spider.retrying import ServerRetry
 from ali1688_spider.scheduling.keys import QUEUE_KEY
-from ali1688_spider.scheduling.lease import QueueEntry
+from ali1688_spider.scheduling.lease import Lease, QueueEntry
 from ali1688_spider.scheduling.queue import LeaseQueue
 from ali1688_spider.spiders.watch import open_redis_store
-from ali1688_spider.watching.schedule import DAY, STRATEGIES, Budget, Outcome
+from ali1688_spider.watching.schedule import DAY, STRATEGIES, Budget, Outcome, WatchedProduct
 from ali1688_spider.watching.sqlite_store import SqliteWatchStore
 from ali1688_spider.watching.watcher import Watcher, fingerprint
 
@@ -147,6 +147,137 @@ async def test_without_a_limit_the_shortest_interval_rules(store: Store) -> None
     for strategy in STRATEGIES:
         each = watcher(store, Budget(math.inf, 7, 1000), strategy)
         assert (await each.fetched(product(1)))[1] == 7
+
+
+# Hints
+
+
+class Worker:
+    """Leases and settles products as a worker does, of either store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.leases: dict[int, Lease] = {}
+        self.delays: dict[int, float] = {}
+        self.queue = None if isinstance(store, SqliteWatchStore) else store.queue
+
+    def lease(self) -> list[int]:
+        """Take the products that are to be fetched now, in their order."""
+        if isinstance(self.store, SqliteWatchStore):
+            return self.store.take_due(99, DAY)
+        assert self.queue is not None
+        taken = {int(lease.message): lease for lease in self.queue.lease(99).leases}
+        self.leases |= taken
+        return list(taken)
+
+    async def fetch(self, each: Watcher, *product_ids: int, at: float = 0, **fields: Any) -> None:
+        """Have these products fetched."""
+        for product_id in product_ids:
+            _, self.delays[product_id] = await each.fetched(product(product_id, at, **fields))
+            self.settle(product_id)
+
+    def settle(self, product_id: int) -> None:
+        """Settle a fetch, after it was saved."""
+        if self.queue is not None:
+            lease = self.leases.pop(product_id)
+            lease.ack()
+            lease.repeat(self.delays.get(product_id, 500))
+            self.queue.settle([lease])
+
+
+def watched_state(store: Store, product_id: int) -> WatchedProduct:
+    return WatchedProduct.decode(store.load([product_id])[0])
+
+
+async def test_a_hinted_product_is_fetched_at_once_and_once(store: Store) -> None:
+    each = watcher(store, Budget(math.inf, 500, 1000))
+    worker = Worker(store)
+    await worker.fetch(each, *worker.lease())
+    assert worker.lease() == []
+
+    assert await each.hint([7, 3, 99]) == 2
+    assert sorted(worker.lease()) == [3, 7]
+    assert watched_state(store, 7).hinted_at is not None
+    await worker.fetch(each, 3, 7, at=10, stock=9)
+
+    assert worker.lease() == []
+    state = watched_state(store, 7)
+    assert (state.hinted_at, round(state.hints), state.changes) == (None, 1, 0)
+    assert watched_state(store, 8).hints == 0
+
+
+async def test_a_hint_while_a_product_is_fetched_is_not_lost(store: Store) -> None:
+    each = watcher(store, Budget(math.inf, 500, 1000))
+    worker = Worker(store)
+    await worker.fetch(each, *worker.lease())
+    await each.hint([3])
+    assert worker.lease() == [3]
+
+    assert await each.hint([3]) == 1
+    await worker.fetch(each, 3, at=10)
+    assert watched_state(store, 3).hinted_at is not None
+    assert worker.lease() == [3]
+    await worker.fetch(each, 3, at=20)
+    assert watched_state(store, 3).hinted_at is None
+    assert worker.lease() == []
+
+
+async def test_a_hint_between_the_answer_and_its_settling_is_not_lost(store: Store) -> None:
+    each = watcher(store, Budget(math.inf, 500, 1000))
+    worker = Worker(store)
+    first, *others = worker.lease()
+    await worker.fetch(each, *others)
+    await each.fetched(product(first))
+    await each.hint([first])
+    worker.settle(first)
+    assert worker.lease() == [first]
+
+
+async def test_a_hint_before_the_first_fetch_changes_nothing(store: Store) -> None:
+    each = watcher(store, Budget(math.inf, 500, 1000))
+    assert await each.hint([5]) == 1
+    assert store.load([5]) == [""]
+    worker = Worker(store)
+    await worker.fetch(each, *worker.lease())
+    assert worker.lease() == []
+
+
+async def test_slow_products_go_first_and_too_fast_ones_wait(store: Store) -> None:
+    each = watcher(store, Budget(1 / DAY, 60, 30 * DAY))
+    worker = Worker(store)
+    await worker.fetch(each, *worker.lease())
+    slow, fast = [*range(1, 16)], [*range(16, 21)]
+    for round_ in range(1, 40):
+        for number in slow:
+            await each.fetched(product(number, round_ * 10 * DAY, stock=number * round_ // 40))
+        for number in fast:
+            await each.fetched(product(number, round_ * 600, stock=round_))
+
+    fresh = watcher(store, Budget(1 / DAY, 60, 30 * DAY))
+    assert await fresh.hint([16, 15, 1]) == 3
+
+    assert worker.lease() == [1, 15, 16]  # the last one as nothing else is due
+    assert watched_state(store, 16).hinted_at is not None
+
+
+async def test_thousands_of_hints_at_once(store: Store) -> None:
+    assert await watcher(store).hint(range(1, 2501)) == 20
+
+
+async def test_a_hint_survives_the_end_of_the_process(tmp_path: Path) -> None:
+    store = SqliteWatchStore(tmp_path / "watch.sqlite")
+    store.add([1, 2])
+    each, worker = watcher(store, Budget(math.inf, 500, 1000)), Worker(store)
+    await worker.fetch(each, *worker.lease())
+    await each.hint([2])
+    assert worker.lease() == [2]  # by a process that is killed now
+    store.close()
+
+    store = SqliteWatchStore(tmp_path / "watch.sqlite")
+    store.resume(1000)
+    assert watched_state(store, 2).hinted_at is not None
+    assert Worker(store).lease() == [2]
+    store.close()
 
 
 # Fingerprint

@@ -91,11 +91,11 @@ local function take(token)
   local leased, leases, reply = {}, {}, {}
   for i, attempts in ipairs(redis.call('HMGET', ATTEMPTS, unpack(members))) do
     local member, attempt = members[i], count_of(attempts) + 1
-    local score = digits(read_ready_score(scores[i]) or new_score())
+    local score = read_ready_score(scores[i]) or new_score()
     leased[2 * i - 1], leased[2 * i] = worker, member
     leases[2 * i - 1], leases[2 * i] = member, lease_record(token, attempt, score)
     reply[4 * i - 3], reply[4 * i - 2] = member, attempt
-    reply[4 * i - 1], reply[4 * i] = score, losses[i]
+    reply[4 * i - 1], reply[4 * i] = digits(score), losses[i]
   end
   redis.call('ZADD', LEASED, unpack(leased))
   redis.call('HSET', LEASES, unpack(leases))

@@ -50,6 +50,10 @@ local function slot_of(score)
   return score % POSITION
 end
 
+local function priority_of(score)
+  return -math.floor(score / PRIORITY)
+end
+
 local function has_sequence(score)
   return score % PRIORITY >= POSITION
 end
@@ -172,19 +176,21 @@ local function queued_calls()
   return redis.call('ZCARD', READY) + redis.call('ZCARD', DELAYED) + redis.call('ZCARD', LEASED)
 end
 
--- Leases: a record is "token attempt score", and with the word "last" behind it the call is not queued
--- again: the queue was cleared meanwhile, and nobody has wanted the call since.
+-- Leases: a record is "token attempt score". A word may stand behind it: with "last" the call is not
+-- queued again, since the queue was cleared meanwhile, and nobody has wanted the call since; with
+-- "again" a call that is repeated is made at once, since it was expedited meanwhile.
 
-local function lease_record(token, attempt, score)
-  return token .. ' ' .. attempt .. ' ' .. score
+local function lease_record(token, attempt, score, word)
+  local record = token .. ' ' .. attempt .. ' ' .. digits(score)
+  return word and record .. ' ' .. word or record
 end
 
--- Returns token, attempt, score, and whether it is the last; nil when there is no readable record.
+-- Returns token, attempt, score, and the word or nil; nil when there is no readable record.
 local function read_lease(record)
   local token, attempt, score, word = string.match(record or '', '^(%S+) (%S+) (%S+) ?(%S*)$')
   attempt, score = whole(attempt, 0, MOST_ATTEMPTS), read_score(score)
   if attempt and score then
-    return token, attempt, score, word == 'last'
+    return token, attempt, score, word ~= '' and word or nil
   end
 end
 
@@ -208,10 +214,10 @@ end
 
 -- Put a leased call back to its old place, unless its lease is the last; return whether it is queued.
 local function return_lease(member, counted, now)
-  local _, attempt, score, is_last = read_lease(redis.call('HGET', LEASES, member))
+  local _, attempt, score, word = read_lease(redis.call('HGET', LEASES, member))
   attempt, score = attempt or 1, score or new_score()
   drop_lease(member)
-  if is_last then
+  if word == 'last' then
     redis.call('HDEL', LOSSES, member)
     owe(slot_of(score), -1)
     return false
@@ -243,9 +249,10 @@ local function merged(old, new)
 end
 
 local function merge_leased(member, record, score)
-  local token, attempt, old = read_lease(record)
+  local token, attempt, old, word = read_lease(record)
   if token then
-    redis.call('HSET', LEASES, member, lease_record(token, attempt, digits(merged(old, score))))
+    word = word == 'again' and word or nil
+    redis.call('HSET', LEASES, member, lease_record(token, attempt, merged(old, score), word))
   end
 end
 

@@ -1,13 +1,14 @@
 -- End leases. ARGV: JSON [[token, action, delay in ms, attempts, children], ...], then the members.
--- Actions: 'done'; 'back' queues the call again at its old place; 'repeat' as if it were pushed now.
--- A lease that is the last one is done whatever the action, and leads to nothing.
+-- Actions: 'done'; 'back' queues the call again at its old place; 'repeat' as if it were pushed now
+-- without a priority, which was for this once; one that was expedited meanwhile keeps it, and is made
+-- without a delay. A lease that is the last one is done whatever the action, and leads to nothing.
 -- Returns the indices, from 0, of those that were lost before; these change nothing.
 
 local now = now_ms()
 local lost = {}
 local any_crashes = redis.call('EXISTS', LOSSES) == 1
 
-local function settle(member, score, action, delay, attempts)
+local function settle(member, score, action, delay, attempts, word)
   drop_lease(member)
   if any_crashes and action ~= 'back' then
     redis.call('HDEL', LOSSES, member)
@@ -17,10 +18,9 @@ local function settle(member, score, action, delay, attempts)
     return
   end
   if action == 'repeat' then
-    score = without_sequence(score)
-    if delay == 0 then
-      score = score + ((draw_sequence(1) + 1) % SEQUENCES) * POSITION
-    end
+    delay = word == 'again' and 0 or delay
+    local sequence = delay == 0 and draw_sequence(1) + 1 or 0
+    score = score_of(word == 'again' and priority_of(score) or 0, sequence, slot_of(score))
   end
   enqueue(member, score, attempts, delay, now)
 end
@@ -28,14 +28,14 @@ end
 for i, settled in ipairs(cjson.decode(ARGV[1])) do
   local token, action, delay, attempts, children = unpack(settled)
   local member = ARGV[i + 1]
-  local held, _, score, is_last = read_lease(redis.call('HGET', LEASES, member))
+  local held, _, score, word = read_lease(redis.call('HGET', LEASES, member))
   if held == token then
-    if is_last then
+    if word == 'last' then
       action = 'done'
     else
       push(children, slot_of(score), now)
     end
-    settle(member, score, action, delay, attempts)
+    settle(member, score, action, delay, attempts, word)
   else
     lost[#lost + 1] = i - 1
   end
