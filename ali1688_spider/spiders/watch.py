@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing
 from functools import cached_property
 from types import SimpleNamespace
@@ -27,6 +27,7 @@ from ali1688_spider.scheduling.lease import SECONDS_IN_FLIGHT
 from ali1688_spider.scheduling.queue import LeaseQueue
 from ali1688_spider.spiders.product import IdArguments
 from ali1688_spider.spiders.search import SearchArguments, SearchSpider
+from ali1688_spider.watching.hints import POLLING_SHARE
 from ali1688_spider.watching.redis_store import RedisWatchStore
 from ali1688_spider.watching.schedule import (
     DAY,
@@ -58,12 +59,21 @@ class WatchArguments(IdArguments, SearchArguments):
     only_searches: ClassVar[bool] = False
     min_interval: float = Field(MIN_INTERVAL, gt=0, allow_inf_nan=False, description=_SECONDS)
     max_interval: float = Field(MAX_INTERVAL, gt=0, allow_inf_nan=False, description=_SECONDS)
+    follow: bool = Field(False, description="1 to have the platform send messages, or 0")
     strategy: str = Field("adaptive", pattern=f"^({'|'.join(STRATEGIES)})$", description=_STRATEGY)
 
     @property
     def query(self) -> dict[str, Value]:
         """The search whose products are watched; empty for none."""
         return super().query | {"details": 1} if self.has_search else {}
+
+    def check_config(self, config: Config, given: Collection[str]) -> None:
+        """Refuse to follow where there is nothing to follow by, and wrong searches."""
+        super().check_config(config, given)
+        if self.follow and config.protocol != "param2":
+            raise ConfigurationError(
+                "follow=1 needs ALI1688_PROTOCOL=param2: the other protocols have no messages"
+            )
 
     @model_validator(mode="after")
     def _check_intervals(self) -> Self:
@@ -179,6 +189,8 @@ def budget_of(config: Config, arguments: WatchArguments) -> Budget:
     # Nothing else keeps watching from using up the day's quota before its end.
     daily = config.daily_quota / DAY / OVERBOOKING or math.inf
     rate = min(config.qps or math.inf, daily)
+    if config.messages == "poll":
+        rate *= 1 - POLLING_SHARE
     return Budget(rate, arguments.min_interval, arguments.max_interval)
 
 
