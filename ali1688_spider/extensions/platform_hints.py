@@ -187,7 +187,8 @@ class _TaskOfOne:
         return await self._context.redis_retry.run(lambda: asyncio.to_thread(method, *arguments))
 
     async def _until_closing(self, work: Callable[[], Awaitable[None]]) -> None:
-        while not self._crawler.engine.running:  # its signal engine_started comes before it does
+        # Its signal engine_started comes before it runs.
+        while not self._crawler.engine.running:  # noqa: ASYNC110  # nothing tells
             await asyncio.sleep(_STARTING_SECONDS)
         try:
             await work()
