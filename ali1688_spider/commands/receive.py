@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from redis.exceptions import RedisError
 from scrapy.utils.log import configure_logging
 
@@ -72,6 +73,7 @@ class Command(ProjectCommand):
         config = Config.from_settings(self.settings)
         configure_logging(self.settings)
         redact_logs(*config.secrets)
+        logging.getLogger("aiohttp.server").addFilter(_is_no_stranger_s)
         try:
             asyncio.run(_serve(Receiver(config, self.settings), opts.host, opts.port))
         except OSError as error:
@@ -202,6 +204,11 @@ class _RefusedError(Exception):
     def __init__(self, status: int, name: str, text: str) -> None:
         super().__init__(text)
         self.status, self.name = status, name
+
+
+def _is_no_stranger_s(record: logging.LogRecord) -> bool:
+    """Whether a log record is about something else than what is no HTTP, parts of which it shows."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def _read_form(body: bytes) -> Mapping[str, str]:

@@ -189,7 +189,7 @@ def test_what_is_too_long_or_too_slow_is_refused(
         gone.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nmessage=")
     with socket.create_connection((host, port), 60) as odd:
         odd.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n")
-        assert odd.recv(1000).startswith(b"HTTP/1.1 400 ")
+        assert b" 400 Bad Request" in odd.recv(1000)
     assert send(url, message(3, FIRST)) == [204]
     stats = stopped(receiver)
     assert (stats["too_long"], stats["too_slow"], stats["received"]) == (1, 1, 2)
