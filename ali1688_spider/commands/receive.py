@@ -207,7 +207,7 @@ class _RefusedError(Exception):
 
 
 def _is_no_stranger_s(record: logging.LogRecord) -> bool:
-    """Whether a log record is about something else than what is no HTTP, parts of which it shows."""
+    """Whether a log record shows nothing of what a stranger has sent that is no HTTP."""
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
