@@ -234,6 +234,7 @@ class Config(UserInput):
     )
     history_days: NotNegative = Field(0, description="a number of days, or 0 to keep all")
     stats_file: str = ""
+    messages: Literal["off", "poll"] = "off"
     progress: Literal["auto", "on", "off"] = "auto"
     redis_url: RedisUrl = Field("", alias="REDIS_URL", repr=False)
     mongo_uri: MongoUri = Field("", alias="MONGO_URI", repr=False)
@@ -256,6 +257,15 @@ class Config(UserInput):
     @model_validator(mode="after")
     def _check_apis(self) -> Self:
         choose_apis(self.protocol, self.product_api, self.search_api)
+        return self
+
+    @model_validator(mode="after")
+    def _check_messages(self) -> Self:
+        if self.messages != "off" and self.protocol != "param2":
+            raise ConfigurationError(
+                f"ALI1688_MESSAGES is {self.messages!r}, and only param2 has messages: set "
+                "ALI1688_PROTOCOL=param2, or ALI1688_MESSAGES=off"
+            )
         return self
 
 

@@ -316,6 +316,23 @@ class Gateway:
         """Return what is true of a product, once *changes* are made to it."""
         return self._ask("POST" if changes else "GET", f"products/{product_id}", changes)
 
+    def message(self, topic: str, data: Any, **fields: Any) -> int:
+        """Make a message of the platform; return its id."""
+        message = self._ask("POST", "messages", {"type": topic, "data": data, **fields})
+        message_id: int = message["msgId"]
+        return message_id
+
+    @property
+    def undelivered(self) -> list[dict[str, Any]]:
+        """The messages of the platform that wait."""
+        messages: list[dict[str, Any]] = self._ask("GET", "messages")["messages"]
+        return messages
+
+    def calls_of(self, api: str) -> int:
+        """Return how many calls of an API it has seen."""
+        number: int = self.status(products=False)["by_api"].get(api, 0)
+        return number
+
     def reset_counts(self) -> None:
         self._ask("POST", "reset", {})
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ali1688_spider.diagnosis import Finding
 from ali1688_spider.gateway import errors
 from ali1688_spider.gateway.catalogue import product_apis, search_apis
+from ali1688_spider.gateway.messages import CONFIRM_API, read_page, undelivered
 
 if TYPE_CHECKING:
     from ali1688_spider.gateway.client import Client
@@ -61,6 +62,41 @@ def gateway_findings(client: Client) -> Iterator[Finding]:
         found |= {name: _probe(client, name) for name in others}
         yield from _other_apis({name: found[name] for name in others})
         yield from _proposals(client, {name for name in found if is_open(found[name])})
+
+
+def messages_finding(client: Client, last_kept: str, *, is_wanted: bool) -> Finding | None:
+    """Return whether messages of the platform arrive; None where that is no question.
+
+    Asking for them confirms nothing, so it may be done at any time.
+
+    Args:
+        client: Access to the platform.
+        last_kept: When the last message was kept, and by whom; empty for never.
+        is_wanted: Whether the watch is to ask for them.
+    """
+    call = undelivered()
+    try:
+        data = asyncio.run(client.attempt(call.api, call.params))
+    except (errors.TransportError, errors.CredentialsError):
+        return None  # as all calls fail
+    except errors.ApiClosedError as error:
+        text = f"cannot be asked for ({error}): order {call.api} and {CONFIRM_API} for the app"
+        end = ", or set ALI1688_MESSAGES=off" if is_wanted else " if changes are to be told"
+        return Finding("fail" if is_wanted else "ok", "Messages", text + end)
+    except errors.CallError as error:
+        return Finding("warn", "Messages", f"cannot be asked for now ({error}). {error.advice}")
+    waiting = read_page(data)[1]
+    told = f"{waiting:,} wait undelivered"
+    if last_kept:
+        return Finding("ok", "Messages", f"{told}; the last one was kept {last_kept}")
+    if is_wanted:
+        advice = (
+            "choose the products' topics in the open platform's console, and have the watched "
+            "products followed: scrapy crawl watch -a follow=1"
+        )
+        return Finding("ok", "Messages", f"{told}; none was kept yet: {advice}")
+    advice = "have scrapy crawl watch ask for them (ALI1688_MESSAGES=poll), or run scrapy receive"
+    return Finding("warn" if waiting else "ok", "Messages", f"{told}; none was kept: {advice}")
 
 
 def _catalogue(client: Client) -> list[str]:

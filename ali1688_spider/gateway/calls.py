@@ -16,6 +16,7 @@ from ali1688_spider.exceptions import MalformedMessageError
 from ali1688_spider.gateway.fields import told_moment
 
 Operation: TypeAlias = Literal["product", "search"]
+"""What a queue may hold."""
 Value: TypeAlias = int | str
 OPERATIONS: frozenset[Operation] = frozenset(get_args(Operation))
 
@@ -59,11 +60,11 @@ class ApiCall:
 
     Attributes:
         operation: ``product`` (parameter ``product_id``, or ``product_ids`` between commas for
-            several products) or ``search`` (``_SEARCH_PARAMS``).
+            several products), ``search`` (``_SEARCH_PARAMS``), or ``service`` (a ServiceCall).
         params: The parameters; integers and strings only, none of them empty.
     """
 
-    operation: Operation
+    operation: Operation | Literal["service"]
     params: Mapping[str, Value] = field(hash=False)
 
     @classmethod
@@ -131,6 +132,31 @@ class ApiCall:
             return f"product(product_id={self.product_ids[0]} and {len(self.product_ids) - 1} more)"
         shown = ", ".join(f"{name}={value}" for name, value in self.params.items())
         return f"{self.operation}({shown})"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceCall(ApiCall):
+    """A call for something else than products, made at once by the one who needs its response.
+
+    No queue holds it: its operation is none of :data:`OPERATIONS`, so that :meth:`ApiCall.decode`
+    refuses it.
+
+    Attributes:
+        api: Name of the API, as the catalogue's are written; ``params`` are those on the wire.
+    """
+
+    api: str = ""
+
+    @classmethod
+    def of(cls, api: str, **params: Value) -> ServiceCall:
+        """Return the call of an API with these parameters."""
+        return cls("service", params, api)
+
+    def __hash__(self) -> int:
+        return hash((self.api, *self.params.items()))
+
+    def __str__(self) -> str:
+        return self.api
 
 
 def _product_params(params: dict[str, object]) -> dict[str, Value]:

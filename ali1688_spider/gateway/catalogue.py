@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway import parsing, parsing_search
 from ali1688_spider.gateway.api import SUBJECTS, Api, Country, ProductApi, SearchApi, SearchKind
+from ali1688_spider.gateway.calls import ServiceCall
 from ali1688_spider.gateway.errors import OPEN_PRODUCT_API
 from ali1688_spider.gateway.parsing_product import (
     read_product_detail,
@@ -46,10 +47,12 @@ class Apis:
 
     def name(self, call: ApiCall) -> str:
         """Return the name of the API that serves *call*."""
-        return self._of(call).name
+        return call.api if isinstance(call, ServiceCall) else self._of(call).name
 
     def parameters(self, call: ApiCall) -> dict[str, object]:
         """Return the parameters of *call* on the wire."""
+        if isinstance(call, ServiceCall):
+            return dict(call.params)
         if call.operation == "product":
             ids = list(call.product_ids)
             return self.product.parameters({"product_id": ids}, self.country)

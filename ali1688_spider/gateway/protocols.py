@@ -158,6 +158,18 @@ def sign_param2(url_path: str, params: Mapping[str, str], secret: str) -> str:
     return hmac.new(secret.encode(), message, hashlib.sha1).hexdigest().upper()
 
 
+def sign_callback(form: Mapping[str, str], secret: str) -> str:
+    """Return ``HMAC-SHA1(pairs, secret)``: a callback of ``param2`` is signed without a path."""
+    others = {name: value for name, value in form.items() if name != "_aop_signature"}
+    return sign_param2("", others, secret)
+
+
+def is_from_platform(form: Mapping[str, str], secret: str) -> bool:
+    """Whether a callback's ``_aop_signature`` is right, in either case; takes a constant time."""
+    given = form.get("_aop_signature", "").upper().encode("utf-8", "surrogatepass")
+    return hmac.compare_digest(given, sign_callback(form, secret).encode())
+
+
 def sign_top(params: Mapping[str, str], secret: str, sign_method: SignMethod) -> str:
     """Return ``MD5(secret + pairs + secret)``, ``HMAC-MD5(pairs)`` or ``HMAC-SHA256(pairs)``."""
     pairs = _joined_by_name(params)

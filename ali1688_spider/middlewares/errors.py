@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.gateway.backoff import Backoff
-from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.gateway.calls import ApiCall, ServiceCall
 from ali1688_spider.gateway.errors import (
     ApiClosedError,
     AppCallLimitError,
@@ -130,6 +130,7 @@ class ErrorsMiddleware:
 
         Raises:
             CallGivenUpError: The call has failed for good.
+            CallError: A ServiceCall has failed; whoever waits for it decides what becomes of it.
             CrawlClosingError: The crawl closes because of this failure; the call is not lost.
         """
         if not isinstance(request, ApiRequest):
@@ -222,6 +223,7 @@ class ErrorsMiddleware:
 
     async def _handle(self, request: ApiRequest, error: CallError) -> Request:
         self._stats.inc_value(f"ali1688/errors/{error.error_class}")
+        is_service = isinstance(request.call, ServiceCall)
         if is_refused_for_a_product(request, error):
             return await self._split(request, error)
         match error.action:
@@ -237,6 +239,8 @@ class ErrorsMiddleware:
                 return await self._refresh_token(request, error)
             case ErrorAction.CLOCK if "clock" not in request.recoveries:
                 return self._retry_now(request, error, "clock")
+            case ErrorAction.CLOSE if is_service and isinstance(error, ApiClosedError):
+                raise error
             case ErrorAction.CLOSE if isinstance(error, ApiClosedError) and (
                 "look" in request.call.params
             ):
@@ -313,6 +317,8 @@ class ErrorsMiddleware:
     async def _retry(
         self, request: ApiRequest, error: CallError, delay: float, *, counted: bool
     ) -> Request:
+        if isinstance(request.call, ServiceCall):
+            raise error  # the one who waits for the response tries again, or does without
         most = self._context.config.max_attempts
         if error.max_attempts and request.call.operation == "product":
             most = min(most, error.max_attempts)
@@ -329,6 +335,8 @@ class ErrorsMiddleware:
         raise CrawlClosingError(str(error))
 
     async def _give_up(self, request: ApiRequest, error: CallError) -> NoReturn:
+        if isinstance(request.call, ServiceCall):
+            raise error
         if not await self._keep_failed(request, error):
             for lease in request.leases:
                 lease.retry(counted=False)

@@ -28,7 +28,8 @@ are JSON objects; a wrong one is answered with status 400 and ``{"error": <sente
     ``refused_rate`` (rate and bans), ``token_refreshes``, ``max_calls_per_second`` (the most calls
     in any sliding second), ``first_call_at`` and ``last_call_at`` (seconds since 1970 by this
     machine's clock, null before the first), ``connections`` (accepted), ``used_today`` (of the
-    day's quota), ``step`` (of drift).
+    day's quota), ``step`` (of drift), ``messages`` ``{made, confirmed, callbacks, taken: so many}``
+    and ``undelivered`` (those that wait).
 
 ``POST /_sandbox/reset``
     Resets the counts; with ``{"everything": true}`` also settings, products, faults, tokens, rate
@@ -41,13 +42,19 @@ are JSON objects; a wrong one is answered with status 400 and ``{"error": <sente
     running campaign), ``dropship_price``, the last three null where there is none, ``stock``,
     ``status``, ``tiers`` ``[{min_quantity, price}]``, ``skus`` ``[{sku_id, stock, tiers}]`` with
     the same prices but the highest, ``category_id``, ``seller_id``, ``modified_at`` (seconds since
-    1970), ``related``, ``curated``, ``traits`` (:class:`.product_facts.Traits`).
+    1970), ``related``, ``followed``, ``curated``, ``traits`` (:class:`.product_facts.Traits`).
     POST sets any of ``name``, ``stock``, ``status`` and the prices ``price``, ``retail_price`` and
     ``promotion_price`` (any JSON value, passed on as it is; a price that is a number or its text
     moves those of the SKUs, and ``price`` all others, with it; null ends a campaign or the model of
-    2026), ``removed``, ``related`` and ``curated`` (true or false) and ``answer``: the whole body
-    of all responses about the product, a text as it is, anything else as JSON, null for the usual
-    one. It is then modified now. DELETE forgets what was set.
+    2026), ``removed``, ``related``, ``followed`` and ``curated`` (true or false) and ``answer``:
+    the whole body of all responses about the product, a text as it is, anything else as JSON, null
+    for the usual one. It is then modified now. DELETE forgets what was set.
+
+``GET``, ``POST /_sandbox/messages``
+    GET returns the messages of the platform that were not delivered, POST makes one and returns it:
+    ``{"type": "ORDER_BUYER_VIEW_ORDER_PAY", "data": {…}}``, any other field likewise. Which change
+    of a product makes which messages, and when they are posted to ``callback``:
+    :mod:`.platform_messages`.
 
 ``GET /_sandbox/images/{id}.png``
     Returns the picture of a product. Uploaded as it is, it finds that product first

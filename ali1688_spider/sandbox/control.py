@@ -45,7 +45,7 @@ async def serve_control(sandbox: Sandbox, request: web.BaseRequest) -> web.Respo
 
 
 def _control(sandbox: Sandbox, request: web.BaseRequest, body: Json) -> Json:
-    inventory, name = sandbox.inventory, request.path.removeprefix(CONTROL_PREFIX)
+    name = request.path.removeprefix(CONTROL_PREFIX)
     match request.method, name:
         case "GET", "status":
             return _status(sandbox, products=request.query.get("products") != "0")
@@ -60,15 +60,32 @@ def _control(sandbox: Sandbox, request: web.BaseRequest, body: Json) -> Json:
             _refuse_others(body, {"everything"})
             sandbox.reset(everything=bool(body.get("everything")))
             return {}
-    if not (product := _PRODUCT.fullmatch(name)):
-        raise web.HTTPNotFound
-    product_id = int(product[1])
-    if request.method == "POST":
+    if name == "messages":
+        return _messages(sandbox.inventory, request.method, body)
+    if product := _PRODUCT.fullmatch(name):
+        return _product(sandbox.inventory, int(product[1]), request.method, body)
+    raise web.HTTPNotFound
+
+
+def _messages(inventory: Inventory, method: str, body: Json) -> Json:
+    if method == "GET":
+        return {"messages": inventory.messages().undelivered()}
+    if method != "POST":
+        raise web.HTTPMethodNotAllowed(method, ["GET", "POST"])
+    if not isinstance(body.get("type"), str):
+        raise ValueError("a message has a type, which is a text")  # noqa: TRY004  # answered with 400
+    if type(body.get("msgId", 0)) is not int:
+        raise ValueError("msgId is an integer")
+    return inventory.messages().add(body)
+
+
+def _product(inventory: Inventory, product_id: int, method: str, body: Json) -> Json:
+    if method == "POST":
         inventory.change(product_id, body)
-    elif request.method == "DELETE":
+    elif method == "DELETE":
         inventory.restore(product_id)
-    elif request.method != "GET":
-        raise web.HTTPMethodNotAllowed(request.method, ["GET", "POST", "DELETE"])
+    elif method != "GET":
+        raise web.HTTPMethodNotAllowed(method, ["GET", "POST", "DELETE"])
     return _describe(inventory, product_id)
 
 
@@ -82,6 +99,8 @@ def _status(sandbox: Sandbox, *, products: bool) -> Json:
         "refused_rate": errors["rate-limit"] + errors["ban"],
         "used_today": sandbox.admission.used_today,
         "step": sandbox.inventory.step(),
+        "messages": dict(sandbox.inventory.messages().counts),
+        "undelivered": len(sandbox.inventory.messages().undelivered()),
     }
 
 
@@ -121,6 +140,7 @@ def _describe(inventory: Inventory, product_id: int) -> Json:
     told |= {"seller_id": product.seller.open_id, "modified_at": product.modified_at}
     return told | {
         "related": inventory.is_related(product_id),
+        "followed": inventory.is_followed(product_id),
         "curated": inventory.is_curated(product_id),
     }
 

@@ -48,6 +48,14 @@ class Options(BaseModel):
     )
     drift: float = Field(0.0, ge=0, description="seconds after which prices move, 0 for never")
     step: int = Field(0, ge=0, description="steps of drift to be ahead of time")
+    messages: Literal["followed", "all"] = Field(
+        "followed", description="tell changes of products that are followed, or of all"
+    )
+    callback: str = Field("", description="address to post messages to, none to let them wait")
+    callback_retry: float = Field(1.0, ge=0, description="seconds until a failed post is repeated")
+    callback_faults: list[Literal["duplicates", "disorder"]] = Field(
+        [], description="post each message twice: duplicates, or new ones first: disorder"
+    )
     faults: str = Field("", description="faults of the products struck, such as 500,html,slow:3")
     fault_rate: float = Field(1.0, ge=0, le=1, description="share of the products that is struck")
     fault_times: int = Field(1, ge=0, description="tries that fail of a product struck, 0 for all")

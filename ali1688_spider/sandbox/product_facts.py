@@ -200,6 +200,13 @@ def stock_of(number: int, step: int) -> int:
     return mix(number, 6, step // period if period else 0) % 5_000
 
 
+def has_moved(number: int, before: int, step: int) -> bool:
+    """Whether price or stock may have moved between two steps of time."""
+    price = _PRICE_PERIODS[(mix(number, 3) >> 40) % len(_PRICE_PERIODS)]
+    stock = _STOCK_PERIODS[mix(number, 5) % len(_STOCK_PERIODS)]
+    return any(step // period != before // period for period in (price, stock) if period)
+
+
 def last_step(number: int, step: int) -> int:
     """Return the step up to *step* in which price or stock last moved; 0 if they never did."""
     price = _PRICE_PERIODS[(mix(number, 3) >> 40) % len(_PRICE_PERIODS)]

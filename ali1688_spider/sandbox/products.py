@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from ali1688_spider.sandbox import product_facts as facts
 from ali1688_spider.sandbox.category_tree import leaf_named, leaves_of
+from ali1688_spider.sandbox.platform_messages import MessageBox
 from ali1688_spider.sandbox.product_facts import FIRST_ID, SandboxSales, SandboxSeller
 from ali1688_spider.sandbox.sandbox_product import SandboxProduct
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 _TOO_LARGE = 10**15  # CNY; beyond, tiers and SKUs could not be priced with exact digits
 _PRICES = ("price", "retail_price", "promotion_price")
-_FLAGS = ("removed", "related", "curated")
+_FLAGS = ("removed", "related", "followed", "curated")
 _CHANGEABLE = {"name", "stock", "status", "answer", *_PRICES, *_FLAGS}
 _COUNTED = re.compile(r"(.*?)(\d{1,9})")
 PLAIN_PRODUCTS = 240
@@ -88,6 +89,9 @@ class Inventory:
         self._options = options
         self._changes: dict[int | None, dict[str, Any]] = {}
         self._related: dict[int, bool] = {}
+        self._followed: set[int] = set()
+        self._box = MessageBox(options)
+        self._told_step = self.step()  # up to which the movement of prices and stock is told
         self.find = lru_cache(maxsize=64)(self._find)  # cleared after each change
 
     def step(self) -> int:
@@ -126,6 +130,56 @@ class Inventory:
         """Make a relation to the product, or end it."""
         self._related[product_id] = related
 
+    def is_followed(self, product_id: int) -> bool:
+        """Whether the app follows the product."""
+        return product_id in self._followed
+
+    def follow(self, product_id: int, *, followed: bool = True) -> None:
+        """Follow the product, which makes a relation, or end both."""
+        self.messages()  # what has moved until now was not told to a follower
+        self.relate(product_id, related=followed)
+        if followed:
+            self._followed.add(product_id)
+        else:
+            self._followed.discard(product_id)
+
+    def messages(self) -> MessageBox:
+        """Return the messages, those of the movement up to now among them."""
+        step = self.step()
+        if step != self._told_step:
+            before, self._told_step = self._told_step, step
+            for product_id in self._told():
+                moved = facts.has_moved(product_id - FIRST_ID + 1, before, step)
+                if moved and self.exists(product_id):
+                    self._tell(product_id, self.product(product_id, before))
+        return self._box
+
+    def _told(self) -> Iterable[int]:
+        """Return the products of which messages tell."""
+        if self._options.messages == "all":
+            return range(FIRST_ID, FIRST_ID + self._options.products)
+        related = {id_ for id_, is_related in self._related.items() if is_related}
+        if self._options.related:
+            size = self._options.products
+            related |= set(filter(self.is_related, range(FIRST_ID, FIRST_ID + size)))
+        return sorted(related | self._followed)
+
+    def _tell(self, product_id: int, before: SandboxProduct | None) -> None:
+        """Make the messages of a product's change, unless it is none of those told of."""
+        tells_all = self._options.messages == "all"
+        if tells_all or self.is_related(product_id) or self.is_followed(product_id):
+            self._box.tell(
+                before,
+                self._present(product_id),
+                product_id,
+                followed=tells_all or self.is_followed(product_id),
+                curated=self.is_curated(product_id),
+            )
+
+    def _present(self, product_id: int) -> SandboxProduct | None:
+        """Return a product as it is now; None when it does not exist."""
+        return self.product(product_id, self.step()) if self.exists(product_id) else None
+
     def product(self, product_id: int, step: int) -> SandboxProduct:
         """Return a product that exists."""
         number, changes = product_id - FIRST_ID + 1, self._changes.get(product_id, {})
@@ -159,6 +213,8 @@ class Inventory:
         for name in _FLAGS:
             if not isinstance(changes.get(name, False), bool):
                 raise ValueError(f"{name} is true or false")  # noqa: TRY004  # one kind for the caller
+        self.messages()  # what has moved until now is told first
+        before = self._present(product_id)
         changed = self._changes.get(product_id, {"removed": False}) | changes
         for name in _PRICES:
             price = decimal_of(changes.get(name))
@@ -170,12 +226,18 @@ class Inventory:
             changed["answer"] = text.encode("utf-8", "surrogatepass")
         if "related" in changes:
             self.relate(product_id, related=changes["related"])
+        if "followed" in changes:
+            self.follow(product_id, followed=changes["followed"])
         self._changes[product_id] = changed | {"modified_at": self.now()}
+        self._tell(product_id, before)
 
     def restore(self, product_id: int) -> None:
         """Forget what was set of a product."""
+        before = self._present(product_id)
         self._changes.pop(product_id, None)
+        self._tell(product_id, before)
         self._related.pop(product_id, None)
+        self._followed.discard(product_id)
 
     def of_image(self, name: str) -> int | None:
         """Return the id of the product that one of whose images has this name, a path or a URL."""

@@ -16,6 +16,7 @@ from aiohttp import web
 from ali1688_spider.sandbox.admission import Admission, OAuthError, Tokens
 from ali1688_spider.sandbox.control import CONTROL_PREFIX, serve_control
 from ali1688_spider.sandbox.faults import Faults
+from ali1688_spider.sandbox.platform_messages import post_messages
 from ali1688_spider.sandbox.products import Inventory
 from ali1688_spider.sandbox.shapes import Json, encode
 from ali1688_spider.sandbox.wire import PARAM2_PREFIX, Param2, Router, Top, json_response
@@ -71,6 +72,7 @@ class Sandbox(web.Server):
         self.url = ""
         self.request_ids = itertools.count(1)
         self._protocols = {_PATHS[name]: _PROTOCOLS[name] for name in options.protocol}
+        self._callbacks: asyncio.Task[None] | None = None
         self._runner = web.ServerRunner(self, shutdown_timeout=_SHUTDOWN_SECONDS)
 
     def reset(self, *, everything: bool) -> None:
@@ -93,6 +95,13 @@ class Sandbox(web.Server):
             self.tokens = Tokens(self.options)
         if expire_token:
             self.tokens.expire()
+        self._post_messages()
+
+    def _post_messages(self) -> None:
+        """Post messages from now on if there is an address."""
+        if self.options.callback and (self._callbacks is None or self._callbacks.done()):
+            posting = post_messages(lambda: (self.options, self.inventory))
+            self._callbacks = asyncio.create_task(posting)
 
     async def start(self) -> None:
         """Listen; raises OSError when the address cannot be listened on."""
@@ -100,9 +109,13 @@ class Sandbox(web.Server):
         await web.TCPSite(self._runner, self.options.host, self.options.port).start()
         host, port = self._runner.addresses[0][:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self._post_messages()
 
     async def stop(self) -> None:
         """Stop listening and close all connections."""
+        if self._callbacks is not None:
+            self._callbacks.cancel()
+            await asyncio.wait({self._callbacks})
         await self._runner.cleanup()
 
     def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:

@@ -24,7 +24,7 @@ from ali1688_spider.middlewares.errors import ErrorsMiddleware
 
 if TYPE_CHECKING:
     from ali1688_spider.config import Config
-    from ali1688_spider.gateway.calls import Operation
+    from ali1688_spider.gateway.calls import Operation, ServiceCall
     from ali1688_spider.gateway.fields import Fields
 
 SCRAPYD_ARGUMENTS = frozenset({"_job", "_version"})
@@ -179,6 +179,20 @@ class ApiSpider(Spider):
             errback=self.call_failed,
             **options,
         )
+
+    async def respond(self, call: ServiceCall) -> Any:
+        """Return the data of the response to a call that is made at once, outside the queue.
+
+        It passes the middlewares as all calls do: the quota, the breaker, the signature, a refused
+        token or timestamp, and a pause that the platform asks for.
+
+        Raises:
+            CallError: It brought no data; it was not tried again.
+            CrawlClosingError: The crawl is closing.
+        """
+        response = await self.crawler.engine.download_async(self.request(call))
+        assert isinstance(response, ApiResponse)
+        return response.payload
 
     async def call_failed(self, failure: Any) -> AsyncIterator[ApiRequest]:
         """Yield the next try of a call that failed where no middleware has caught it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import aclosing
 from functools import cached_property
 from types import SimpleNamespace
@@ -29,6 +29,7 @@ from ali1688_spider.scheduling.lease import SECONDS_IN_FLIGHT
 from ali1688_spider.scheduling.queue import LeaseQueue
 from ali1688_spider.spiders.product import IdArguments
 from ali1688_spider.spiders.search import SearchArguments, SearchSpider, next_calls, price_fits
+from ali1688_spider.watching.hints import POLLING_SHARE
 from ali1688_spider.watching.looks import LOOKED_AT_BY, PageRow
 from ali1688_spider.watching.redis_store import RedisWatchStore
 from ali1688_spider.watching.schedule import (
@@ -65,14 +66,22 @@ class WatchArguments(IdArguments, SearchArguments):
     only_searches: ClassVar[bool] = False
     min_interval: float = Field(MIN_INTERVAL, gt=0, allow_inf_nan=False, description=_SECONDS)
     max_interval: float = Field(MAX_INTERVAL, gt=0, allow_inf_nan=False, description=_SECONDS)
+    follow: bool = Field(False, description="1 to have the platform send messages, or 0")
     strategy: str = Field("adaptive", pattern=f"^({'|'.join(STRATEGIES)})$", description=_STRATEGY)
-
     looks: bool = Field(True, description="1 to look at pages of searches and shops, or 0")
 
     @property
     def query(self) -> dict[str, Value]:
         """The search whose products are watched; empty for none."""
         return super().query | {"details": 1} if self.has_search else {}
+
+    def check_config(self, config: Config, given: Collection[str]) -> None:
+        """Refuse to follow where there is nothing to follow by, and wrong searches."""
+        super().check_config(config, given)
+        if self.follow and config.protocol != "param2":
+            raise ConfigurationError(
+                "follow=1 needs ALI1688_PROTOCOL=param2: the other protocols have no messages"
+            )
 
     @model_validator(mode="after")
     def _check_intervals(self) -> Self:
@@ -263,6 +272,8 @@ def budget_of(config: Config, arguments: WatchArguments) -> Budget:
     # Nothing else keeps watching from using up the day's quota before its end.
     daily = config.daily_quota / DAY / OVERBOOKING or math.inf
     rate = min(config.qps or math.inf, daily)
+    if config.messages == "poll":
+        rate *= 1 - POLLING_SHARE
     return Budget(rate, arguments.min_interval, arguments.max_interval)
 
 

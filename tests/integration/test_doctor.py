@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ali1688_spider.delivery.webhook import signature
-from tests.harness import FIRST_PRODUCT
+from tests.harness import FIRST_PRODUCT, eventually
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -291,3 +291,50 @@ def test_a_variable_of_another_program_is_a_hint(
     exit_code, said = doctor()
     assert exit_code == 0
     assert said["Variables"].startswith("WARN: MONGO_URL is set, but MONGO_URI is not")
+
+
+QUERY = "cn.alibaba.open:push.query.messageList-1"
+
+
+@pytest.mark.parametrize("in_redis", [False, True])
+def test_whether_messages_arrive(
+    *, in_redis: bool, doctor: Doctor, gateway: Gateway, scrapy: Scrapy, redis_url: str
+) -> None:
+    if in_redis:
+        scrapy.settings["REDIS_URL"] = redis_url
+    assert "Messages" not in doctor("router")[1]
+    assert doctor()[1]["Messages"].startswith("ok: 0 wait undelivered; none was kept: have scrapy")
+    assert doctor(ALI1688_MESSAGES="poll")[1]["Messages"].startswith(
+        "ok: 0 wait undelivered; none was kept yet: choose the products' topics"
+    )
+    gateway.message("PRODUCT_RELATION_VIEW_PRODUCT_EXPIRE", {"productIds": str(FIRST_PRODUCT)})
+    exit_code, said = doctor()
+    assert exit_code == 0
+    assert said["Messages"].startswith("WARN: 1 wait undelivered; none was kept: have scrapy")
+    assert "(ALI1688_MESSAGES=poll), or run scrapy receive" in said["Messages"]
+    assert len(gateway.undelivered) == 1  # asking took nothing away
+    settings = {"ALI1688_MESSAGES": "poll", "ALI1688_PROTOCOL": "param2"}
+    gateway_url = {"ALI1688_GATEWAY": f"{gateway.url}/openapi"}
+    ids = f"ids={FIRST_PRODUCT}"
+    watch = scrapy.start("crawl", "watch", "-a", ids, **SECRETS, **settings, **gateway_url)
+    eventually(lambda: not gateway.undelivered)
+    assert watch.stop() == 0
+    said = doctor()[1]
+    text = said["Messages"]
+    assert text.startswith("ok: 0 wait undelivered; the last one was kept ")
+    assert text.endswith(" s ago, by poll")
+
+
+def test_messages_that_the_app_may_not_ask_for(doctor: Doctor, gateway: Gateway) -> None:
+    gateway.set(deny=[QUERY])
+    exit_code, said = doctor()
+    assert exit_code == 0
+    assert said["Messages"].startswith("ok: cannot be asked for (gw.APIACLDecline: ")
+    exit_code, said = doctor(ALI1688_MESSAGES="poll")
+    assert exit_code == 1
+    assert said["Messages"].startswith("FAIL: cannot be asked for (gw.APIACLDecline: ")
+    assert said["Messages"].endswith(", or set ALI1688_MESSAGES=off")
+    gateway.set(deny=[])
+    gateway.fail(api=QUERY, faults=["rate-limit"])
+    assert doctor()[1]["Messages"].startswith("WARN: cannot be asked for now (gw.Qos")
+    assert "Messages" not in doctor(ALI1688_APP_SECRET="another-secret")[1]

@@ -22,13 +22,23 @@ from scrapy.http import Response
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.gateway.calls import ApiCall
-from ali1688_spider.gateway.errors import ForeignHostError
+from ali1688_spider.gateway.errors import (
+    BusinessRefusalError,
+    CallError,
+    FlowControlError,
+    ForeignHostError,
+    InvalidCallError,
+    PermissionMissingError,
+    ProductGoneError,
+)
+from ali1688_spider.gateway.messages import undelivered
 from ali1688_spider.http import ApiRequest, ApiResponse
 from ali1688_spider.middlewares.cache import CACHED
 from ali1688_spider.middlewares.errors import MOST_REFUSALS, CallGivenUpError, ErrorsMiddleware
 from ali1688_spider.middlewares.refusal_tally import MANY
 from ali1688_spider.middlewares.signing import SigningMiddleware
 from ali1688_spider.shutdown import CrawlClosingError
+from ali1688_spider.spiders.base import ApiSpider
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -475,3 +485,49 @@ async def test_a_limit_of_the_app_that_a_wait_has_ended_is_waited_for_again(
     now += 61
     await gateway.answer({"result": {"result": {"offerId": 1}}})
     assert (await gateway.retry(limit)).attempt == 1
+
+
+SERVICE_ANSWERS: list[tuple[dict[str, Any], type[CallError], dict[str, int]]] = [
+    ({"error_code": "gw.APIACLDecline"}, PermissionMissingError, {"ali1688/errors/permission": 1}),
+    (
+        {"error_code": "gw.QosAppFrequencyLimit"},
+        FlowControlError,
+        {"ali1688/errors/flow_control": 1},
+    ),
+    ({"isSuccess": False}, BusinessRefusalError, {"ali1688/errors/business_refusal": 1}),
+    ({"code": -1, "message": "商品不存在"}, ProductGoneError, {"ali1688/errors/product_gone": 1}),
+    ({"error_code": "gw.ParamMissing"}, InvalidCallError, {"ali1688/errors/call_wrong": 1}),
+]
+
+
+@pytest.mark.parametrize(("answer", "error", "stats"), SERVICE_ANSWERS)
+async def test_a_service_call_s_failure_is_for_the_one_who_made_it(
+    answer: dict[str, Any],
+    error: type[CallError],
+    stats: dict[str, int],
+    crawler_for: CrawlerFor,
+) -> None:
+    crawler = crawler_for(
+        ALI1688_PROTOCOL="param2", ALI1688_GATEWAY="https://gateway.example/openapi"
+    )
+    assert isinstance(crawler.spider, ApiSpider)
+    gateway = Answering(crawler, crawler.spider.request(undelivered()))
+    with pytest.raises(error):
+        await gateway.answer(answer)
+    # Neither kept among the failed calls, which others would try, nor the end of the crawl.
+    assert gateway.stats.get_stats() == stats
+    assert context_of(crawler).quota.is_paused == (error is FlowControlError)
+
+
+async def test_a_service_call_s_token_is_refreshed_like_any(crawler_for: CrawlerFor) -> None:
+    crawler = crawler_for(
+        ALI1688_PROTOCOL="param2", ALI1688_GATEWAY="https://gateway.example/openapi"
+    )
+    assert isinstance(crawler.spider, ApiSpider)
+    gateway = Answering(crawler, crawler.spider.request(undelivered()))
+    next_try = await gateway.retry({"error_code": "400", "error_message": "Request is expired."})
+    assert next_try.recoveries == {"clock"}
+    data = {"pushMessagePage": {"datas": [], "totalCount": 0}}
+    response = await gateway.answer(data)
+    assert isinstance(response, ApiResponse)
+    assert response.payload == data

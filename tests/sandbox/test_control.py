@@ -35,6 +35,8 @@ async def test_the_status_counts_what_came(gateway: Caller) -> None:
         "connections": 1,
         "used_today": 0,
         "step": 0,
+        "messages": {},
+        "undelivered": 0,
     }
     before = time.time()
     await gateway.product("router")
@@ -60,6 +62,8 @@ async def test_the_status_counts_what_came(gateway: Caller) -> None:
         "connections": 1,
         "used_today": 4,
         "step": 0,
+        "messages": {},
+        "undelivered": 0,
     }
     without = await gateway.send("GET", "/_sandbox/status?products=0")
     assert "by_product" not in without.json

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from ali1688_spider.sandbox.apis import Api, batch_apis, discovery_apis, product_apis, search_apis
+from ali1688_spider.sandbox.apis import (
+    Api,
+    batch_apis,
+    discovery_apis,
+    message_apis,
+    product_apis,
+    search_apis,
+)
 from ali1688_spider.sandbox.shapes import product_info, router_product
 
 # The APIs of `router` and `top` (the parameter `method`).
@@ -13,7 +20,8 @@ ROUTER_APIS: dict[str, Api] = {
     "alibaba.product.search": search_apis.router_search,
 }
 
-_PRODUCT, _FENXIAO, _PUSH = (
+_OPEN, _PRODUCT, _FENXIAO, _PUSH = (
+    "cn.alibaba.open",
     "com.alibaba.product",
     "com.alibaba.fenxiao",
     "com.alibaba.product.push",
@@ -35,6 +43,9 @@ PARAM2_APIS: dict[str, Api] = {
     f"{_PRODUCT}:alibaba.product.unfollow.crossborder-1": partial(
         product_apis.follow, related=False
     ),
+    f"{_OPEN}:push.query.messageList-1": message_apis.query_messages,
+    f"{_OPEN}:push.cursor.messageList-1": message_apis.take_messages,
+    f"{_OPEN}:push.message.confirm-1": message_apis.confirm_messages,
     f"{_PUSH}:alibaba.cross.syncProductListPushed-1": batch_apis.list_products,
     f"{_FENXIAO}:alibaba.fenxiao.productInfo.get-1": product_apis.fenxiao,
     f"{_FENXIAO}:alibaba.pifatuan.product.detail.list-1": batch_apis.curated_products,
@@ -61,6 +72,9 @@ PARAM2_APIS: dict[str, Api] = {
 OPEN_APIS = {
     f"{_CROSS_BORDER}:product.search.topKeyword-1",
     f"{_PRODUCT}:alibaba.category.get-1",
+    f"{_OPEN}:push.query.messageList-1",
+    f"{_OPEN}:push.cursor.messageList-1",
+    f"{_OPEN}:push.message.confirm-1",
 }
 # The system's, which `wire` answers: the first needs a signature alone, the second none.
 CURRENT_TIME, GET_TOKEN = "system:currentTime-1", "system.oauth2:getToken-1"

@@ -117,7 +117,7 @@ def follow(params: Parameters, *, related: bool) -> Query:
 
 def _follow(goods: Goods, product_id: int, __: str, related: bool) -> Json:  # noqa: FBT001
     require(goods.exists(product_id), "follow-refused")
-    goods.inventory.relate(product_id, related=related)
+    goods.inventory.follow(product_id, followed=related)
     return {"code": 0, "message": "success"}
 
 
@@ -128,7 +128,7 @@ def add_relation(params: Parameters) -> Query:
 
 def _relate(goods: Goods, product_id: int, __: str) -> Json:
     require(goods.exists(product_id), "relation-refused")
-    goods.inventory.relate(product_id)
+    goods.inventory.follow(product_id)
     return {"result": {"success": True, "msg": "success", "traceId": f"{product_id:x}"}}
 
 
