@@ -168,6 +168,8 @@ class _TaskOfOne:
 
     async def end(self) -> None:
         """End the task, and leave it to another worker."""
+        if not self._running:  # the spider was never opened
+            return
         for running in self._running:
             running.cancel()
         await asyncio.wait(self._running)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
 
-from tests.harness import FIRST_PRODUCT, Cluster, eventually, products
+from tests.harness import FIRST_PRODUCT, ROOT, Cluster, eventually, products
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +22,7 @@ QUERY = "cn.alibaba.open:push.query.messageList-1"
 CONFIRM = "cn.alibaba.open:push.message.confirm-1"
 LIST = "com.alibaba.product.push:alibaba.cross.syncProductListPushed-1"
 FOLLOW = "com.alibaba.product:alibaba.product.follow.crossborder-1"
+DETAIL = "com.alibaba.fenxiao.crossborder:product.search.queryProductDetail-1"
 EXPIRE = "PRODUCT_RELATION_VIEW_PRODUCT_EXPIRE"
 
 SELDOM = ("-a", "min_interval=86400", "-a", "max_interval=86400")
@@ -248,8 +251,8 @@ def test_products_are_followed_once(
         scrapy.settings["REDIS_URL"] = request.getfixturevalue("redis_url")
     ids = products(25)
     worker = watch(*ids_of(ids), "-a", "follow=1")
-    eventually(lambda: all(gateway.product(each)["followed"] for each in ids))
-    eventually(lambda: gateway.calls_of(FOLLOW) == 25)
+    eventually(fetched(gateway, dict.fromkeys(ids, 3)))  # and listed, and followed
+    assert all(gateway.product(each)["followed"] for each in ids)
     stats = stopped(worker)
     assert stats == {"listed": 25, "followed": 25}
     listing_calls = gateway.calls_of(LIST)
@@ -257,7 +260,7 @@ def test_products_are_followed_once(
     gateway.reset_counts()
     added = FIRST + 30
     worker = watch(*ids_of([added]), "-a", "follow=1")
-    eventually(lambda: gateway.product(added)["followed"])
+    eventually(fetched(gateway, {added: 3}))
     assert stopped(worker) == {"listed": 1, "followed": 1}
     assert (gateway.calls_of(LIST), gateway.calls_of(FOLLOW)) == (1, 1)
 
@@ -295,6 +298,25 @@ def test_without_permission_to_list_products_are_followed(
     eventually(lambda: gateway.calls_of(FOLLOW) == 3)
     assert worker.log.count("Products are not listed any more") == 1
     assert stopped(worker) == {"followed": 3}
+
+
+def test_the_example_of_the_readme(
+    watch: Callable[..., Process], gateway: Gateway, scrapy: Scrapy
+) -> None:
+    assert watch  # whose settings it has, but this one
+    del scrapy.settings["ALI1688_MESSAGES"]
+    text = (ROOT / "README.md").read_text()
+    (block,) = [each for each in text.split("```") if "-s ALI1688_MESSAGES=poll" in each]
+    command, curl = (shlex.split(line, comments=True) for line in block.strip().splitlines())
+    assert (command.pop(0), command.pop()) == ("scrapy", "&")
+    *program, body, url = curl
+    assert program == ["curl", "-d"]
+    assert url == f"http://127.0.0.1:8080/_sandbox/products/{FIRST}"
+    worker = scrapy.start(*command)
+    eventually(lambda: gateway.product(FIRST)["followed"])
+    gateway.product(FIRST, **json.loads(body))
+    eventually(lambda: gateway.calls_of(DETAIL) == 3)
+    assert stopped(worker)["watched"] == 1
 
 
 @pytest.mark.parametrize(
