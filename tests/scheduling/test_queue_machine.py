@@ -231,7 +231,7 @@ class QueueMachine(RuleBasedStateMachine):
         if action is done:
             del self.model.calls[int(leased.message)]
         elif action is again:
-            call.crash_count = 0
+            call.crash_count = call.priority = 0
             call.order = None if settled.delay else next(self.model.orders)
 
     @rule(worker=st.sampled_from(WORKERS))
