@@ -30,8 +30,8 @@ class Command(ProjectCommand):
     summary = "List the watched products"
     description = (
         "List the watched products, those first that are fetched next: when each was fetched last, "
-        "when it will be next, and how often it was seen to change. scrapy crawl watch watches "
-        "products, scrapy unwatch ends it."
+        "when it will be next, and how often it was seen to change, or told to. scrapy crawl watch "
+        "watches products, scrapy unwatch ends it."
     )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -47,6 +47,7 @@ class Command(ProjectCommand):
             raise ConfigurationError("--limit is below 1: say how many products at most")
         with closing(open_watch_store(self.settings)) as store:
             watched, upcoming = store.upcoming(opts.limit)
+            pages, _ = store.looks(1)
         names = _names(self.settings, [each.product_id for each in upcoming])
         if opts.json:
             rows = [_as_json(each, names) for each in upcoming]
@@ -58,6 +59,7 @@ class Command(ProjectCommand):
             title = f"{shown:,} watched products"
             if shown == opts.limit < watched:
                 title = f"The next {shown:,} of about {watched:,} watched products"
+            title += f"; {pages:,} pages are looked at" if pages else ""
             columns = ("product", "name", "last fetched (UTC)", "next", "interval", "changes")
             print_table(title, columns, [_row(each, names) for each in upcoming])
 
@@ -74,7 +76,10 @@ def _names(settings: BaseSettings, product_ids: Sequence[int]) -> dict[int, str]
 def _row(fetch: NextFetch, names: dict[int, str]) -> tuple[str, ...]:
     product, interval = fetch.product, fetch.interval
     wait = 0.0 if fetch.due is None else fetch.due - time.time()
-    changes = f"{product.changes:.0f}" + (", removed now" if product.removals else "")
+    changes = f"{product.changes + product.hints:.0f}"
+    changes += f", {product.hints:.0f} told" if product.hints else ""
+    changes += ", hinted now" if product.hinted_at else ""
+    changes += ", removed now" if product.removals else ""
     return (
         str(fetch.product_id),
         names.get(fetch.product_id, ""),
@@ -94,7 +99,9 @@ def _as_json(fetch: NextFetch, names: dict[int, str]) -> dict[str, object]:
         "last_fetched": None if fetched_at is None else _time(fetched_at).isoformat(),
         "next_due": None if due is None else _time(due).isoformat(),
         "interval_seconds": fetch.interval,
-        "changes": round(product.changes, 1),
+        "changes": round(product.changes + product.hints, 1),
+        "hints": round(product.hints, 1),
+        "hinted_at": None if product.hinted_at is None else _time(product.hinted_at).isoformat(),
         "removed": bool(product.removals),
     }
 

@@ -20,6 +20,7 @@ from ali1688_spider.config import read_setting
 from ali1688_spider.context import data_folder
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.gateway.catalogue import choose_apis
 from ali1688_spider.gateway.errors import OPEN_PRODUCT_API, UnreadableResponseError
 from ali1688_spider.http import ApiRequest
 from ali1688_spider.items import ParsedProduct
@@ -274,7 +275,8 @@ def budget_of(config: Config, arguments: WatchArguments) -> Budget:
     rate = min(config.qps or math.inf, daily)
     if config.messages == "poll":
         rate *= 1 - POLLING_SHARE
-    return Budget(rate, arguments.min_interval, arguments.max_interval)
+    at_once = choose_apis(config.protocol, config.product_api, config.search_api).product.max_ids
+    return Budget(at_once * rate, arguments.min_interval, arguments.max_interval, at_once)
 
 
 def open_watcher(settings: BaseSettings, config: Config) -> Watcher:

@@ -2,18 +2,23 @@
 
 Pure arithmetic, one product at a time, in three steps:
 
-* **Rate.** A product's change rate is its observed changes divided by its observed time, shrunk to
+* **Rates.** A product's change rate is its observed changes divided by its observed time, shrunk to
   the mean of all products while little is observed. A fetch shows at most one change, however many
   there were; of an interval that ended with one, only a part therefore counts as observed time.
   Rates come out too high by up to two thirds (at two changes an interval), and too low from seven
-  changes an interval on.
+  changes an interval on. Where hints tell of changes, there are two rates: of the changes that are
+  told, which is the number of hints, and of the untold ones, of which the fetches tell that no hint
+  had asked for. Products with more hints are taken to have more untold changes too.
 * **Frequency.** With a change rate ``r`` that is known roughly (gamma distributed with shape 2), a
   copy of age ``t`` is fresh with chance ``P(t) = (1 + r t / 2)^-2``. Fetching every ``t`` seconds
   gains ``integral of P from 0 to t - t P(t)`` seconds of freshness per call. Calls are spent best
   when this gain is the same for all products, which here means ``1 / t = scale * sqrt(r) - r / 2``:
-  what changes more often is fetched more often, until it changes too often to be kept fresh.
-* **Scale.** One number for all products: with it, the calls that a sample of them asks for are
-  those of the budget.
+  what changes more often is fetched more often, until it changes too often to be kept fresh. With
+  untold changes at the rate ``u`` it becomes ``sqrt(u) * (scale - sqrt(r) / 2)``: exact for short
+  intervals and at the bound, where fetching stops to pay. A fetch that a hint asks for gains
+  ``2 / r``, so that slow products go first, and it pays under the same bound.
+* **Scale.** One number for all products: with it, the calls that a sample of them asks for, hints
+  and looks at pages included, are those of the budget.
 
 The rule of equal gain: J. Cho, H. Garcia-Molina, Effective page refresh policies for Web crawlers,
 ACM TODS 28(4), 2003; Y. Azar et al., Tractable near-optimal policies for crawling, PNAS 115(32),
@@ -63,6 +68,8 @@ _MAX_DOUBLINGS = 30
 _CHANGED_PART = 0.15  # of an interval with changes; exact for six, tried in the simulator
 _FIRST_PRODUCTS = 5  # with a change a day each: what is assumed before anything was observed
 _HALVINGS = 50
+_HINTS_OVERDUE = 2.0  # times as many are missing as are to be expected: they may have stopped
+_DOUBT = 3  # the power by which that is believed
 _PRIORITIES_OF_A_FACTOR = 100  # of ten between the rates of two products
 LARGEST = 1e11  # seconds; more than any number of a state
 
@@ -80,14 +87,16 @@ class Budget:
     """The calls that watching may spend, and the bounds of every product's interval.
 
     Attributes:
-        calls_per_second: For all products together; infinite without a limit.
+        calls_per_second: Fetches of products, of all together; infinite without a limit.
         min_interval: Seconds; no product is fetched more often.
         max_interval: Seconds; no product is to be fetched less often.
+        products_per_call: How many fetches one call makes; a look at a page costs as much.
     """
 
     calls_per_second: float
     min_interval: float = MIN_INTERVAL
     max_interval: float = MAX_INTERVAL
+    products_per_call: int = 1
 
     def bounded(self, interval: float) -> float:
         """Return the interval within the bounds."""
@@ -111,8 +120,8 @@ class WatchedProduct:
             look at a page tells of one at most; it fades likewise.
         hinted_at: Time of the first hint since the last fetch (UTC, seconds since the epoch); None
             when there was none.
-        last_hint_at: Time of the last one.
-        new_hints: How many there were.
+        last_hint_at: Time of the last hint ever, 0 before the first.
+        new_hints: How many there were since the last fetch.
         new_unseen_seconds: What they add to the unseen seconds.
     """
 
@@ -182,25 +191,27 @@ class WatchedProduct:
             hint_seconds = unseen_seconds = 0.0
         outcome = Outcome.CHANGED if is_changed else Outcome.UNCHANGED
         evidence = changes, seconds, hints, hint_seconds, unseen_seconds
-        return outcome, WatchedProduct(fingerprint, latest, 0, *evidence)
+        last = self.last_hint_at
+        return outcome, WatchedProduct(fingerprint, latest, 0, *evidence, last_hint_at=last)
 
     def _without_hint(self) -> WatchedProduct:
-        return replace(self, hinted_at=None, last_hint_at=0.0, new_hints=0, new_unseen_seconds=0.0)
+        return replace(self, hinted_at=None, new_hints=0, new_unseen_seconds=0.0)
 
     def encode(self) -> str:
         """Return the state after a fetch as text.
 
-        That is the fingerprint, then a list of the numbers, the last three only where hints came,
+        That is the fingerprint, then a list of the numbers, the last four only where hints came,
         then what is known of hints since.
         """
         numbers = f"{self.removals},{self.changes:.6g},{self.seconds:.6g}"
-        if self.hints:
+        if self.hints or self.last_hint_at:
             numbers += f",{self.hints:.6g},{self.hint_seconds:.6g},{self.unseen_seconds:.6g}"
+            numbers += f",{self.last_hint_at:.0f}"
         text = f"{self.fingerprint}[{self.fetched_at or 0:.15g},{numbers}]"
         if self.hinted_at is None:
             return text
-        times = f"{self.hinted_at:.0f},{self.last_hint_at:.0f}"
-        return f"{text}{times},{self.new_hints},{self.new_unseen_seconds:.0f}"
+        hint = f"{self.hinted_at:.0f},{self.last_hint_at:.0f}"
+        return f"{text}{hint},{self.new_hints},{self.new_unseen_seconds:.0f}"
 
     @classmethod
     def decode(cls, text: str) -> WatchedProduct:
@@ -266,13 +277,15 @@ def _read_numbers(numbers: str, hint: str) -> tuple[Any, ...]:
         raise ValueError(f"{numbers[:100]!r} is no list of numbers")
     if not all(0 <= number < LARGEST for number in state + told):
         raise ValueError(f"{numbers[:100]!r} has a number out of bounds")
-    if len(state) not in {4, 7} or len(told) not in {0, 4}:
+    if len(state) not in {4, 8} or len(told) not in {0, 4}:
         raise ValueError(f"{numbers[:100]!r} has too few numbers, or too many")
     fetched_at, removals, *evidence = map(float, state)
-    evidence += [0.0] * (7 - len(state))
-    if told:
-        evidence += float(told[0]), float(told[1]), int(told[2]), float(told[3])
-    return fetched_at or None, int(removals), *evidence
+    *evidence, last_hint_at = evidence if len(state) == 8 else [*evidence, 0.0, 0.0, 0.0, 0.0]
+    if not told:
+        return fetched_at or None, int(removals), *evidence, None, last_hint_at
+    first, last, number, unseen = told
+    since = float(first), float(last), int(number), float(unseen)
+    return fetched_at or None, int(removals), *evidence, *since
 
 
 class Schedule:
@@ -285,8 +298,8 @@ class Schedule:
         watched: The number of all.
         now: Time until which no hint has come but those that are known (UTC, seconds since the
             epoch).
-        looks: Calls per second that looks at pages ask for, at a scale of 1. They ask for about as
-            many times more at another scale.
+        looks: Calls per second that looks at pages ask for, at a scale of 1: about as many times
+            more at another scale.
 
     Attributes:
         scale: The number from which all intervals follow, in the unit of the square root of a rate;
@@ -310,7 +323,7 @@ class Schedule:
         removed_part = 1 - len(present) / len(sample) if sample else 0.0
         present_products = max(1.0, watched * (1 - removed_part))
         calls = budget.calls_per_second / present_products
-        self._looks = looks / present_products
+        self._looks = looks * budget.products_per_call / present_products
         self.scale: float | None = None
         self._uniform = budget.bounded(1 / calls)
         if strategy == "adaptive" and self._uniform > budget.min_interval:
@@ -324,31 +337,45 @@ class Schedule:
         hints = sum(number for number, _, _ in told)
         time = sum(seconds - unseen for _, seconds, unseen in told)
         self._mean_told = hints / max(1.0, time) if hints else 0.0
-        expected = sum(self.told_rate(each) * each.seconds for each in products)
+        expected = sum(self._told(each) * each.seconds for each in products)
         self._usual_told = expected / seconds if expected else 1.0
+        self._still_told = self._part_still_told(products)
 
-    def told_rate(self, product: WatchedProduct) -> float:
-        """Return the changes per second of which hints tell, shrunk to the mean of all."""
+    def _part_still_told(self, products: Sequence[WatchedProduct]) -> float:
+        """Return 1, or less when hints have stopped: the part that still comes.
+
+        While they come, one was to be expected on average since the last one of each product.
+        """
+        told = [each for each in products if each.hints and each.last_hint_at]
+        missing = sum(self._told(each) * max(0.0, self._now - each.last_hint_at) for each in told)
+        return min(1.0, _HINTS_OVERDUE * (len(told) + 1) / max(1.0, missing)) ** _DOUBT
+
+    def _told(self, product: WatchedProduct) -> float:
         if not self._mean_told:
             return 0.0
         hints, seconds, unseen = product.hint_evidence(self._now)
         return (hints + 1) / (seconds - unseen + 1 / self._mean_told)
 
+    def told_rate(self, product: WatchedProduct) -> float:
+        """Return the changes per second of which hints tell, shrunk to the mean of all."""
+        return self._still_told * self._told(product)
+
     def _hints_per_second(self, product: WatchedProduct) -> float:
         if not self._mean_told:
             return 0.0
         hints, seconds, _ = product.hint_evidence(self._now)
-        return hints / (seconds + 1 / self._mean_told)
+        return self._still_told * hints / (seconds + 1 / self._mean_told)
 
     def untold_rate(self, product: WatchedProduct) -> float:
         """Return the changes per second of which no hint tells, likewise; positive.
 
         The mean is that of products with as many hints.
         """
-        mean = self._mean_untold
-        if self._mean_told:
-            mean *= self.told_rate(product) / self._usual_told
-        return (product.changes + 1) / (product.seconds + 1 / mean)
+        told, mean = self._told(product), self._mean_untold
+        if told:
+            mean *= told / self._usual_told
+        no_more_told = (1 - self._still_told) * told
+        return (product.changes + 1) / (product.seconds + 1 / mean) + no_more_told
 
     def rate(self, product: WatchedProduct) -> float:
         """Return a product's changes per second; positive."""
@@ -391,18 +418,19 @@ class Schedule:
         if self.scale is None:
             return self._uniform
         price = 1 / (2 * self.scale**2)
+        price_of_look = price * self._budget.products_per_call
         gains = [
             (2 / rate - price, math.sqrt(share) * rate / 2)
             for rate in map(self.rate, products)
             if 2 / rate > price
         ]
-        if sum(gain for gain, _ in gains) <= price:
+        if sum(gain for gain, _ in gains) <= price_of_look:
             return None
         low, high = self._budget.min_interval, self._budget.max_interval
         while high > 1.01 * low:
             middle = math.sqrt(low * high)
             known = ((gain, rate * middle) for gain, rate in gains)
-            if sum(gain * (age / (1 + age)) ** 2 for gain, age in known) < price:
+            if sum(gain * (age / (1 + age)) ** 2 for gain, age in known) < price_of_look:
                 low = middle
             else:
                 high = middle

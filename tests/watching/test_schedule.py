@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -138,7 +139,8 @@ def test_a_product_without_a_fetch_has_no_text() -> None:
         "[1,2,3]",
         "[1,2,3,4,5]",
         "[1,0,0,0,0,0]",
-        "[1,0,0,0,0,0,1,1]",
+        "[1,0,0,0,0,0,1]",
+        "[1,0,0,0,0,0,1,1,1]",
         "[1,0,0,0]5",
         "[1,0,0,0]5,6,7,8,9",
         "[1,0,0,0]5,6,-1,0",
@@ -161,16 +163,28 @@ def test_any_other_text_starts_over(text: str, caplog: pytest.LogCaptureFixture)
     assert record.getMessage().startswith("The state of a watched product is unreadable")
 
 
+HINT = ("hinted_at", "last_hint_at", "new_hints", "new_unseen_seconds")
+
+
 @pytest.mark.parametrize("hints", [0.0, 2.5])
 @pytest.mark.parametrize("hint", [(), (NOW + 60, NOW + 90, 2, 40.0)])
 def test_hints_are_in_the_text(hints: float, hint: tuple[Any, ...]) -> None:
-    product = WatchedProduct("a", NOW, 0, 1, 500, hints, 300 * hints, 20 * hints, *hint)
+    last = NOW - 90 if hints else 0.0
+    product = WatchedProduct("a", NOW, 0, 1, 500, hints, 300 * hints, 20 * hints, None, last)
+    if hint:
+        product = replace(product, **dict(zip(HINT, hint, strict=True)))
 
     assert WatchedProduct.decode(product.encode()) == product
 
 
 @pytest.mark.parametrize(
-    "text", ["a[5,0,1,2]", "a[5,0,1,2]7,8,1,0", "a[5,0,1,2,3,4,2]", "a[5,0,1,2,3,4,2]7,7,0,0"]
+    "text",
+    [
+        "a[5,0,1,2]",
+        "a[5,0,1,2,0,0,0,8]7,8,1,0",
+        "a[5,0,1,2,3,4,2,6]",
+        "a[5,0,1,2,3,4,2,7]7,7,0,0",
+    ],
 )
 def test_a_text_is_written_as_it_was_read(text: str) -> None:
     assert WatchedProduct.decode(text).encode() == text
@@ -234,6 +248,24 @@ def test_what_looks_tell_may_have_happened_several_times() -> None:
     each = schedule(by_message, by_look)
 
     assert each.told_rate(by_look) > 2 * each.told_rate(by_message)
+
+
+def test_hints_that_have_stopped_are_waited_for_no_longer() -> None:
+    products = []
+    for _ in range(10):
+        product = observed()
+        for day in range(20):
+            at = NOW + (day + 1) * DAY
+            _, product = product.hinted(at).fetched(str(day), at)
+        products.append(product)
+    soon, late = (
+        Schedule("adaptive", Budget(5 / DAY), products, 10, now=NOW + days * DAY)
+        for days in (21, 60)
+    )
+
+    assert soon.told_rate(product) > 20 * late.told_rate(product)
+    assert late.untold_rate(product) > 1.5 * soon.untold_rate(product)
+    assert late.interval(product) < 0.5 * soon.interval(product)
 
 
 def test_a_removed_product_has_no_hint_left() -> None:
@@ -301,6 +333,18 @@ def test_looks_do_not_pay_where_there_is_nothing_to_gain() -> None:
     assert each.look_interval([], 1.0) is None
     assert each.look_interval([fast] * 50, 1.0) is None
     assert each.look_interval(others, 1.0) is not None
+
+
+def test_looks_cost_as_much_as_the_products_of_a_call() -> None:
+    products = [observed((DAY, True), (DAY, False))] * 50
+    one, fifty = (
+        Schedule("adaptive", Budget(1000 / DAY, products_per_call=each), products, 1000)
+        for each in (1, 50)
+    )
+    often, seldom = (each.look_interval(products, 1.0) for each in (one, fifty))
+
+    assert often is not None
+    assert seldom is None or seldom > 3 * often
 
 
 def test_without_a_limit_pages_are_looked_at_as_often_as_allowed() -> None:
