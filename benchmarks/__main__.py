@@ -1,4 +1,7 @@
-"""``python -m benchmarks``: measures everything and writes ``results.md`` and ``results.svg``."""
+"""``python -m benchmarks``: measures everything and writes ``results.md`` and ``results.svg``.
+
+The part ``large`` takes an hour: it runs only when it is named, and writes ``large_numbers.md``.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import features, idle, queue_costs, shared_rate, throughput
+from benchmarks import features, idle, large_numbers, queue_costs, shared_rate, throughput
 from benchmarks.report import describe_system, load_average, report
 from benchmarks.scale import FULL, QUICK
 from benchmarks.stage import Stage
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from benchmarks.scale import Scale
     from benchmarks.table import Table
 
+LARGE = "large"
 PARTS: dict[str, Callable[[Stage, Scale], list[Table]]] = {
     "throughput": throughput.measure,
     "features": features.measure,
@@ -26,39 +30,53 @@ PARTS: dict[str, Callable[[Stage, Scale], list[Table]]] = {
     "idle": idle.measure,
     "rate": shared_rate.measure,
     "growth": queue_costs.measure_growth,
+    LARGE: large_numbers.measure,
 }
 
 
 def main() -> None:
     options = _options()
-    tables: list[Table] = []
+    options.output.mkdir(parents=True, exist_ok=True)
+    tables: dict[str, list[Table]] = {}
     began, load_before = time.monotonic(), load_average()
     with Stage() as stage:
         system = describe_system(stage)
         for name in options.only:
             print(f"{name} ...", flush=True)
-            tables += PARTS[name](stage, QUICK if options.quick else FULL)
-    text = report(
-        tables,
-        command=" ".join(["python -m benchmarks", *sys.argv[1:]]),
-        seconds=time.monotonic() - began,
-        system=system,
-        load_before=load_before,
-    )
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "results.md").write_text(text, encoding="utf-8")
-    # Not before: the memory that its libraries take would be counted for the workers.
-    from benchmarks.plot import draw  # noqa: PLC0415
+            tables[name] = PARTS[name](stage, QUICK if options.quick else FULL)
+    large = tables.pop(LARGE, [])
+    results = [table for part in tables.values() for table in part]
+    for title, file, shown in (
+        ("Benchmarks", "results.md", results),
+        ("Large numbers", "large_numbers.md", large),
+    ):
+        if not shown:
+            continue
+        text = report(
+            title,
+            shown,
+            command=" ".join(["python -m benchmarks", *sys.argv[1:]]),
+            seconds=time.monotonic() - began,
+            system=system,
+            load_before=load_before,
+        )
+        (options.output / file).write_text(text, encoding="utf-8")
+        print(text)
+    if results:
+        # Not before: the memory that its libraries take would be counted for the workers.
+        from benchmarks.plot import draw  # noqa: PLC0415
 
-    draw(tables, options.output / "results.svg")
-    print(text)
+        draw(results, options.output / "results.svg")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small numbers, to try it out")
     parser.add_argument(
-        "--only", type=_parts, default=list(PARTS), help=f"some of {', '.join(PARTS)}"
+        "--only",
+        type=_parts,
+        default=[name for name in PARTS if name != LARGE],
+        help=f"some of {', '.join(PARTS)}",
     )
     folder = Path(__file__).parent
     parser.add_argument("--output", type=Path, default=folder, help="folder for the results")

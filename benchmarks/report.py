@@ -1,4 +1,4 @@
-"""Writes ``results.md``: the tables, and on what they were measured."""
+"""Writes ``results.md`` and ``large_numbers.md``: tables, and on what they were measured."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PACKAGES = ("Scrapy", "scrapy-redis", "aiohttp", "uvloop", "redis", "pymongo", "secantusdb")
 
 INTRODUCTION = """\
-# Benchmarks
+# {title}
 
 Written by `{command}` on {date} in {seconds:.0f} s.
 
@@ -31,10 +31,17 @@ this machine's on that day. {system}; load average {load_before} before and {loa
 
 
 def report(
-    tables: Sequence[Table], *, command: str, seconds: float, system: str, load_before: str
+    title: str,
+    tables: Sequence[Table],
+    *,
+    command: str,
+    seconds: float,
+    system: str,
+    load_before: str,
 ) -> str:
     """Return the whole text."""
     head = INTRODUCTION.format(
+        title=title,
         command=command,
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         seconds=seconds,

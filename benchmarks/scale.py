@@ -23,6 +23,12 @@ class Scale:
         seconds: For how long.
         idle_seconds: For how long an idle worker is watched.
         idle_pushes: How many ids it gets afterwards, one by one.
+        watched: How many products are watched, in Redis.
+        watched_in_file: The same without Redis.
+        watch_seconds: For how long a worker watches them.
+        stored: How many products are stored, growing.
+        changes_each: How many changes each of them has.
+        workbook: How many of them go into a workbook.
     """
 
     products: int
@@ -37,6 +43,12 @@ class Scale:
     seconds: float
     idle_seconds: float
     idle_pushes: int
+    watched: tuple[int, ...]
+    watched_in_file: tuple[int, ...]
+    watch_seconds: float
+    stored: tuple[int, ...]
+    changes_each: int
+    workbook: int
 
 
 FULL = Scale(
@@ -52,6 +64,12 @@ FULL = Scale(
     seconds=12.0,
     idle_seconds=60.0,
     idle_pushes=9,
+    watched=(1_000, 100_000, 1_000_000),
+    watched_in_file=(1_000, 100_000),
+    watch_seconds=20.0,
+    stored=(20_000, 200_000),
+    changes_each=10,
+    workbook=60_000,
 )
 QUICK = Scale(
     products=100,
@@ -66,4 +84,10 @@ QUICK = Scale(
     seconds=2.0,
     idle_seconds=1.0,
     idle_pushes=1,
+    watched=(100, 1_000),
+    watched_in_file=(100,),
+    watch_seconds=1.0,
+    stored=(100, 500),
+    changes_each=2,
+    workbook=200,
 )

@@ -1,102 +1,182 @@
-"""Sums up the recorded changes: what changed in a period, and the curves of a product."""
+"""Sums up products and recorded changes: what changed in a period, and the curves of a product."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from heapq import nlargest, nsmallest
+from heapq import nlargest
 from itertools import groupby
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ali1688_spider.items import REMOVED
-from ali1688_spider.reporting.figures import ChangeFigures, Curve, Event, PriceMove
+from ali1688_spider.reporting.figures import (
+    ChangeFigures,
+    Curve,
+    Event,
+    PriceMove,
+    ProductFigures,
+)
 
 if TYPE_CHECKING:
-    from ali1688_spider.reporting.figures import Document, Period, Point, ProductFigures
+    from ali1688_spider.reporting.figures import Document, Period, Point
+
+_T = TypeVar("_T")
 
 MAX_POINTS = 120
 TOP = 100
 CURVES = 8
 EVENTS = ("off sale", "promotion began", "promotion ended")
+_AT = attrgetter("at")
+
+
+class ProductCounter:
+    """Counts the stored products, which come in ascending order of their ids."""
+
+    def __init__(self, products: Iterable[Document], period: Period) -> None:
+        self._products = iter(products)
+        self._period = period
+        self._figures = ProductFigures()
+        self._next = next(self._products, None)
+
+    def is_private(self, product_id: int) -> bool:
+        """Return whether a product's price is private; to be asked in ascending order."""
+        while (product := self._next) and not self._is_reached(product["_id"], product_id):
+            self._count(product)
+        return bool(product and product["_id"] == product_id and product.get("price_private"))
+
+    def count_all(self) -> ProductFigures:
+        """Return the figures of all products."""
+        while self._next:
+            self._count(self._next)
+        return self._figures
+
+    @staticmethod
+    def _is_reached(stored_id: Any, product_id: int) -> bool:
+        return isinstance(stored_id, int) and stored_id >= product_id  # others may store any id
+
+    def _count(self, product: Document) -> None:
+        period, figures = self._period, self._figures
+        figures.total += 1
+        fetched_at, first_seen_at = product.get("fetched_at"), product.get("first_seen_at")
+        if fetched_at is not None and period.start <= fetched_at:
+            # A crawl that is running may have been quicker than this report.
+            figures.collected[period.bucket(min(fetched_at, period.end))] += 1
+        figures.new += first_seen_at is not None and first_seen_at >= period.start
+        figures.out_of_stock += product.get("stock") == 0
+        figures.not_for_sale += product.get("available") is False
+        self._next = next(self._products, None)
+
+
+@dataclass(slots=True)
+class _ProductChanges:
+    """What the changes of one product come to.
+
+    Attributes:
+        ends: Its fields before the first change and after the last one.
+        steps: How often its own price or stock changed.
+        events: The latest of each kind.
+        kinds: What happened to it in which bucket.
+    """
+
+    ends: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    steps: Counter[str] = field(default_factory=Counter)
+    events: dict[str, Event] = field(default_factory=dict)
+    kinds: set[tuple[datetime, str]] = field(default_factory=set)
+
+    def add(self, change: Document, bucket: datetime, *, is_private: bool) -> None:
+        """Add a change, of which all that are later have been added."""
+        name = change["field"]
+        self.kinds.add((bucket, "any"))
+        is_hidden = is_private and name in {"price", "promotion_price"}
+        if is_hidden or change.get("sku_id") is not None:
+            return
+        old, new = change["old"], change["new"]
+        self.ends[name] = (old, self.ends.get(name, (old, new))[1])
+        if name in {"price", "stock"}:
+            self.steps[name] += 1
+        for kind in _kinds(name, old, new):
+            self.kinds.add((bucket, kind))
+            if kind in EVENTS:
+                price = None if kind == "off sale" else old if new is None else new
+                self.events.setdefault(kind, Event(change["product_id"], change["at"], price))
+
+    def end(self) -> None:
+        """Drop what was undone: a product that came back, or was not on sale before."""
+        if self.ends.get("available") != (True, False):
+            self.events.pop("off sale", None)
+
+
+class _Largest(Generic[_T]):
+    """The *most* largest of all that was added, of equal ones the first."""
+
+    def __init__(self, most: int, key: Callable[[_T], Any]) -> None:
+        self._most, self._key = most, key
+        self._kept: list[_T] = []
+
+    def add(self, each: _T) -> None:
+        self._kept.append(each)
+        if len(self._kept) > 10 * self._most:
+            self._kept = self.in_order()
+
+    def in_order(self) -> list[_T]:
+        """Return them, the largest first."""
+        return nlargest(self._most, self._kept, key=self._key)
 
 
 def count_changes(
     changes: Iterable[Document],
-    products: ProductFigures,
+    products: ProductCounter,
     period: Period,
     *,
     top: int = TOP,
     most_changed: int = CURVES,
 ) -> ChangeFigures:
-    """Count the changes of a period, in one pass.
+    """Count the changes of a period, in one pass and in memory that does not grow with them.
 
-    Memory grows with the number of products that changed, not with the number of changes, which
-    come oldest first. The prices of private products are left out; *top* drops, rises and events
-    of each kind are kept, and the ids of *most_changed* products.
+    They come product by product, in ascending order of the ids, the latest of each first. The
+    prices of private *products* are left out; *top* drops, rises and events of each kind are kept,
+    and the ids of *most_changed* products.
     """
-    collected = products.collected
-    buckets = {each: Counter({"collected": collected[each]}) for each in period.buckets}
-    # Of each product its fields before the first and after the last change, and how often its own
-    # price or stock changed.
-    ends: defaultdict[int, dict[str, tuple[Any, Any]]] = defaultdict(dict)
-    steps: defaultdict[int, Counter[str]] = defaultdict(Counter)
-    events: dict[str, dict[int, Event]] = {kind: {} for kind in EVENTS}
-    for bucket, changes_in_it in groupby(changes, key=lambda change: period.bucket(change["at"])):
-        affected = set[tuple[int, str]]()
-        for change in changes_in_it:
-            product_id, field = change["product_id"], change["field"]
-            fields = ends[product_id]
-            affected.add((product_id, "any"))
-            is_hidden = field in {"price", "promotion_price"} and product_id in products.private
-            if is_hidden or change.get("sku_id") is not None:
-                continue
-            old, new = change["old"], change["new"]
-            fields[field] = (fields.get(field, (old, new))[0], new)
-            if field in {"price", "stock"}:
-                steps[product_id][field] += 1
-            kinds = list(_kinds(field, old, new))
-            affected.update((product_id, kind) for kind in kinds)
-            _record_events(events, kinds, change)
-        buckets[bucket].update(kind for _, kind in affected)
-    total = Counter({"any": len(ends)})
-    moves: dict[int, PriceMove] = {}
-    for product_id, fields in sorted(ends.items()):
-        for field, (old, new) in fields.items():
-            total.update(kind for kind in _kinds(field, old, new) if kind not in EVENTS)
-            if field == "price" and old and new and old != new:  # the ratio has a meaning
-                moves[product_id] = PriceMove(product_id, old, new, steps[product_id]["price"])
-        if fields.get("available") != (True, False):
-            events["off sale"].pop(product_id, None)  # it came back, or was not on sale before
-    total.update({kind: len(each) for kind, each in events.items() if each})
-
-    def importance(product_id: int) -> tuple[int, Decimal]:
-        size = abs(moves[product_id].change) if product_id in moves else Decimal(0)
-        return steps[product_id].total(), size
-
-    ratio = attrgetter("change")
+    buckets = {each: Counter[str]() for each in period.buckets}
+    total = Counter[str]()
+    drops: _Largest[PriceMove] = _Largest(top, lambda move: -move.change)
+    rises: _Largest[PriceMove] = _Largest(top, lambda move: move.change)
+    events: dict[str, _Largest[Event]] = {each: _Largest(top, _AT) for each in EVENTS}
+    busiest: _Largest[tuple[int, int, Decimal]] = _Largest(most_changed, itemgetter(1, 2))
+    for product_id, its_changes in groupby(changes, key=itemgetter("product_id")):
+        product, is_private = _ProductChanges(), products.is_private(product_id)
+        for change in its_changes:
+            product.add(change, period.bucket(change["at"]), is_private=is_private)
+        product.end()
+        total["any"] += 1
+        for bucket, kind in product.kinds:
+            buckets[bucket][kind] += 1
+        for kind, event in product.events.items():
+            total[kind] += 1
+            events[kind].add(event)
+        size = Decimal(0)
+        for name, (old, new) in product.ends.items():
+            total.update(kind for kind in _kinds(name, old, new) if kind not in EVENTS)
+            if name == "price" and old and new and old != new:  # the ratio has a meaning
+                move = PriceMove(product_id, old, new, product.steps["price"])
+                size = abs(move.change)
+                (drops if move.change < 0 else rises).add(move)
+        if steps := product.steps.total():
+            busiest.add((product_id, steps, size))
+    for bucket, number in products.count_all().collected.items():
+        buckets[bucket]["collected"] = number
     return ChangeFigures(
         buckets,
         total,
-        drops=nsmallest(top, (move for move in moves.values() if move.change < 0), key=ratio),
-        rises=nlargest(top, (move for move in moves.values() if move.change > 0), key=ratio),
-        events={
-            kind: nlargest(top, each.values(), key=attrgetter("at"))
-            for kind, each in events.items()
-        },
-        most_changed=nlargest(most_changed, sorted(steps), key=importance),
+        drops=drops.in_order(),
+        rises=rises.in_order(),
+        events={kind: each.in_order() for kind, each in events.items()},
+        most_changed=[product_id for product_id, _, _ in busiest.in_order()],
     )
-
-
-def _record_events(
-    events: dict[str, dict[int, Event]], kinds: Iterable[str], change: Document
-) -> None:
-    for kind in events.keys() & kinds:
-        price = change["old"] if change["new"] is None else change["new"]
-        event = Event(change["product_id"], change["at"], None if kind == "off sale" else price)
-        events[kind][event.product_id] = event
 
 
 def _kinds(field: str, old: Any, new: Any) -> Iterator[str]:

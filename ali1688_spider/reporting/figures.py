@@ -62,7 +62,6 @@ class ProductFigures:
         out_of_stock: With a stock of 0.
         not_for_sale: Those that cannot be bought, whatever stock is told.
         collected: How many were last collected in each bucket of the period.
-        private: The ids of those whose price is private.
     """
 
     total: int = 0
@@ -70,7 +69,6 @@ class ProductFigures:
     out_of_stock: int = 0
     not_for_sale: int = 0
     collected: Counter[datetime] = field(default_factory=Counter)
-    private: set[int] = field(default_factory=set)
 
     @property
     def not_seen(self) -> int:

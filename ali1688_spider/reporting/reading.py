@@ -1,4 +1,8 @@
-"""Reads a report from the database, each collection as a stream."""
+"""Reads a report from the database, each collection as a stream.
+
+Products and changes are read side by side, in ascending order of the products' ids, so that nothing
+has to be remembered of any but the present one.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,8 @@ from pymongo.cursor import Cursor
 from pymongo.database import Database
 
 from ali1688_spider.exporting.rows import CHANGE_COLUMNS
-from ali1688_spider.reporting.change_summary import count_changes, product_curves
-from ali1688_spider.reporting.figures import CrawlFigures, ProductFigures, Report
+from ali1688_spider.reporting.change_summary import ProductCounter, count_changes, product_curves
+from ali1688_spider.reporting.figures import CrawlFigures, Report
 from ali1688_spider.reporting.formatting import minute
 from ali1688_spider.storage.database import CRAWLS, SEEN_SECONDS
 
@@ -26,7 +30,7 @@ SILENT_AFTER = timedelta(seconds=3 * SEEN_SECONDS)
 
 SHOWN = (
     *("product_id", "name", "supplier", "price", "stock", "status", "url", "images"),
-    *("fetched_at", "first_seen_at"),
+    *("fetched_at", "first_seen_at", "price_private"),
 )
 """The fields of the products that the page names."""
 
@@ -39,12 +43,12 @@ def read_report(
     By default these are the products that changed most. The database is one of
     :func:`~ali1688_spider.exporting.selection.open_database`.
     """
-    wanted = dict.fromkeys(
-        ("fetched_at", "first_seen_at", "stock", "available", "price_private"), 1
-    )
-    stored = database["products"].find({}, wanted).batch_size(BATCH)
-    products = product_figures(stored, period)
-    changes = count_changes(_changes(database, period), products, period)
+    wanted = ("fetched_at", "first_seen_at", "stock", "available", "price_private")
+    stored = database["products"].find({}, dict.fromkeys(wanted, 1)).sort("_id", 1).hint("_id_")
+    counter = ProductCounter(stored.batch_size(BATCH), period)
+    # As the index of a product's history has them.
+    by_product = _changes(database, period).sort([("product_id", 1), ("at", -1)])
+    changes = count_changes(by_product.allow_disk_use(True), counter, period)
     chosen = product_ids or changes.most_changed
     moved = [move.product_id for move in (*changes.drops, *changes.rises)]
     concerned = [event.product_id for event in chain(*changes.events.values())]
@@ -56,36 +60,20 @@ def read_report(
     curves = {}
     for product_id in chosen:
         if product_id in shown:
-            fields = ["stock"] if product_id in products.private else ["price", "stock"]
+            is_private = shown[product_id]["price_private"]
+            fields = ["stock"] if is_private else ["price", "stock"]
             of_it = {"product_id": product_id, "sku_id": None, "field": {"$in": fields}}
-            steps = list(_changes(database, period, **of_it))
+            steps = list(_changes(database, period, **of_it).sort("at", 1))
             curves[product_id] = product_curves(shown[product_id], steps, period)
     return Report(
         period=period,
-        products=products,
+        products=counter.count_all(),
         changes=changes,
         shown=shown,
         curves=curves,
         missing=[product_id for product_id in chosen if product_id not in shown],
         crawls=crawl_figures(_crawls(database, period)),
     )
-
-
-def product_figures(products: Iterable[Document], period: Period) -> ProductFigures:
-    """Count the stored products."""
-    figures = ProductFigures()
-    for product in products:
-        figures.total += 1
-        fetched_at, first_seen_at = product.get("fetched_at"), product.get("first_seen_at")
-        if fetched_at is not None and period.start <= fetched_at:
-            # A crawl that is running may have been quicker than this report.
-            figures.collected[period.bucket(min(fetched_at, period.end))] += 1
-        figures.new += first_seen_at is not None and first_seen_at >= period.start
-        figures.out_of_stock += product.get("stock") == 0
-        figures.not_for_sale += product.get("available") is False
-        if product.get("price_private"):
-            figures.private.add(product["_id"])
-    return figures
 
 
 def crawl_figures(documents: Iterable[Document], *, latest: int = LATEST_CRAWLS) -> CrawlFigures:
@@ -139,7 +127,7 @@ def _below(prefix: str, stats: Mapping[str, Any]) -> Counter[str]:
 
 
 def _changes(database: Database[Document], period: Period, **filters: Any) -> Cursor[Document]:
-    """Return the changes of the period, oldest first."""
+    """Return the changes of the period, in no order."""
     query = {"at": {"$gte": period.start, "$lte": period.end}, **filters}
     cursor = database["product_changes"].find(query, dict.fromkeys(CHANGE_COLUMNS, 1))
-    return cursor.sort("at", 1).batch_size(BATCH)
+    return cursor.batch_size(BATCH)

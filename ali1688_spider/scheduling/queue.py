@@ -220,7 +220,11 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
 
     def recover(self) -> int:
         """Bring back, and count, calls that a broken or deleted key would keep for ever."""
-        recovered: int = self._scripts.run("recover", self._lease_ms, MOST_LEASED_AT_ONCE)
+        recovered, part, cursor = 0, 1, b"0"
+        while part:  # the queue may be of any length, and a script holds up all others
+            arguments = (self._lease_ms, MOST_LEASED_AT_ONCE, part, cursor)
+            found, part, cursor = self._scripts.run("recover", *arguments)
+            recovered += found
         if recovered:
             logger.warning(
                 "Brought back %d calls that the queue had lost track of: one of its Redis keys was "

@@ -10,6 +10,7 @@ import select
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -46,7 +47,7 @@ class IdentifierSource:
     Attributes:
         bytes_read: How much of the file has been read.
         unreadable: How many entries had no id so far.
-        ids_read: How many ids :meth:`read` has read.
+        ids_read: How many ids :meth:`read_batches` has read.
         is_read: Whether it has come to the end of the source.
     """
 
@@ -132,7 +133,17 @@ class IdentifierSource:
             yield batch
 
     async def read(self, spider: Spider) -> AsyncGenerator[int]:
-        """Yield each id once; count entries without one, and log a summary of them at the end."""
+        """Yield each id once; as :meth:`read_batches`."""
+        async with aclosing(self.read_batches(spider)) as batches:
+            async for batch in batches:
+                for product_id in batch:
+                    yield product_id
+
+    async def read_batches(self, spider: Spider) -> AsyncGenerator[list[int]]:
+        """Yield the ids as :meth:`batches` does, without blocking.
+
+        Entries without one are counted, and a summary of them is logged at the end.
+        """
         spider.crawler.signals.connect(self._warn, signals.spider_closed)  # if it comes first
         self.ids_read, self.is_read = 0, False
         batches = self.batches()
@@ -141,8 +152,7 @@ class IdentifierSource:
                 spider.crawler.stats.max_value("ali1688/ids/unreadable", self.unreadable)
             self.ids_read += len(batch)
             self.is_read = not self.file or self.bytes_read == self.size
-            for product_id in batch:
-                yield product_id
+            yield batch
         self.is_read = True
         self._warn(spider)
 

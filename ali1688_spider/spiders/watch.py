@@ -187,8 +187,9 @@ class WatchSpider(SearchSpider):
             adding.cancel()
 
     async def _add_all(self, store: SqliteWatchStore) -> None:
-        async for product_id in self.source.read(self):
-            await run_in_thread(store.add, [product_id])
+        async with aclosing(self.source.read_batches(self)) as batches:
+            async for batch in batches:
+                await run_in_thread(store.add, batch)
         watched, _ = await run_in_thread(store.sample, 1)
         if not watched and not self.has_search:
             self.logger.warning(

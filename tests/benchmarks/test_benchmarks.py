@@ -58,4 +58,6 @@ def test_the_tables_have_all_rows(tmp_path: Path) -> None:
 def test_an_unknown_part_is_refused(tmp_path: Path) -> None:
     done = run(tmp_path, "--only", "nothing")
     assert done.returncode == 2
-    assert "'nothing' is none of throughput, features, queue, rate, growth" in done.stderr
+    assert (
+        "'nothing' is none of throughput, features, queue, idle, rate, growth, large" in done.stderr
+    )

@@ -1,16 +1,24 @@
 from __future__ import annotations
 
 import random
+import weakref
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from ali1688_spider.reporting.change_summary import MAX_POINTS, count_changes, curve, product_curves
-from ali1688_spider.reporting.figures import Event, Period, PriceMove, ProductFigures
+from ali1688_spider.reporting.change_summary import (
+    MAX_POINTS,
+    ProductCounter,
+    count_changes,
+    curve,
+    product_curves,
+)
+from ali1688_spider.reporting.figures import Event, Period, PriceMove
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ali1688_spider.reporting.figures import ChangeFigures
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -33,8 +41,10 @@ def change(product_id: int, old: Any, new: Any, *, hours: int = 1, **fields: Any
 
 
 def counted(*changes: dict[str, Any], private: tuple[int, ...] = (), top: int = 9) -> ChangeFigures:
-    ordered = sorted(changes, key=itemgetter("at"))
-    products = ProductFigures(private=set(private), collected=Counter({DAYS[1]: 3}))
+    ordered = sorted(changes, key=lambda each: (each["product_id"], NOW - each["at"]))
+    seen: list[dict[str, Any]] = [{"_id": n, "fetched_at": DAYS[1]} for n in (-2, -1, 0)]
+    stored = seen + [{"_id": each, "price_private": True} for each in sorted(private)]
+    products = ProductCounter(stored, PERIOD)
     return count_changes(ordered, products, PERIOD, top=top, most_changed=2)
 
 
@@ -240,6 +250,37 @@ def test_promotions_count_however_long_they_run() -> None:
         Event(1, times[7], Decimal("3.10")),
     ]
     assert figures.most_changed == []
+
+
+class Price(Decimal):
+    """A price of which it is known whether it is still held."""
+
+
+def test_of_the_products_that_changed_only_those_are_held_that_are_shown() -> None:
+    held: weakref.WeakSet[Price] = weakref.WeakSet()
+    most = 0
+
+    def changes() -> Iterator[dict[str, Any]]:
+        nonlocal most
+        for product_id in range(3000):
+            for hours in (1, 2):
+                old, new = (Price(number) for number in (100 + product_id % 7, 100 + hours))
+                held.update((old, new))
+                most = max(most, len(held))
+                at = NOW - timedelta(hours=hours)
+                yield {
+                    "sku_id": None,
+                    "product_id": product_id,
+                    "field": "promotion_price" if product_id % 2 else "price",
+                    "old": old,
+                    "new": new,
+                    "at": at,
+                }
+
+    figures = count_changes(changes(), ProductCounter([], PERIOD), PERIOD, top=5)
+    assert figures.total["any"] == 3000
+    assert len(figures.drops) == len(figures.rises) == 5
+    assert 0 < most < 300
 
 
 def test_the_latest_events_are_kept() -> None:

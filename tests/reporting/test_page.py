@@ -19,11 +19,11 @@ import pytest
 from bson import Decimal128
 
 from ali1688_spider.gateway.fields import UNLIMITED
-from ali1688_spider.reporting.change_summary import count_changes, product_curves
+from ali1688_spider.reporting.change_summary import ProductCounter, count_changes, product_curves
 from ali1688_spider.reporting.figures import HOUR, Curve, Event, Period, ProductFigures, Report
 from ali1688_spider.reporting.formatting import freshness_sentences, price_sentences
 from ali1688_spider.reporting.page import link, page, picture, readings, templates
-from ali1688_spider.reporting.reading import crawl_figures, product_figures
+from ali1688_spider.reporting.reading import crawl_figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,15 +39,16 @@ def make_report(market: Any, period: Period | None = None) -> Report:
     """Return the report of a market, read from no database; by default of seven days."""
     period = period or Period.last_days(7, market.now)
     changes = sorted(map(plain, market.changes), key=itemgetter("at"))
-    products = product_figures(market.products, period)
-    figures = count_changes(changes, products, period)
+    counter = ProductCounter(market.products, period)
+    by_product = sorted(changes, key=lambda each: (each["product_id"], NOON - each["at"]))
+    figures = count_changes(by_product, counter, period)
     steps = defaultdict(list)
     for change in changes:
         steps[change["product_id"]].append(change)
     shown = {product["_id"]: plain(product) for product in market.products}
     return Report(
         period=period,
-        products=products,
+        products=counter.count_all(),
         changes=figures,
         shown=shown,
         curves={n: product_curves(shown[n], steps[n], period) for n in figures.most_changed},

@@ -88,7 +88,6 @@ def test_products(database: Database[dict[str, Any]]) -> None:
     figures = read(database).products
     assert (figures.total, figures.new, figures.out_of_stock) == (5, 1, 1)
     assert figures.not_for_sale == 1
-    assert figures.private == {3}
     assert figures.collected == {midnight(23): 3, midnight(21): 1}
     assert figures.not_seen == 1
 
@@ -130,6 +129,7 @@ def test_changes_of_the_period(database: Database[dict[str, Any]]) -> None:
         "images": None,
         "fetched_at": NOW - HOUR,
         "first_seen_at": NOW - 30 * DAY,
+        "price_private": False,
     }
     assert report.observed == [NOW - HOUR] * 3
     assert list(report.curves) == [1, 2, 3]

@@ -309,3 +309,35 @@ def kind_of(key: str) -> str:
 
 def absent(client: Any) -> set[str]:
     return {key for key in KEYS if not client.exists(key)}
+
+
+@pytest.mark.parametrize("orphan", ["scores", "leases", "leased"])
+def test_a_call_is_found_among_thousands_by_scripts_that_look_at_some(
+    orphan: str, client: redis.Redis
+) -> None:
+    queue, number = LeaseQueue(client, NamedSpider, QUEUE_KEY), 20_000
+    queue.push(QueueEntry(ApiCall.product(each), 0, 60 * each) for each in range(1, number))
+    key = getattr(queue.keys, orphan)
+    with client.pipeline() as pipeline:
+        for each in range(1, number if orphan != "scores" else 1):
+            pipeline.zadd(queue.keys.leased, {each: queue.worker})
+            pipeline.hset(queue.keys.leases, each, "1 1 0")
+        pipeline.execute()
+    client.zadd(key, {number: 1}) if orphan == "leased" else client.hset(key, number, "1 1 0")
+    run, looked_up = queue._scripts.run, []
+
+    def counting(*arguments: Any) -> Any:
+        client.config_resetstat()
+        reply = run(*arguments)
+        commands: dict[str, Any] = client.info("commandstats")
+        names = ("cmdstat_zscore", "cmdstat_hexists")
+        looked_up.append(sum(commands[name]["calls"] for name in names if name in commands))
+        return reply
+
+    queue._scripts.run = counting  # type: ignore[method-assign]
+    assert queue.recover() == 1
+    assert sum(looked_up) >= number
+    assert max(looked_up) <= 2000
+    assert queue.recover() == 0
+    waiting = client.zscore(queue.keys.delayed, number), client.zscore(queue.keys.ready, number)
+    assert waiting != (None, None)
