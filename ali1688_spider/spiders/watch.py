@@ -99,6 +99,7 @@ class WatchSpider(SearchSpider):
 
     ``ids``, ``ids_file`` and a search add to them; what was added once stays watched. With Redis
     the queue itself is the schedule, so that any number of workers share it; without, a file is.
+    ``ali1688/watch/looks`` counts the pages that were looked at.
 
     Attributes:
         delays: With Redis, seconds until the next fetch of products that were just fetched.
@@ -234,7 +235,7 @@ class WatchSpider(SearchSpider):
             return  # it has shown its products itself, and led to its other pages
         if self.file_store is None:
             self.look_delays[call.encode()] = delay
-        if await self._goes_on(call, page, api, is_new=not joins):
+        if await self._goes_on(call, page, api, is_shop=not joins):
             following = ApiCall.search(**{**call.params, "page": int(call.params["page"]) + 1})
             await self.watcher.look_at(following.encode())
         if self.file_store:
@@ -244,14 +245,14 @@ class WatchSpider(SearchSpider):
             yield self.request(ApiCall.product(product_id), priority=FIRST_PRIORITY)
 
     async def _goes_on(
-        self, call: ApiCall, page: SearchPage, api: SearchApi, *, is_new: bool
+        self, call: ApiCall, page: SearchPage, api: SearchApi, *, is_shop: bool
     ) -> bool:
         """Return whether the page after this one is to be looked at as well."""
         if not list(next_calls(call, page, api)):
             return False
         rows = min(page.total or 0, api.max_rows or math.inf)
         pages = math.ceil(rows / int(call.params["page_size"]))
-        return not is_new or await self.watcher.shop_pays(str(call.params["shop"]), pages)
+        return not is_shop or await self.watcher.shop_pays(str(call.params["shop"]), pages)
 
     def repeat_in(self, call: ApiCall) -> float | None:
         """Return the seconds until an acknowledged call is made again; None: never."""
