@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from pymongo import AsyncMongoClient
 from scrapy_redis import connection
 
 from ali1688_spider.gateway.calls import ApiCall
@@ -27,7 +28,6 @@ from ali1688_spider.storage.database import (
     CODEC_OPTIONS,
     PRODUCT_CHANGES,
     PRODUCTS,
-    connect,
     ensure_indexes,
 )
 from ali1688_spider.watching.schedule import DAY, WatchedProduct
@@ -296,10 +296,9 @@ def _fill_store(
 
 
 async def _index(stage: Stage) -> None:
-    # A server needs minutes for an index over millions, for which no operation of a crawl waits.
-    database = connect(f"{stage.environment['MONGO_URI']}?socketTimeoutMS=0", DATABASE)
-    await ensure_indexes(database, 0)
-    await database.client.close()
+    # Without the time limits of a crawl: an index over millions of changes takes minutes.
+    async with AsyncMongoClient[dict[str, Any]](stage.environment["MONGO_URI"]) as client:
+        await ensure_indexes(client[DATABASE], 0)
 
 
 def _product(templates: list[dict[str, Any]], index: int, at: datetime) -> dict[str, Any]:

@@ -84,10 +84,10 @@ QUICK = Scale(
     seconds=2.0,
     idle_seconds=1.0,
     idle_pushes=1,
-    watched=(100, 1_000),
+    watched=(100,),
     watched_in_file=(100,),
     watch_seconds=1.0,
-    stored=(100, 500),
+    stored=(100,),
     changes_each=2,
     workbook=200,
 )

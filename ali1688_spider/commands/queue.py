@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ali1688_spider.scheduling.steering import QueueStatus, WorkerStatus
 
 AT_ONCE = 1000
+MOST_SHOWN = 10_000
 _DURATION = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -52,7 +53,7 @@ class Command(ProjectCommand):
         text = "pause: end it by itself after a time such as 90s, 30m, 2h or 1d"
         add("--for", dest="duration", default="", metavar="TIME", help=text)
         add("--reason", default="", metavar="TEXT", help="pause: what the workers' logs say")
-        text = "peek: so many calls (default: 20)"
+        text = f"peek: so many calls (default: 20, at most {MOST_SHOWN})"
         add("--limit", type=int, default=20, metavar="N", help=text)
         add("--yes", action="store_true", help="clear: without asking")
         text = "clear: write the calls into a new file first, one a line, for -a calls_file=FILE "
@@ -162,6 +163,11 @@ def _resume(queue: LeaseQueue, opts: argparse.Namespace) -> None:
 def _peek(queue: LeaseQueue, opts: argparse.Namespace) -> None:
     if opts.limit < 1:
         raise ConfigurationError("--limit is below 1: say how many calls at most")
+    if opts.limit > MOST_SHOWN:
+        raise ConfigurationError(
+            f"--limit is {opts.limit}: say {MOST_SHOWN} at most, as the workers wait for Redis "
+            "meanwhile"
+        )
     counts, calls = queue.counts(), queue.steering.peek(opts.limit)
     if not calls:
         print("No call waits.")

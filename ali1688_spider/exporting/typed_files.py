@@ -87,8 +87,8 @@ class XlsxFile(BaseItemExporter):
 
     Numbers of up to 15 digits, all that Excel can hold, are numbers, exact; longer ones are texts.
     Texts are typed as such and never run as a formula. Times are Excel's, in UTC. Addresses are
-    links, as many as a sheet may have. A text that no cell can hold is cut, marked at its end, and
-    counted in ``cut``.
+    links, of each table as many as one sheet may have. A text that no cell can hold is cut, marked
+    at its end, and counted in ``cut``.
     """
 
     def __init__(self, file: IO[bytes], *, table: Table, fields: Fields | None = None) -> None:
@@ -185,7 +185,8 @@ class _Sheets:
         self.columns: dict[str, str] = dict(names)
         self.cut = 0
         self._sheet: Any = None
-        self._count = self._rows = self._links = 0
+        self._count = self._rows = 0
+        self._links = 0  # of all sheets: each is in memory until the workbook is complete
 
     def append(self, row: Mapping[str, Any]) -> None:
         if self._sheet is None or self._rows == MAX_ROWS:
@@ -206,7 +207,7 @@ class _Sheets:
             self.close()
             place = self._book.index(self._sheet) + 1
         self._count += 1
-        self._rows, self._links = 1, 0
+        self._rows = 1
         title = self._title if self._count == 1 else f"{self._title} {self._count}"
         self._sheet = self._book.create_sheet(title, place)
         self._sheet.freeze_panes = "A2"

@@ -44,7 +44,7 @@ def read_report(
     :func:`~ali1688_spider.exporting.selection.open_database`.
     """
     wanted = ("fetched_at", "first_seen_at", "stock", "available", "price_private")
-    stored = database["products"].find({}, dict.fromkeys(wanted, 1)).sort("_id", 1).hint("_id_")
+    stored = database["products"].find({}, dict.fromkeys(wanted, 1)).sort("_id", 1)
     counter = ProductCounter(stored.batch_size(BATCH), period)
     # As the index of a product's history has them.
     by_product = _changes(database, period).sort([("product_id", 1), ("at", -1)])

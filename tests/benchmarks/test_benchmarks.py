@@ -26,7 +26,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=PROJECT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
@@ -53,6 +53,18 @@ def test_the_tables_have_all_rows(tmp_path: Path) -> None:
     assert "Written by `python -m benchmarks" in text
     assert "Scrapy 2." in text
     assert "<svg" in (tmp_path / "results.svg").read_text(encoding="utf-8")
+
+
+def test_large_numbers_have_a_file_of_their_own(tmp_path: Path) -> None:
+    done = run(tmp_path, "--quick", "--only", "large")
+    assert done.returncode == 0, done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["large_numbers.md"]
+    text = (tmp_path / "large_numbers.md").read_text(encoding="utf-8")
+    assert {title: len(rows) for title, rows in rows_of(text).items()} == {
+        "Watched products in Redis": 1,
+        "Watched products in a file": 1,
+        "Stored products": 8,
+    }
 
 
 def test_an_unknown_part_is_refused(tmp_path: Path) -> None:

@@ -173,6 +173,14 @@ def test_workbook_has_no_more_links_than_excel_takes(monkeypatch: pytest.MonkeyP
     assert sheet["A4"].value == "https://1688.com/"
 
 
+def test_workbook_has_no_further_links_in_further_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typed_files, "MAX_LINKS", 3)
+    monkeypatch.setattr(typed_files, "MAX_ROWS", 3)
+    file, _ = write_xlsx(*[{"url": "https://1688.com/"}] * 6, table=ADDRESSES)
+    found = [list(links(sheet)) for sheet in openpyxl.load_workbook(file)]
+    assert found == [["A2", "A3"], ["A2"], []]
+
+
 def test_workbook_of_a_crawl_has_the_fields_of_its_items(caplog: pytest.LogCaptureFixture) -> None:
     def header(*items: Any, **options: Any) -> list[str]:
         file = io.BytesIO()

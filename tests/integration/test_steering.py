@@ -191,6 +191,7 @@ def test_messages_that_ask_for_no_call_are_named_before_they_go(cluster: Cluster
         (["pause", "--for", "soon"], "--for is 'soon': say for how long, such as 90s, 30m, 2h"),
         (["pause", "--for", "0h"], "--for is '0h': say for how long, such as 90s, 30m, 2h or"),
         (["peek", "--limit", "0"], "--limit is below 1: say how many calls at most"),
+        (["peek", "--limit", "10001"], "--limit is 10001: say 10000 at most, as the workers wait"),
         (["clear", "--spider", "watch", "--yes"], "the queue of watch is the schedule of what is"),
         (["clear", "--yes", "--save", "no/file"], "no/file cannot be written: No such file or"),
     ],

@@ -7,18 +7,26 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import pymongo
 import pytest
 from bson import Decimal128
+from pymongo.monitoring import CommandListener
 from scrapy.settings import Settings
 
-from ali1688_spider.exporting.selection import open_database
+from ali1688_spider.exporting.selection import READ_OPTIONS, changes, open_database, products
 from ali1688_spider.reporting.figures import Event, Period, PriceMove
 from ali1688_spider.reporting.reading import crawl_figures, read_report
+from ali1688_spider.storage.database import connect, ensure_indexes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pymongo.database import Database
+    from pymongo.monitoring import (
+        CommandFailedEvent,
+        CommandStartedEvent,
+        CommandSucceededEvent,
+    )
 
     from ali1688_spider.reporting.figures import Report
 
@@ -236,6 +244,54 @@ def test_whole_market(database: Database[dict[str, Any]], small_market: Any) -> 
     biggest = min(first, key=lambda key: last[key] / first[key])
     assert report.changes.drops[0].product_id == biggest
     assert len(report.curves) == 8
+
+
+class Finds(CommandListener):
+    """Notes the queries of a client: collection, filter and order."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, dict[str, Any], list[str]]] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command_name == "find":
+            command = event.command
+            found = (command["find"], dict(command["filter"]), list(command.get("sort", {})))
+            self.seen.append(found)
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        pass
+
+
+async def test_report_and_exports_find_by_an_index(
+    mongo_server_uri: str, mongo_database: str
+) -> None:
+    store = connect(mongo_server_uri, mongo_database)
+    await ensure_indexes(store, 0)
+    await store.client.close()
+    finds = Finds()
+    client = pymongo.MongoClient[dict[str, Any]](mongo_server_uri, event_listeners=[finds])
+    with client:
+        database = client.get_database(mongo_database, codec_options=READ_OPTIONS)
+        database["products"].insert_many([product(1), product(2)])
+        database["product_changes"].insert_many(
+            change(number, "2.00", "1.00", NOW - HOUR) for number in (1, 2)
+        )
+        list(products(database, {"price_private": {"$ne": True}}))
+        list(products(database, {}, [1, 2]))
+        list(changes(database, {}, NOW - DAY))
+        list(changes(database, {}, NOW - DAY, [1]))
+        read_report(database, PERIOD)
+        assert len(finds.seen) > 8
+        for collection, query, order in finds.seen:
+            indexes = database[collection].index_information().values()
+            first = {index["key"][0][0] for index in indexes}
+            assert first & {*query, *order[:1]}, (collection, query, order)
+            # A sort that no index gives holds everything that is found.
+            if not query.keys() & {"_id", "product_id", "finished_at"}:
+                assert order in ([], *([name for name, _ in index["key"]] for index in indexes))
 
 
 def crawl(**stats: float) -> dict[str, Any]:
