@@ -337,7 +337,11 @@ class Schedule:
         hints = sum(number for number, _, _ in told)
         time = sum(seconds - unseen for _, seconds, unseen in told)
         self._mean_told = hints / max(1.0, time) if hints else 0.0
-        expected = sum(self._told(each) * each.seconds for each in products)
+        told_of = [each for each in products if each.hints]
+        seconds = sum(each.seconds for each in told_of)
+        changes = sum(each.changes for each in told_of)
+        self._mean_untold_of_told = (1 + changes) / (1 / self._mean_untold + seconds)
+        expected = sum(self._told(each) * each.seconds for each in told_of)
         self._usual_told = expected / seconds if expected else 1.0
         self._still_told = self._part_still_told(products)
 
@@ -372,8 +376,8 @@ class Schedule:
         The mean is that of products with as many hints.
         """
         told, mean = self._told(product), self._mean_untold
-        if told:
-            mean *= told / self._usual_told
+        if product.hints and told:
+            mean = self._mean_untold_of_told * told / self._usual_told
         no_more_told = (1 - self._still_told) * told
         return (product.changes + 1) / (product.seconds + 1 / mean) + no_more_told
 

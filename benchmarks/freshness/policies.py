@@ -100,7 +100,7 @@ class Oracle:
     def __init__(self, budget: Budget, world: World) -> None:
         self.budget = budget
         self.rates = [each.rate for each in world.population]
-        self.told = max(world.told, world.shown)
+        self.told = [max(told, world.shown) for told in world.told_parts()]
         self.pages = world.pages()
         low, high = math.log(1e-3), math.log(budget.max_interval)
         for _ in range(20):
@@ -109,7 +109,7 @@ class Oracle:
             is_too_much = demand > OVERBOOKING * budget.calls_per_second
             low, high = (middle, high) if is_too_much else (low, middle)
         self.price = math.exp(low)
-        self.intervals = [self._interval(rate, self.price) for rate in self.rates]
+        self.intervals = self._intervals(self.price)
         self.look_intervals = [self._look_interval(page, self.price) for page in self.pages]
 
     def fetched(self, index: int, now: float, changed: bool | None) -> float:  # noqa: ARG002, FBT001
@@ -124,27 +124,32 @@ class Oracle:
 
     def _demand(self, price: float, *, is_instant: bool) -> float:
         """Return the calls per second that are worth this price."""
-        demand = sum(1 / self._interval(rate, price) for rate in self.rates)
+        demand = sum(1 / interval for interval in self._intervals(price))
         if is_instant:
-            return demand + sum(self.told * rate for rate in self.rates if rate * price <= 1)
+            told = zip(self.told, self.rates, strict=True)
+            return demand + sum(part * rate for part, rate in told if rate * price <= 1)
         for page in self.pages:
             every = self._look_interval(page, price)
             if every is None:
                 continue
-            shown = [self.told * self.rates[each] for each in page if self.rates[each] * price <= 1]
+            fetched = [each for each in page if self.rates[each] * price <= 1]
+            shown = [self.told[each] * self.rates[each] for each in fetched]
             demand += (1 + sum(-math.expm1(-each * every) for each in shown)) / every
         return demand
 
-    def _interval(self, rate: float, price: float) -> float:
+    def _intervals(self, price: float) -> list[float]:
+        told = zip(self.rates, self.told, strict=True)
+        return [self._interval(rate, part * rate, price) for rate, part in told]
+
+    def _interval(self, rate: float, told: float, price: float) -> float:
         """Return after how long a fetch is worth its price, though no hint has come.
 
         With ``told`` and ``silent`` changes, a cycle ends with a fetch after ``t`` or with a hint.
         Its freshness beyond the price, per time, is highest where ``F - exp(-silent t) L = price``
         with ``F = (1 - exp(-rate t)) / rate`` and ``L = (1 - exp(-told t)) / told``, or ``t``.
         """
-        told = self.told * rate
         silent = rate - told
-        low, high = 0.0, NEVER_DUE if self.told else self.budget.max_interval
+        low, high = 0.0, NEVER_DUE if told else self.budget.max_interval
         for _ in range(50):
             t = (low + high) / 2
             length = -math.expm1(-told * t) / told if told else t
@@ -154,15 +159,16 @@ class Oracle:
 
     def _look_interval(self, page: Sequence[int], price: float) -> float | None:
         """Return after how long what a look shows, beyond the fetches it leads to, is worth it."""
-        rates = [self.rates[each] for each in page if self.rates[each] * price < 1]
-        if sum(1 / rate - price for rate in rates) <= price:
+        fetched = [each for each in page if self.rates[each] * price < 1]
+        rates = [(self.rates[each], self.told[each] * self.rates[each]) for each in fetched]
+        if sum(1 / rate - price for rate, _ in rates) <= price:
             return None
         low, high = 0.0, NEVER_DUE
         for _ in range(50):
             t = (low + high) / 2
             gain = 0.0
-            for rate in rates:
-                age = self.told * rate * t
+            for rate, told in rates:
+                age = told * t
                 gain += (1 / rate - price) * (1 - (1 + age) * math.exp(-age))
             low, high = (t, high) if gain < price else (low, t)
         return max(self.budget.min_interval, high)

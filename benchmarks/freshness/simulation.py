@@ -25,6 +25,7 @@ class World:
     Attributes:
         population: The products.
         told: Part of the changes of which a hint tells at once.
+        followed: Part of the products of whose changes hints tell.
         page: How many watched products each page shows; 0 without pages.
         shown: Part of the changes that show on a page.
         at_once: Products that one call asks for.
@@ -33,19 +34,29 @@ class World:
 
     population: Population
     told: float = 0.0
+    followed: float = 1.0
     page: int = 0
     shown: float = 0.0
     at_once: int = 1
     seed: int = 0
+
+    def told_parts(self) -> list[float]:
+        """Return, of each product, the part of its changes of which a hint tells."""
+        random_ = random.Random(self.seed)
+        number = len(self.population)
+        followed = set(random_.sample(range(number), round(number * self.followed)))
+        return [self.told if index in followed else 0.0 for index in range(number)]
 
     def hints(self) -> list[tuple[float, int]]:
         """Return time and product of each hint, in their order."""
         random_ = random.Random(self.seed)
         return sorted(
             (change, index)
-            for index, truth in enumerate(self.population)
+            for index, (truth, told) in enumerate(
+                zip(self.population, self.told_parts(), strict=True)
+            )
             for change in truth.changes
-            if random_.random() < self.told
+            if random_.random() < told
         )
 
     def pages(self) -> list[range]:

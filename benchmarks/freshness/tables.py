@@ -33,6 +33,9 @@ POLICIES: dict[str, Callable[[Budget, World], Policy]] = {
 MEANS: dict[str, Callable[[Population, int], World]] = {
     "adaptive": lambda products, seed: World(products, seed=seed),
     "hints for half": lambda products, seed: World(products, told=0.5, seed=seed),
+    "hints for half of the products": lambda products, seed: World(
+        products, told=1.0, followed=0.5, seed=seed
+    ),
     "hints for all": lambda products, seed: World(products, told=1.0, seed=seed),
     "pages of 10": lambda products, seed: World(products, page=10, shown=SHOWN, seed=seed),
     "pages of 50": lambda products, seed: World(products, page=50, shown=SHOWN, seed=seed),
