@@ -67,8 +67,8 @@ FULL = Scale(
     watched=(1_000, 100_000, 1_000_000),
     watched_in_file=(1_000, 100_000),
     watch_seconds=20.0,
-    stored=(20_000, 200_000),
-    changes_each=10,
+    stored=(20_000, 100_000),
+    changes_each=5,
     workbook=60_000,
 )
 QUICK = Scale(

@@ -84,8 +84,8 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
 
     A call that is ready, delayed or leased is not queued a second time. A worker that is silent
     for longer than its lease loses its calls to the others; what it settles afterwards changes
-    nothing. The queue may be used from several threads; each call is one script in Redis, whose
-    work is bounded, and raises ``redis.exceptions.RedisError`` when Redis is away. Everything may
+    nothing. The queue may be used from several threads; each call runs scripts in Redis, each of
+    bounded work, and raises ``redis.exceptions.RedisError`` when Redis is away. Everything may
     then be tried again as it was.
 
     Args:

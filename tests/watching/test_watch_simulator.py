@@ -62,6 +62,12 @@ def test_hints_for_half_of_the_changes_gain_most_of_what_is_possible(means: Resu
     assert tables.margins(means, 0.2, "hints for half", "uniform")[0] > 2.5
 
 
+def test_products_of_which_hints_tell_are_told_apart_from_others(means: Results) -> None:
+    followed = "hints for half of the products"
+    assert tables.parts_of_oracle(means, 0.2, followed)[0] > 0.9
+    assert tables.margins(means, 0.2, followed, "uniform")[0] > 5
+
+
 def test_pages_of_many_watched_products_pay(means: Results) -> None:
     assert tables.margins(means, 0.2, "pages of 50", "uniform")[0] > 2
     assert tables.parts_of_oracle(means, 0.2, "pages of 50")[0] > 0.93
