@@ -20,18 +20,16 @@ if TYPE_CHECKING:
 
 EXPLANATION = """\
 A worker whose queue is empty, watched for {seconds:.0f} s; then {pushes} ids are pushed with
-`LPUSH`, one after the other, each {pause:.0f} s after the last. *Until the call* is the time from
+`LPUSH`, one after the other, each {pause:g} s after the last. *Until the call* is the time from
 the push to the call that the gateway sees."""
 
-SETTLING_SECONDS = 6.0
-PAUSE_SECONDS = 3.0
 LONGEST_SECONDS = 60.0
 
 
 def measure(stage: Stage, scale: Scale) -> list[Table]:
     rows = [_row(stage, scale, contender) for contender in (PROJECT, STOCK)]
     explanation = EXPLANATION.format(
-        seconds=scale.idle_seconds, pushes=scale.idle_pushes, pause=PAUSE_SECONDS
+        seconds=scale.idle_seconds, pushes=scale.idle_pushes, pause=scale.idle_pause
     )
     header = (
         *("worker", "round trips to Redis in 5 s", "CPU s in an hour"),
@@ -47,7 +45,7 @@ def _row(stage: Stage, scale: Scale, contender: Contender) -> tuple[str | float,
         contender = replace(contender, environment=environment)
         with Worker(contender.command(0), environment, stage.folder / "idle") as worker:
             _begin(stage, contender, FIRST_ID)  # it is open, and has done something
-            time.sleep(SETTLING_SECONDS)
+            time.sleep(2 * scale.idle_pause)
             before, cpu_before = proxy.round_trips, worker.cpu_seconds
             time.sleep(scale.idle_seconds)
             round_trips = (proxy.round_trips - before) / scale.idle_seconds * 5
@@ -55,7 +53,7 @@ def _row(stage: Stage, scale: Scale, contender: Contender) -> tuple[str | float,
             waits = []
             for number in range(1, scale.idle_pushes + 1):
                 waits.append(1000 * _begin(stage, contender, FIRST_ID + number))
-                time.sleep(PAUSE_SECONDS)
+                time.sleep(scale.idle_pause)
             worker.terminate()
             worker.finish()
     print(f"  {contender.name}: {round_trips:.2f} round trips in 5 s, {median(waits):.0f} ms")

@@ -23,6 +23,7 @@ class Scale:
         seconds: For how long.
         idle_seconds: For how long an idle worker is watched.
         idle_pushes: How many ids it gets afterwards, one by one.
+        idle_pause: Seconds between them.
         watched: How many products are watched, in Redis.
         watched_in_file: The same without Redis.
         watch_seconds: For how long a worker watches them.
@@ -43,6 +44,7 @@ class Scale:
     seconds: float
     idle_seconds: float
     idle_pushes: int
+    idle_pause: float
     watched: tuple[int, ...]
     watched_in_file: tuple[int, ...]
     watch_seconds: float
@@ -64,6 +66,7 @@ FULL = Scale(
     seconds=12.0,
     idle_seconds=60.0,
     idle_pushes=9,
+    idle_pause=3.0,
     watched=(1_000, 100_000, 1_000_000),
     watched_in_file=(1_000, 100_000),
     watch_seconds=20.0,
@@ -84,6 +87,7 @@ QUICK = Scale(
     seconds=2.0,
     idle_seconds=1.0,
     idle_pushes=1,
+    idle_pause=0.1,
     watched=(100,),
     watched_in_file=(100,),
     watch_seconds=1.0,

@@ -40,7 +40,8 @@ its intervals have no upper bound; the package keeps to 30 days, which at 0.05 c
 thirds of the budget, and does harm where little is known yet. Half of the changes untold is much:
 with hints for half, the oracle itself is 7.4 points above uniform at 0.2 calls.
 
-- *hints*: a message tells at once of a random half of the changes, or of all;
+- *hints*: a message tells at once of a random half of the changes, of all those of a random half of
+  the products, which the app follows, or of all;
 - *pages*: one call shows, of 10 or 50 watched products, whether they have changed in a way that
   shows there, which a random half of the changes does; those that moved are then fetched;
 - *batches*: one call fetches 50 products."""
