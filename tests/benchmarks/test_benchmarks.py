@@ -33,14 +33,15 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_tables_have_all_rows(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    done = run(tmp_path, "--quick", "--only", "throughput,queue")
+    done = run(tmp_path, "--quick", "--only", "throughput,queue,idle")
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "results.md").read_text(encoding="utf-8")
     assert rows_of(text) == {
         "Throughput of one worker": [
             "this project",
             "stock scrapy-redis",
-            "stock scrapy-redis, LOG_LEVEL=INFO",
+            "stock scrapy-redis, 32 at once",
+            "stock scrapy-redis, 32 at once, LOG_LEVEL=INFO",
             "Scrapy in memory",
             "plain aiohttp",
         ],
@@ -49,6 +50,7 @@ def test_the_tables_have_all_rows(tmp_path: Path) -> None:
             "stock scrapy-redis",
             "plain LPUSH",
         ],
+        "An idle worker": ["this project", "stock scrapy-redis"],
     }
     assert "Written by `python -m benchmarks" in text
     assert "Scrapy 2." in text
