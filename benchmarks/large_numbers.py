@@ -52,7 +52,8 @@ is the `MEMORY USAGE` of all keys. A worker starts on them: *first call* is from
 process to the call that the gateway sees, its CPU time in brackets (an empty Python with Scrapy
 takes most of it). *Calls/s* are of the {seconds:.0f} s after that, with the limits off: each call
 brings its product's next fetch, at least a second later. *Redis* is the server's CPU time;
-*longest* is the longest time for which one command or script held up Redis, by its `SLOWLOG`."""
+*longest* is the longest time for which one command or script held up Redis, by its `SLOWLOG`: on a
+machine with other work, its waiting for a core included."""
 
 IN_A_FILE = """\
 The same without Redis: one process, and its schedule in a SQLite file."""
