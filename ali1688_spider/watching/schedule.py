@@ -330,18 +330,18 @@ class Schedule:
             self.scale = self._fit(present or [WatchedProduct()], OVERBOOKING * calls)
 
     def _learn(self, products: Sequence[WatchedProduct]) -> None:
-        seconds = sum(each.seconds for each in products)
-        changes = sum(each.changes for each in products)
-        self._mean_untold = (_FIRST_PRODUCTS + changes) / (_FIRST_PRODUCTS * DAY + seconds)
         told = [each.hint_evidence(self._now) for each in products]
         hints = sum(number for number, _, _ in told)
         time = sum(seconds - unseen for _, seconds, unseen in told)
         self._mean_told = hints / max(1.0, time) if hints else 0.0
-        told_of = [each for each in products if each.hints]
-        seconds = sum(each.seconds for each in told_of)
-        changes = sum(each.changes for each in told_of)
-        self._mean_untold_of_told = (1 + changes) / (1 / self._mean_untold + seconds)
-        expected = sum(self._told(each) * each.seconds for each in told_of)
+        # Where hints tell of some products only, these have hardly any other changes.
+        with_hints = [each for each in products if each.hints]
+        others = [each for each in products if not each.hints]
+        mean = _mean_rate(products)
+        self._mean_untold = _mean_rate(others, _FIRST_PRODUCTS, mean) if with_hints else mean
+        self._mean_untold_with_hints = _mean_rate(with_hints, 1, mean)
+        seconds = sum(each.seconds for each in with_hints)
+        expected = sum(self._told(each) * each.seconds for each in with_hints)
         self._usual_told = expected / seconds if expected else 1.0
         self._still_told = self._part_still_told(products)
 
@@ -373,11 +373,11 @@ class Schedule:
     def untold_rate(self, product: WatchedProduct) -> float:
         """Return the changes per second of which no hint tells, likewise; positive.
 
-        The mean is that of products with as many hints.
+        The mean is that of products with as many hints, or without any.
         """
         told, mean = self._told(product), self._mean_untold
         if product.hints and told:
-            mean = self._mean_untold_of_told * told / self._usual_told
+            mean = self._mean_untold_with_hints * told / self._usual_told
         no_more_told = (1 - self._still_told) * told
         return (product.changes + 1) / (product.seconds + 1 / mean) + no_more_told
 
@@ -484,3 +484,13 @@ class Schedule:
             self._frequency(untold, rate, scale) + (told if self._pays(rate, scale) else 0.0)
             for untold, rate, told in rates
         )
+
+
+def _mean_rate(
+    products: Sequence[WatchedProduct],
+    assumed: float = _FIRST_PRODUCTS,
+    assumed_rate: float = 1 / DAY,
+) -> float:
+    """Return the untold changes per second of some products; *assumed* ones are among them."""
+    changes = assumed + sum(each.changes for each in products)
+    return changes / (assumed / assumed_rate + sum(each.seconds for each in products))
