@@ -296,8 +296,9 @@ def test_without_permission_to_list_products_are_followed(
     gateway.set(deny=[LIST])
     worker = watch(*ids_of(products(3)), "-a", "follow=1")
     eventually(lambda: gateway.calls_of(FOLLOW) == 3)
-    assert worker.log.count("Products are not listed any more") == 1
+    eventually(lambda: "Products are not listed any more" in worker.log)
     assert stopped(worker) == {"followed": 3}
+    assert worker.log.count("Products are not listed any more") == 1
 
 
 def test_the_example_of_the_readme(
