@@ -84,9 +84,9 @@ class SqliteWatchStore:
         with self._lock, self._connection as connection:
             taken: dict[int, None] = {}
             for query, values in (
-                (f"{_WAITING} AND priority > 0 ORDER BY priority DESC, due", ()),
-                ("SELECT product_id FROM watched WHERE due <= ? ORDER BY due", (now,)),
-                (f"{_WAITING} AND priority <= 0 ORDER BY priority DESC, due", ()),
+                (f"{_WAITING} AND priority > 0 ORDER BY priority DESC, due, product_id", ()),
+                ("SELECT product_id FROM watched WHERE due <= ? ORDER BY due, product_id", (now,)),
+                (f"{_WAITING} AND priority <= 0 ORDER BY priority DESC, due, product_id", ()),
             ):
                 left = most - len(taken)
                 rows = connection.execute(f"{query} LIMIT ?", (*values, left)) if left > 0 else ()
@@ -163,7 +163,7 @@ class SqliteWatchStore:
         """Return the calls of the looks that are due; until they are saved, again in *away* s."""
         now = time.time()
         with self._lock, self._connection as connection:
-            query = "SELECT call FROM looks WHERE due <= ? ORDER BY due"
+            query = "SELECT call FROM looks WHERE due <= ? ORDER BY due, product_id"
             calls = [call for (call,) in connection.execute(query, (now,))]
             connection.executemany(
                 "UPDATE looks SET was_due = due, due = ? WHERE call = ?",
