@@ -163,7 +163,7 @@ class SqliteWatchStore:
         """Return the calls of the looks that are due; until they are saved, again in *away* s."""
         now = time.time()
         with self._lock, self._connection as connection:
-            query = "SELECT call FROM looks WHERE due <= ? ORDER BY due, product_id"
+            query = "SELECT call FROM looks WHERE due <= ? ORDER BY due, call"
             calls = [call for (call,) in connection.execute(query, (now,))]
             connection.executemany(
                 "UPDATE looks SET was_due = due, due = ? WHERE call = ?",

@@ -168,3 +168,14 @@ def test_a_hint_of_a_product_whose_fetch_failed_waits_a_minute(
     assert store.take_due(9, 86_400) == []
     monkeypatch.setattr(time, "time", lambda: now + 120)
     assert store.take_due(9, 86_400) == [1]
+
+
+def test_looks_that_are_due_are_taken_once(store: SqliteWatchStore) -> None:
+    store.save_look("a page", "state", 0, {1: "row"})
+    store.save_look("a later page", "other state", DAY, {})
+    assert store.take_looks(60) == ["a page"]
+    assert store.take_looks(60) == []
+    assert store.load_look("a page", [1, 2]) == ("state", ["row", ""])
+    store.end_look("a page", "last state")
+    number, states = store.looks(9)
+    assert (number, sorted(states)) == (2, ["last state", "other state"])
