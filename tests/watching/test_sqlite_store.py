@@ -172,7 +172,7 @@ def test_a_hint_of_a_product_whose_fetch_failed_waits_a_minute(
 
 def test_looks_that_are_due_are_taken_once(store: SqliteWatchStore) -> None:
     store.save_look("a page", "state", 0, {1: "row"})
-    store.save_look("a later page", "other state", DAY, {})
+    store.save_look("a later page", "other state", DELAY, {})
     assert store.take_looks(60) == ["a page"]
     assert store.take_looks(60) == []
     assert store.load_look("a page", [1, 2]) == ("state", ["row", ""])
