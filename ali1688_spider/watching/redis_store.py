@@ -90,7 +90,7 @@ class RedisWatchStore:
 
     def looks(self, most: int) -> tuple[int, list[str]]:
         """Return how many looks there are, and the states of some, drawn without preference."""
-        number, *texts = self._looks.run("sample_looks", most)
+        number, *texts = self._looks.run("sample", most)
         return number, [_text(text) for text in texts]
 
     def join_shops(self, members: Sequence[tuple[str, int | None]]) -> list[int]:

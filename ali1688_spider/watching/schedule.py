@@ -54,7 +54,6 @@ FIRST_BACK_OFF = DAY
 MEMORY = 100.0
 """Fetches after which an observation counts 1/e: rates drift, and old evidence must not bind."""
 
-BEFORE_HINTS = 30 * DAY
 FIRST_PRIORITY = 500
 """Of the first fetch of a product; a hint of one that changes once a day is as urgent."""
 

@@ -30,6 +30,9 @@ SAMPLE = 500
 SAMPLE_SECONDS = 10.0
 """Age at which the sample is drawn again: meanwhile each fetch changes the schedule by little."""
 
+SHOP_SECONDS = 3600.0
+"""How often a shop of which products are stored is considered for looks."""
+
 _WATCHED_OF_SKU: tuple[
     Literal["sku_id", "price", "price_tiers", "retail_price", "promotion_price", "stock"], ...
 ] = ("sku_id", "price", "price_tiers", "retail_price", "promotion_price", "stock")
@@ -59,6 +62,8 @@ class Watcher:
         self._batches: BatchWriter[Product, tuple[Outcome, float]] = BatchWriter(self._write)
         self._schedule: Schedule | None = None
         self._drawn_at = 0.0
+        self._considered_shops: set[str] = set()
+        self._considered_since = 0.0
 
     async def resume(self) -> None:
         """Take the watch up again, with no product due later than the longest interval."""
@@ -209,11 +214,13 @@ class Watcher:
             return
         sellers = [(each.seller_id, each.product_id) for each in products if each.seller_id]
         counts = self._store.join_shops([(_shop(seller), each) for seller, each in sellers])
-        for seller, count in {
-            seller: count for (seller, _), count in zip(sellers, counts, strict=True)
-        }.items():
-            if count >= LEAST_OF_A_SHOP:
+        if time.monotonic() - self._considered_since > SHOP_SECONDS:
+            self._considered_shops.clear()
+            self._considered_since = time.monotonic()
+        for (seller, _), count in zip(sellers, counts, strict=True):
+            if count >= LEAST_OF_A_SHOP and seller not in self._considered_shops:
                 self._look_at(self._shop_look(seller))
+                self._considered_shops.add(seller)
 
     def _current_schedule(self) -> Schedule:
         if self._schedule is None or time.monotonic() - self._drawn_at > SAMPLE_SECONDS:

@@ -17,6 +17,7 @@ from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.lease import Lease, QueueEntry
 from ali1688_spider.scheduling.queue import LeaseQueue
 from ali1688_spider.spiders.watch import open_redis_store
+from ali1688_spider.watching.looks import LEAST_OF_A_SHOP
 from ali1688_spider.watching.schedule import DAY, STRATEGIES, Budget, Outcome, WatchedProduct
 from ali1688_spider.watching.sqlite_store import SqliteWatchStore
 from ali1688_spider.watching.watcher import Watcher, fingerprint
@@ -346,3 +347,27 @@ def test_what_is_no_change_does_not(fields: dict[str, Any]) -> None:
 
 def test_it_has_twelve_characters() -> None:
     assert len(fingerprint(product(1))) == 12
+
+
+async def test_a_shop_with_enough_watched_products_is_looked_at(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = ApiCall.search(shop="BBB1", page=1, page_size=50, look=1).encode()
+    retry = ServerRetry("Redis", lambda _: None)
+    each = Watcher(store, "adaptive", UNLIMITED, retry, lambda _: call)
+    asked: list[str] = []
+    load_look = store.load_look
+    monkeypatch.setattr(
+        store, "load_look", lambda name, ids: asked.append(name) or load_look(name, ids)
+    )
+    for number in range(1, LEAST_OF_A_SHOP):
+        await each.fetched(product(number, seller_id="BBB1"))
+    assert store.looks(9) == (0, [])
+    await each.fetched(product(1, 10, seller_id="BBB1"))  # one that it has
+    await each.fetched(product(LEAST_OF_A_SHOP, seller_id="BBB2"))
+    assert store.looks(9) == (0, [])
+    await each.fetched(product(LEAST_OF_A_SHOP, 10, seller_id="BBB1"))
+    assert store.looks(9)[0] == 1
+    for number in range(1, 20):  # it is not considered with each fetch
+        await each.fetched(product(number, 20, seller_id="BBB1"))
+    assert asked == [call]

@@ -1,4 +1,4 @@
--- ARGV: how many. Returns the number of states, then some of them, drawn without preference.
+-- Of products, or of looks. ARGV: how many. Returns the number of states, then some of them, drawn without preference.
 
 local drawn = redis.call('HRANDFIELD', KEYS[1], ARGV[1], 'WITHVALUES')
 local reply = { redis.call('HLEN', KEYS[1]) }
