@@ -30,8 +30,8 @@ from ali1688_spider.storage.database import (
     PRODUCTS,
     ensure_indexes,
 )
-from ali1688_spider.watching.schedule import DAY, WatchedProduct
 from ali1688_spider.watching.sqlite_store import FILE_NAME
+from ali1688_spider.watching.watched_product import DAY, WatchedProduct
 from benchmarks.contenders import PROJECT
 from benchmarks.crawling import crawl
 from benchmarks.stage import DATABASE, FIRST_ID

@@ -20,7 +20,7 @@ from ali1688_spider.spiders.watch import open_watch_store
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ali1688_spider.watching.schedule import NextFetch
+    from ali1688_spider.watching.watched_product import NextFetch
 
 LISTED = 100
 

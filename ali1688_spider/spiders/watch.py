@@ -34,7 +34,6 @@ from ali1688_spider.watching.hints import POLLING_SHARE
 from ali1688_spider.watching.looks import LOOKED_AT_BY, PageRow
 from ali1688_spider.watching.redis_store import RedisWatchStore
 from ali1688_spider.watching.schedule import (
-    DAY,
     FIRST_PRIORITY,
     MAX_INTERVAL,
     MIN_INTERVAL,
@@ -43,6 +42,7 @@ from ali1688_spider.watching.schedule import (
     Budget,
 )
 from ali1688_spider.watching.sqlite_store import FILE_NAME, SqliteWatchStore
+from ali1688_spider.watching.watched_product import DAY
 from ali1688_spider.watching.watcher import Watcher
 
 if TYPE_CHECKING:

@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from ali1688_spider.watching.schedule import LARGEST
+from ali1688_spider.watching.watched_product import LARGEST
 
 if TYPE_CHECKING:
-    from ali1688_spider.watching.schedule import Schedule, WatchedProduct
+    from ali1688_spider.watching.schedule import Schedule
+    from ali1688_spider.watching.watched_product import WatchedProduct
 
 logger = logging.getLogger(__name__)
 

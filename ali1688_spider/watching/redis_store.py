@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.redis_server import LuaScripts
-from ali1688_spider.watching.schedule import LARGEST, Hint, NextFetch, WatchedProduct
+from ali1688_spider.watching.watched_product import LARGEST, Hint, NextFetch, WatchedProduct
 
 if TYPE_CHECKING:
     from ali1688_spider.scheduling.queue import LeaseQueue

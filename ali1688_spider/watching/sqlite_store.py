@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ali1688_spider.private_files import make_private_database
-from ali1688_spider.watching.schedule import FIRST_PRIORITY, Hint, NextFetch, WatchedProduct
+from ali1688_spider.watching.schedule import FIRST_PRIORITY
+from ali1688_spider.watching.watched_product import Hint, NextFetch, WatchedProduct
 
 FILE_NAME = "watch.sqlite"
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from ali1688_spider.batching import BatchWriter
 from ali1688_spider.items import REMOVED
 from ali1688_spider.watching.looks import LEAST_OF_A_SHOP, Look, PageRow
-from ali1688_spider.watching.schedule import Hint, Outcome, Schedule, WatchedProduct
+from ali1688_spider.watching.schedule import Schedule
+from ali1688_spider.watching.watched_product import Hint, Outcome, WatchedProduct
 
 if TYPE_CHECKING:
     from ali1688_spider.items import Product

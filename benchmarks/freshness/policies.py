@@ -7,7 +7,8 @@ import random
 from typing import TYPE_CHECKING
 
 from ali1688_spider.watching.looks import Look
-from ali1688_spider.watching.schedule import OVERBOOKING, Budget, Schedule, WatchedProduct
+from ali1688_spider.watching.schedule import OVERBOOKING, Budget, Schedule
+from ali1688_spider.watching.watched_product import WatchedProduct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

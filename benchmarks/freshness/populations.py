@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ali1688_spider.watching.schedule import DAY
+from ali1688_spider.watching.watched_product import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Protocol
 
-from ali1688_spider.watching.schedule import DAY, FIRST_PRIORITY
+from ali1688_spider.watching.schedule import FIRST_PRIORITY
+from ali1688_spider.watching.watched_product import DAY
 
 if TYPE_CHECKING:
     from ali1688_spider.watching.schedule import Budget

@@ -6,7 +6,8 @@ import random
 import statistics
 from typing import TYPE_CHECKING
 
-from ali1688_spider.watching.schedule import DAY, Budget
+from ali1688_spider.watching.schedule import Budget
+from ali1688_spider.watching.watched_product import DAY
 from benchmarks.freshness.policies import MULTIPLICATIVE, Local, Multiplicative, Oracle
 from benchmarks.freshness.populations import POPULATIONS
 from benchmarks.freshness.simulation import World, simulate

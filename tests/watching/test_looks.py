@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from ali1688_spider.watching.looks import Look, PageRow
-from ali1688_spider.watching.schedule import DAY, Budget, Schedule, WatchedProduct
+from ali1688_spider.watching.schedule import Budget, Schedule
+from ali1688_spider.watching.watched_product import DAY, WatchedProduct
 
 NOW = 1_700_000_000.0
 PRODUCTS = [WatchedProduct("a", NOW, 0, 2, 10 * DAY)] * 20

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ali1688_spider.watching.schedule import Hint
 from ali1688_spider.watching.sqlite_store import SqliteWatchStore
+from ali1688_spider.watching.watched_product import Hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

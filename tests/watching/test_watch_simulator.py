@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ali1688_spider.watching.schedule import DAY, OVERBOOKING, Budget
+from ali1688_spider.watching.schedule import OVERBOOKING, Budget
+from ali1688_spider.watching.watched_product import DAY
 from benchmarks.freshness import tables
 from benchmarks.freshness.policies import MULTIPLICATIVE, Local
 from benchmarks.freshness.populations import alike, mixed

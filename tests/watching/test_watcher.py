@@ -18,8 +18,9 @@ from ali1688_spider.scheduling.lease import Lease, QueueEntry
 from ali1688_spider.scheduling.queue import LeaseQueue
 from ali1688_spider.spiders.watch import open_redis_store
 from ali1688_spider.watching.looks import LEAST_OF_A_SHOP
-from ali1688_spider.watching.schedule import DAY, STRATEGIES, Budget, Outcome, WatchedProduct
+from ali1688_spider.watching.schedule import STRATEGIES, Budget
 from ali1688_spider.watching.sqlite_store import SqliteWatchStore
+from ali1688_spider.watching.watched_product import DAY, Outcome, WatchedProduct
 from ali1688_spider.watching.watcher import Watcher, fingerprint
 
 if TYPE_CHECKING:
