@@ -120,8 +120,8 @@ EXTENSIONS = {
     "ali1688_spider.extensions.progress.Progress": 0,
     "ali1688_spider.extensions.results.CrawlRecord": 0,
     "ali1688_spider.extensions.progress.Freshness": 0,
-    "ali1688_spider.extensions.platform_hints.MessagePoller": 0,
-    "ali1688_spider.extensions.platform_hints.ProductFollower": 0,
+    "ali1688_spider.extensions.message_poller.MessagePoller": 0,
+    "ali1688_spider.extensions.product_follower.ProductFollower": 0,
     "ali1688_spider.extensions.results.StatsFile": 0,
 }
 

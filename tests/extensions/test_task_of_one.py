@@ -6,12 +6,9 @@ import pytest
 from scrapy.exceptions import NotConfigured
 from scrapy.utils.test import get_crawler
 
-from ali1688_spider.extensions.platform_hints import (
-    BURST,
-    CallShare,
-    MessagePoller,
-    ProductFollower,
-)
+from ali1688_spider.extensions.message_poller import MessagePoller
+from ali1688_spider.extensions.product_follower import ProductFollower
+from ali1688_spider.extensions.task_of_one import BURST, CallShare
 from ali1688_spider.spiders.product import ProductSpider
 from ali1688_spider.spiders.watch import WatchSpider
 
