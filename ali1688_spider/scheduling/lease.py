@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from redis.exceptions import RedisError
@@ -231,6 +232,18 @@ class HeldLeases:
         else:
             bisect.insort(self.buffered, lease, key=lambda each: -each.priority)
 
+    def next_together(self, most_products: int) -> list[Lease]:
+        """Return what one call may be made for: a search, or up to *most_products* products.
+
+        Products go together whose attempt is the same: the call that fails is that of all.
+        """
+        if most_products == 1 or not self.buffered:
+            return self.buffered[:1]
+        attempt = self.buffered[0].attempt
+        products = takewhile(_is_for_product, self.buffered)
+        together = islice((each for each in products if each.attempt == attempt), most_products)
+        return list(together) or self.buffered[:1]
+
     def hand_out(self, leases: Collection[Lease]) -> None:
         """Note that the calls of these, which were buffered, are made from now on."""
         for lease in leases:
@@ -276,17 +289,24 @@ class HeldLeases:
             self.buffered.remove(lease)
 
 
-def lease_limits(concurrency: int, qps: float) -> tuple[int, int]:
+def _is_for_product(lease: Lease) -> bool:
+    return lease.call is not None and lease.call.operation == "product"
+
+
+def lease_limits(concurrency: int, qps: float, products_per_call: int = 1) -> tuple[int, int]:
     """Return how many leases of a worker may be in flight, and how many should be buffered.
 
-    In flight are *concurrency* calls on the wire, which Scrapy limits, and products that wait for
-    the database. What is buffered goes to others only when this worker ends: so it is few where
-    *qps*, the calls per second of all workers, is low (0: no limit).
+    In flight are those of *concurrency* calls on the wire, which Scrapy limits, and products that
+    wait for the database. What is buffered goes to others only when this worker ends: so it is few
+    where *qps*, the calls per second of all workers, is low (0: no limit), and two calls' worth
+    where calls ask for several products.
     """
-    in_flight, buffered = concurrency + MOST_UNSTORED, 2 * concurrency
-    if not qps:
-        return in_flight, buffered
-    return min(in_flight, math.ceil(SECONDS_IN_FLIGHT * qps)), min(buffered, math.ceil(qps) + 1)
+    in_flight = products_per_call * concurrency + MOST_UNSTORED
+    buffered = 2 * concurrency
+    if qps:
+        in_flight = min(in_flight, products_per_call * math.ceil(SECONDS_IN_FLIGHT * qps))
+        buffered = min(buffered, math.ceil(qps) + 1)
+    return in_flight, buffered if products_per_call == 1 else max(buffered, 2 * products_per_call)
 
 
 class Heartbeat(threading.Thread):

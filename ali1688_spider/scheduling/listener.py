@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+LISTEN_SECONDS = 0.5
+"""How often it begins to listen: where others change the keys all the time, asking is cheaper."""
 STOP_SECONDS = 1.0
 """How often the thread looks whether it should end; nothing is sent."""
 
@@ -52,10 +55,11 @@ class QueueListener(threading.Thread):
         self.is_supported = True
 
     def listen(self) -> None:
-        """Begin to listen for the next change, unless this is done already."""
-        if not self.is_alive() and not self._stopped.is_set():
+        """Begin to listen for the next change, soon, where that can be done."""
+        if self.ident is None and not self._stopped.is_set():
             self.start()
-        self._wanted.set()
+        if self.is_supported:
+            self._wanted.set()
 
     def stop(self) -> None:
         """End the thread, soon."""
@@ -65,6 +69,7 @@ class QueueListener(threading.Thread):
     def run(self) -> None:
         """Listen for one change each time that :meth:`listen` asks for it."""
         while self._wanted.wait() and not self._stopped.is_set():
+            began_at = time.monotonic()
             try:
                 self._listen()
             except ResponseError as error:
@@ -76,6 +81,7 @@ class QueueListener(threading.Thread):
             self.is_listening = False
             self._wanted.clear()
             self._on_news()
+            self._stopped.wait(max(0.0, began_at + LISTEN_SECONDS - time.monotonic()))
         self._disconnect()
 
     def _listen(self) -> None:

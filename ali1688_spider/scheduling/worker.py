@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import Callable
 from functools import partial
-from itertools import takewhile
 from typing import TYPE_CHECKING, TypeVar
 
 from scrapy.crawler import Crawler
@@ -42,8 +41,6 @@ POLL_SECONDS = 0.5
 """How often a worker looks for work that has some, or that does not hear of changes."""
 IDLE_SECONDS = 30.0
 """How often one that hears of changes looks nevertheless."""
-LISTEN_SECONDS = 0.5
-"""How often it begins to listen: where others change the queue all the time, asking is cheaper."""
 SETTLED_AT_ONCE = 64
 AFTER_OUTAGE_SECONDS = 10.0
 RECOVER_SECONDS = 5.0
@@ -60,8 +57,8 @@ take them."""
 class QueueWorker:
     """Leases calls, hands them out and settles them, in batches, beside the crawl.
 
-    As many calls are in flight at most as requests may run at once, stored products included: that
-    is what a worker that is killed can make others do again. Statistics, under ``ali1688/``:
+    In flight are at most the calls on the wire and the products that wait for the database, see
+    :func:`.lease_limits`: that is what a worker that is killed can make others do again. Statistics, under ``ali1688/``:
     ``leases/taken``, ``acked``, ``released``, ``stale`` (settled too late), ``expired`` (of silent
     workers), ``lost`` (while this one was silent), ``withdrawn`` (by somebody who took the call out
     of the queue); ``messages/read``, ``queued``, ``malformed``; ``failed_calls``, and
@@ -90,13 +87,9 @@ class QueueWorker:
             digest = spider.source_digest or uuid.uuid4().hex
         self._source = CrawlSource(queue, digest, time.monotonic() - ali1688_spider.STARTED)
         self._listener = QueueListener(queue.server, _heard_keys(queue.keys, digest), self._hear)
-        self._listened_at = -math.inf
         concurrency = crawler.settings.getint("CONCURRENT_REQUESTS")
         at_once = self._context.client.apis.product.max_ids
-        calls_in_flight, most_buffered = lease_limits(concurrency, config.qps)
-        self._most_in_flight = at_once * calls_in_flight
-        # Of products that are called together, two calls' worth: the rest is for other workers.
-        self._most_buffered = max(most_buffered, 2 * at_once) if at_once > 1 else most_buffered
+        self._most_in_flight, self._most_buffered = lease_limits(concurrency, config.qps, at_once)
         self.leases = HeldLeases()
         self._malformed: MessageBatch | None = None
         self._counts = QueueCounts(1, 0, 0, 0, 0.0)  # there may be messages
@@ -159,24 +152,14 @@ class QueueWorker:
         if self.is_in_doubt:
             self._wake.set()
             return []
-        buffered = self.leases.buffered
-        room = self._most_in_flight - self.in_flight
-        if not buffered or room <= 0:
+        leases = self.leases.next_together(most_products)
+        if len(leases) > self._most_in_flight - self.in_flight:
             return []
-        leases = buffered[:1]
-        if most_products > 1:
-            attempt = buffered[0].attempt
-            products = [
-                lease for lease in takewhile(_is_for_product, buffered) if lease.attempt == attempt
-            ][:most_products]
-            if len(products) == len(buffered) < most_products and self._may_lease_more:
-                self._wake.set()
-                return []
-            leases = products or leases
-            if len(leases) > room:
-                return []
+        if len(leases) == self.buffered < most_products and self._may_lease_more:
+            self._wake.set()  # others may go with them
+            return []
         self.leases.hand_out(leases)
-        if len(buffered) <= self._most_buffered // 2 and self._counts.ready:
+        if leases and self.buffered <= self._most_buffered // 2 and self._counts.ready:
             self._wake.set()
         return leases
 
@@ -245,20 +228,15 @@ class QueueWorker:
 
     def _listening_timeout(self) -> float:
         """Begin to listen for changes; return how long a worker without work can wait."""
-        now = time.monotonic()
-        if not self._listener.is_supported:
-            return POLL_SECONDS
         if not self._listener.is_listening:
-            if (left := self._listened_at + LISTEN_SECONDS - now) > 0:
-                return min(left, POLL_SECONDS)
-            self._listened_at = now
             self._listener.listen()
             return POLL_SECONDS
         timeout = IDLE_SECONDS
         if self._takeover_in is not None:
             timeout = min(timeout, self._takeover_in + POLL_SECONDS)
         if self._spider.idle_seconds is not None and self.pause is None:
-            timeout = min(timeout, max(0.0, self._last_work + self._spider.idle_seconds - now))
+            left = self._last_work + self._spider.idle_seconds - time.monotonic()
+            timeout = min(timeout, max(0.0, left))
         return timeout
 
     def _hear(self) -> None:
@@ -459,10 +437,6 @@ class QueueWorker:
 def _heard_keys(keys: QueueKeys, digest: str) -> list[str]:
     """Return the keys whose change gives an idle worker something to do."""
     return [keys.start, keys.ready, keys.delayed, keys.pause, *([keys.crawls] if digest else [])]
-
-
-def _is_for_product(lease: Lease) -> bool:
-    return lease.call is not None and lease.call.operation == "product"
 
 
 async def _cancel(task: asyncio.Task[None] | None) -> None:

@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.scheduling import listener as listener_module
 from ali1688_spider.scheduling import worker as worker_module
 from ali1688_spider.scheduling.lease import QueueEntry
 from ali1688_spider.scheduling.listener import QueueListener
@@ -183,7 +184,7 @@ async def test_an_idle_worker_ends_in_time(open_scheduler: Open) -> None:
 async def test_an_idle_worker_of_a_crawl_notices_its_end(
     open_scheduler: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "LISTEN_SECONDS", 0.01)
+    monkeypatch.setattr(listener_module, "LISTEN_SECONDS", 0.01)
     working = await open_scheduler(ids="7")
     (lease,) = await until(working.worker.next_leases)
     idle = await open_scheduler(ids="7")

@@ -96,6 +96,11 @@ async def test_a_higher_priority_passes_what_is_buffered(
     assert order == [4, 1, 2, 5, 3, 6]
 
 
+def test_calls_for_several_products_have_no_more_that_wait_for_the_database() -> None:
+    assert lease_limits(32, 0, 50) == (32 * 50 + 200, 100)
+    assert lease_limits(32, 2, 50) == (6 * 50, 100)
+
+
 @pytest.mark.parametrize(
     ("qps", "in_flight", "buffered"),
     [(0, 232, 64), (2, 6, 3), (0.5, 2, 2), (10, 30, 11), (40, 120, 41), (1000, 232, 64)],
