@@ -58,12 +58,13 @@ class QueueWorker:
     """Leases calls, hands them out and settles them, in batches, beside the crawl.
 
     In flight are at most the calls on the wire and the products that wait for the database, see
-    :func:`.lease_limits`: that is what a worker that is killed can make others do again. Statistics, under ``ali1688/``:
-    ``leases/taken``, ``acked``, ``released``, ``stale`` (settled too late), ``expired`` (of silent
-    workers), ``lost`` (while this one was silent), ``withdrawn`` (by somebody who took the call out
-    of the queue); ``messages/read``, ``queued``, ``malformed``; ``failed_calls``, and
-    ``failed_calls/unavailable`` for each wait for their store; ``redis/errors``;
-    ``queue/keys_set_aside``, ``queue/sources_read_again``, ``queue/pauses``.
+    :func:`.lease_limits`: that is what a worker that is killed can make others do again.
+
+    Statistics, under ``ali1688/``: ``leases/taken``, ``acked``, ``released``, ``stale`` (settled
+    too late), ``expired`` (of silent workers), ``lost`` (while this one was silent), ``withdrawn``
+    (by somebody who took the call out of the queue); ``messages/read``, ``queued``, ``malformed``;
+    ``failed_calls``, and ``failed_calls/unavailable`` for each wait for their store;
+    ``redis/errors``; ``queue/keys_set_aside``, ``queue/sources_read_again``, ``queue/pauses``.
 
     Attributes:
         leases: What this worker has leased, by message, until Redis knows how it was settled.
