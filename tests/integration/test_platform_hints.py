@@ -39,6 +39,12 @@ def watch(scrapy: Scrapy, settings_for: Callable[[str], dict[str, str]]) -> Call
     return lambda *arguments: scrapy.start("crawl", "watch", *SELDOM, *arguments)
 
 
+@pytest.fixture(params=[False, True], ids=["alone", "over redis"])
+def alone_or_over_redis(request: pytest.FixtureRequest, scrapy: Scrapy) -> None:
+    if request.param:
+        scrapy.settings["REDIS_URL"] = request.getfixturevalue("redis_url")
+
+
 def ids_of(ids: Sequence[int]) -> tuple[str, str]:
     return "-a", f"ids={','.join(map(str, ids))}"
 
@@ -62,17 +68,10 @@ def stopped(worker: Process) -> dict[str, Any]:
     return {name.removeprefix(prefix): n for name, n in stats.items() if name.startswith(prefix)}
 
 
-@pytest.mark.parametrize("with_redis", [False, True])
+@pytest.mark.usefixtures("alone_or_over_redis")
 def test_what_a_message_names_is_fetched_at_once(
-    *,
-    with_redis: bool,
-    watch: Callable[..., Process],
-    scrapy: Scrapy,
-    gateway: Gateway,
-    request: pytest.FixtureRequest,
+    watch: Callable[..., Process], gateway: Gateway
 ) -> None:
-    if with_redis:
-        scrapy.settings["REDIS_URL"] = request.getfixturevalue("redis_url")
     ids = products(4)
     for product_id in (*ids[:3], FIRST + 50):
         gateway.product(product_id, followed=True)
@@ -237,18 +236,11 @@ def test_one_worker_asks_and_another_goes_on_when_it_is_killed(
     assert stopped(other)["received"] > 0
 
 
-@pytest.mark.parametrize("with_redis", [False, True])
+@pytest.mark.usefixtures("alone_or_over_redis")
 def test_products_are_followed_once(
-    *,
-    with_redis: bool,
-    watch: Callable[..., Process],
-    scrapy: Scrapy,
-    gateway: Gateway,
-    request: pytest.FixtureRequest,
+    watch: Callable[..., Process], scrapy: Scrapy, gateway: Gateway
 ) -> None:
     scrapy.settings["ALI1688_MESSAGES"] = "off"
-    if with_redis:
-        scrapy.settings["REDIS_URL"] = request.getfixturevalue("redis_url")
     ids = products(25)
     worker = watch(*ids_of(ids), "-a", "follow=1")
     eventually(fetched(gateway, dict.fromkeys(ids, 3)))  # and listed, and followed

@@ -43,17 +43,9 @@ def database(
 
 
 @pytest.fixture
-def watch(scrapy: Scrapy) -> Iterator[Callable[..., Process]]:
-    """Start a watch; what still runs at the end is killed."""
-    started: list[Process] = []
-
-    def start(*arguments: str) -> Process:
-        started.append(scrapy.start("crawl", "watch", *OFTEN, *arguments))
-        return started[-1]
-
-    yield start
-    for running in started:
-        running.kill()
+def watch(scrapy: Scrapy) -> Callable[..., Process]:
+    """Start a watch."""
+    return lambda *arguments: scrapy.start("crawl", "watch", *OFTEN, *arguments)
 
 
 def stop(running: Process) -> Process:

@@ -43,17 +43,13 @@ def database(
 
 
 @pytest.fixture
-def watch(scrapy: Scrapy) -> Iterator[Callable[..., Process]]:
-    started: list[Process] = []
+def watch(scrapy: Scrapy) -> Callable[..., Process]:
+    """Start a watch with these arguments."""
 
     def start(*arguments: str) -> Process:
-        options = [part for each in arguments for part in ("-a", each)]
-        started.append(scrapy.start("crawl", "watch", *options))
-        return started[-1]
+        return scrapy.start("crawl", "watch", *(f"-a{each}" for each in arguments))
 
-    yield start
-    for running in started:
-        running.kill()
+    return start
 
 
 class Schedule:

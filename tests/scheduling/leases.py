@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ali1688_spider.scheduling.lease import Lease
+    from ali1688_spider.scheduling.queue import LeaseQueue
 
 
 def products(*product_ids: int, priority: int = 0, delay: float = 0) -> list[QueueEntry]:
@@ -41,3 +42,12 @@ def release(lease: Lease) -> Lease:
     lease = copy(lease)
     lease.release()
     return lease
+
+
+def lease_ids(queue: LeaseQueue, count: int = 100) -> list[int]:
+    return [int(leased.message) for leased in queue.lease(count).leases]
+
+
+def lease_one(queue: LeaseQueue) -> Lease:
+    (leased,) = queue.lease(1).leases
+    return leased
