@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import gc
 import logging
+from typing import Any
 
 from scrapy import signals
 from scrapy.commands.crawl import Command as ScrapyCrawl
@@ -34,6 +35,8 @@ SUCCESS = {
     *("closespider_itemcount", "closespider_pagecount", "closespider_timeout"),
 }
 """Close reasons of a crawl whose work was done, or that was asked to end; None: it never began."""
+
+_OPENING_POLL_SECONDS = 0.02
 
 STOPPED = {"shutdown", "cancelled"}
 """Those of a crawl that was stopped: what it had not done is lost, unless it is queued in Redis."""
@@ -82,7 +85,11 @@ class Command(ScrapyCrawl):
         return reason not in STOPPED or not CrawlOutcome.of(self._crawler).is_left
 
     def _create_crawler(self, spidercls: type[Spider] | str) -> Crawler:
-        self._crawler = super()._create_crawler(spidercls)
+        assert self.crawler_process is not None
+        if isinstance(spidercls, str):
+            spidercls = self.crawler_process.spider_loader.load(spidercls)
+        crawler: Any = _StoppableCrawler(spidercls, self.settings)
+        self._crawler = super()._create_crawler(crawler)  # which takes one that was made, too
         self._crawler.signals.connect(_collect_less_often, signals.spider_opened)
         return self._crawler
 
@@ -105,6 +112,20 @@ class Command(ScrapyCrawl):
         if check is not None:
             check(config, arguments)
         check_feeds(self.settings, {**arguments, "name": spider_name})
+
+
+class _StoppableCrawler(Crawler):
+    """One that ends well also when it is asked to while it opens.
+
+    Scrapy 2.19 stops a crawl that runs; the event loop of one that does not run yet is stopped
+    without closing it: no close reason, no closing line, no statistics, and exit code 0.
+    """
+
+    async def stop_async(self) -> None:
+        # No signal says that the engine runs; it does soon, or the crawl has failed to open.
+        while self.crawling and not self.engine.running and self.engine.spider is not None:  # noqa: ASYNC110
+            await asyncio.sleep(_OPENING_POLL_SECONDS)
+        await super().stop_async()
 
 
 def _is_no_banner(record: logging.LogRecord) -> bool:

@@ -59,7 +59,7 @@ class Command(ProjectCommand):
             title = f"{shown:,} watched products"
             if shown == opts.limit < watched:
                 title = f"The next {shown:,} of about {watched:,} watched products"
-            title += f"; {pages:,} pages are looked at" if pages else ""
+            title += f"; pages looked at: {pages:,}" if pages else ""
             columns = ("product", "name", "last fetched (UTC)", "next", "interval", "changes")
             print_table(title, columns, [_row(each, names) for each in upcoming])
 

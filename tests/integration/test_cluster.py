@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from tests.harness import Process
 
-AT_ONCE = 32 + SETTLED_AT_ONCE  # CONCURRENT_REQUESTS, and what Redis does not know yet to be done
+ON_THE_WIRE = 32  # CONCURRENT_REQUESTS
+AT_ONCE = ON_THE_WIRE + SETTLED_AT_ONCE  # and what Redis does not know yet to be done
 
 
 @pytest.fixture
@@ -55,7 +56,8 @@ def test_eight_kills_lose_nothing_and_repeat_little(
     client.close()
     assert stored == set(ids)
     assert given_up == 0
-    assert cluster.gateway.calls < 1.2 * len(ids)
+    one_batch = ON_THE_WIRE  # what arrives while a batch is written: less than a call's 200 ms
+    assert cluster.gateway.calls <= len(ids) + 8 * (ON_THE_WIRE + one_batch)
     assert [worker.stop() for worker in workers] == [0, 0, 0]
 
 

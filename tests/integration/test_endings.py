@@ -100,6 +100,18 @@ def test_a_crawl_that_is_stopped_says_what_it_has_not_done(
     assert " not done → p.csv" in last_line(crawl)
 
 
+def test_a_crawl_that_is_stopped_while_it_opens_closes_as_any_other(
+    scrapy: Scrapy, gateway: Gateway
+) -> None:
+    gateway.set(latency=100)
+    crawl = scrapy.start("crawl", "product", "-a", listed(2000), "-O", "p.csv")
+    while "Spider opened" not in crawl.log:
+        assert crawl.is_running
+    assert crawl.stop() == 1
+    assert crawl.stats["finish_reason"] == "shutdown"
+    assert "2,000 wanted: " in last_line(crawl)
+
+
 def test_a_file_that_cannot_be_written_ends_the_crawl(scrapy: Scrapy, gateway: Gateway) -> None:
     crawl = scrapy.run("crawl", "product", "-a", listed(300), "-O", "/dev/full:jsonl")
     assert crawl.exit_code == 1

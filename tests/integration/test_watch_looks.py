@@ -170,6 +170,7 @@ def test_what_is_new_on_a_page_joins_and_what_was_unwatched_does_not(
     eventually(lambda: schedule.looks() == 1)
     schedule.pass_time()
     eventually(lambda: schedule.rows() == 20 and schedule.looks() == 1)
+    assert "; pages looked at: 1" in scrapy.run("watch", "list").stdout
     unwatched = watched_ids(database, gateway)[3]
     assert scrapy.run("unwatch", str(unwatched)).exit_code == 0
     gateway.product(first, removed=True)  # another one takes its place
