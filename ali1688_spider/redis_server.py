@@ -21,6 +21,9 @@ Argument: TypeAlias = str | bytes | int
 
 logger = logging.getLogger(__name__)
 
+MOST_SHOWN = 200
+"""Characters of a text that somebody else wrote into Redis."""
+
 SET_ASIDE = "SETASIDE "
 """How the reply of a script begins that found keys of wrong types; see ``lua/keys.lua``."""
 
@@ -42,6 +45,12 @@ def durability_risks(client: Any) -> Iterator[str]:
             "it keeps no append-only file, so that a restart loses queued calls: "
             "set appendonly to yes"
         )
+
+
+def printable(text: object) -> str:
+    """Return a text that somebody else wrote into Redis: short, on one line, without controls."""
+    line = " ".join(str(text).split())
+    return "".join(each for each in line if each.isprintable())[:MOST_SHOWN]
 
 
 class LuaScripts:

@@ -123,6 +123,7 @@ EXTENSIONS = {
     "ali1688_spider.extensions.message_poller.MessagePoller": 0,
     "ali1688_spider.extensions.product_follower.ProductFollower": 0,
     "ali1688_spider.extensions.results.StatsFile": 0,
+    "ali1688_spider.extensions.shared_statistics.StatisticsSharing": 0,
 }
 
 # Pictures, with -a images=1

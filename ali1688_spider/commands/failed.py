@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import json
 import math
-import re
 import subprocess
 import sys
 import tempfile
@@ -28,7 +27,7 @@ from ali1688_spider.scheduling.lease import QueueEntry
 from ali1688_spider.scheduling.queue import open_queue
 from ali1688_spider.shutdown import INCOMPLETE
 from ali1688_spider.storage.database import connect, mongo_retry
-from ali1688_spider.storage.failed_calls import failed_call_store
+from ali1688_spider.storage.failed_calls import failed_call_store, fold_error
 
 if TYPE_CHECKING:
     from ali1688_spider.storage.failed_calls import FailedCall, FailedCallStore
@@ -38,7 +37,6 @@ WORK_DONE = ("finished", INCOMPLETE)
 LISTED = 100
 AT_ONCE = 5000
 """Calls of a portion: once they are queued, or made by one crawl, they are listed no longer."""
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 class Command(ProjectCommand):
@@ -107,7 +105,7 @@ class Command(ProjectCommand):
     def _is_wanted(self, failed: FailedCall) -> bool:
         error = self._opts.error
         return self._opts.spider in {"", failed.spider} and (
-            error in failed.error or error in _fold(failed.error)
+            error in failed.error or error in fold_error(failed.error)
         )
 
     async def _list(self, store: FailedCallStore) -> None:
@@ -138,7 +136,7 @@ class Command(ProjectCommand):
         counts: Counter[str] = Counter()
         async for failed in store.list():
             if self._is_wanted(failed):
-                error = _fold(failed.error)
+                error = fold_error(failed.error)
                 counts[error] += 1
                 first.setdefault(error, failed)
                 last[error] = failed
@@ -255,8 +253,3 @@ def _is_call(failed: FailedCall) -> bool:
     with contextlib.suppress(MalformedMessageError):
         return bool(failed.api and ApiCall.decode(failed.call))
     return False
-
-
-def _fold(error: str) -> str:
-    """Return the text of an error without what differs from call to call."""
-    return _NUMBER.sub("#", error)

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from ali1688_spider.redis_server import printable
 from ali1688_spider.scheduling.lease import milliseconds, read_priority, to_json
 
 if TYPE_CHECKING:
     from ali1688_spider.redis_server import LuaScripts
-
-MOST_SHOWN = 200
-"""Characters of a text that somebody else wrote into Redis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ class Pause:
             return None
         values = _read_object(text)
         names = {"by", "reason", "since", "until"} & values.keys()
-        return cls(**{name: _printable(values[name]) for name in names if values[name]})
+        return cls(**{name: printable(values[name]) for name in names if values[name]})
 
     def __str__(self) -> str:
         until = f" until {self.until}" if self.until else ""
@@ -156,7 +154,7 @@ class QueueSteering:
         """Have workers take no new leases, for some *seconds* (0: until :meth:`resume`)."""
         now = datetime.now(UTC)
         until = _time(now + timedelta(seconds=seconds)) if seconds else ""
-        pause = Pause(_printable(by), _printable(reason), _time(now), until)
+        pause = Pause(printable(by), printable(reason), _time(now), until)
         values = {"by": pause.by, "reason": pause.reason, "since": pause.since, "until": until}
         self._scripts.run("pause", to_json(values), milliseconds(seconds))
         return pause
@@ -200,9 +198,9 @@ def _worker(worker: bytes, left: int, leased: int, text: bytes) -> WorkerStatus:
     host, pid, lease_ms = (info.get(name) for name in ("host", "pid", "lease_ms"))
     if not (isinstance(host, str) and isinstance(pid, int) and isinstance(lease_ms, int)):
         name = worker.decode(errors="backslashreplace")
-        return WorkerStatus(_printable(name), "", 0, leased, None, left > 0)
+        return WorkerStatus(printable(name), "", 0, leased, None, left > 0)
     heard = max(0.0, (lease_ms - left) / 1000)
-    host = _printable(host)
+    host = printable(host)
     return WorkerStatus(f"{host}:{pid}", host, pid, leased, heard, left > 0)
 
 
@@ -212,12 +210,6 @@ def _read_object(text: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}
-
-
-def _printable(text: object) -> str:
-    """Return *text* on one line, without what would do something to a terminal."""
-    line = " ".join(str(text).split())
-    return "".join(each for each in line if each.isprintable())[:MOST_SHOWN]
 
 
 def _time(when: datetime) -> str:

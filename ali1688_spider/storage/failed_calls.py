@@ -7,7 +7,9 @@ import fcntl
 import hashlib
 import logging
 import os
+import re
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -37,7 +39,13 @@ REMEMBERED = 10_000
 """Lines within which the same call is recognised: it comes again when keeping it was repeated."""
 
 _PAGE = 1000
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+
+
+def fold_error(error: str) -> str:
+    """Return the text of an error without what differs from call to call: # for each number."""
+    return _NUMBER.sub("#", error)
 
 
 def _encodable(text: str) -> str:
@@ -132,6 +140,14 @@ class FailedCallStore(ABC):
         """Forget these; raises as :meth:`keep_all`."""
 
     @abstractmethod
+    async def count(self, since: datetime | None = None) -> int:
+        """Return how many were given up *since* then, or are there, without *since*."""
+
+    @abstractmethod
+    async def latest(self, most: int) -> Sequence[FailedCall]:
+        """Return the last ones that were given up, at most *most*, the latest first."""
+
+    @abstractmethod
     def _entries(self) -> AsyncIterator[FailedCall | None]:
         """Iterate as :meth:`list` does; None stands for an entry that is no failed call."""
 
@@ -165,6 +181,18 @@ class MongoFailedCallStore(FailedCallStore):
     async def remove(self, failed: Sequence[FailedCall]) -> None:
         await self._collection.delete_many({"_id": {"$in": [call.id for call in failed]}})
 
+    @override
+    async def count(self, since: datetime | None = None) -> int:
+        if since is None:
+            return await self._collection.estimated_document_count()
+        return await self._collection.count_documents({"at": {"$gte": since}})
+
+    @override
+    async def latest(self, most: int) -> Sequence[FailedCall]:
+        found = self._collection.find({}, {"_id": 0}, sort={"at": -1}, limit=most)
+        calls = [FailedCall.from_values(document) for document in await found.to_list()]
+        return [call for call in calls if call is not None]
+
     async def _page(self, last_at: datetime, passed: Sequence[Any]) -> Sequence[dict[str, Any]]:
         """Return the next ones after those that have *passed*, the last of them at *last_at*."""
         query = {"at": {"$gte": last_at}, "_id": {"$nin": passed}}
@@ -196,7 +224,10 @@ class RedisFailedCallStore(FailedCallStore):
     @override
     async def _entries(self) -> AsyncIterator[FailedCall | None]:
         passed, removed = 0, self._removed
-        while texts := await asyncio.to_thread(self._page, passed - (self._removed - removed)):
+        while True:
+            first = passed - (self._removed - removed)
+            if not (texts := await asyncio.to_thread(self._page, first, first + _PAGE - 1)):
+                return
             passed += len(texts)
             for text in texts:
                 yield FailedCall.from_json(text)
@@ -206,6 +237,18 @@ class RedisFailedCallStore(FailedCallStore):
         texts = [call.to_json() for call in failed]
         self._removed += await asyncio.to_thread(self._redis.zrem, KEY, *texts)
 
+    @override
+    async def count(self, since: datetime | None = None) -> int:
+        least = "-inf" if since is None else since.timestamp() * 1000
+        number: int = await asyncio.to_thread(self._redis.zcount, KEY, least, "+inf")
+        return number
+
+    @override
+    async def latest(self, most: int) -> Sequence[FailedCall]:
+        texts = await asyncio.to_thread(self._page, -most, -1)
+        calls = [FailedCall.from_json(text) for text in reversed(texts)]
+        return [call for call in calls if call is not None]
+
     def _add(self, failed: Sequence[FailedCall]) -> int:
         """Return how many had to be forgotten for them."""
         with self._redis.pipeline() as pipeline:
@@ -214,9 +257,9 @@ class RedisFailedCallStore(FailedCallStore):
             _, forgotten = pipeline.execute()
         return int(forgotten)
 
-    def _page(self, start: int) -> Sequence[bytes]:
+    def _page(self, first: int, last: int) -> Sequence[bytes]:
         # What others wrote into Redis may be no text at all: it must not fail while it is read.
-        command = ("ZRANGE", KEY, start, start + _PAGE - 1)
+        command = ("ZRANGE", KEY, first, last)
         return list(self._redis.execute_command(*command, **{NEVER_DECODE: True}))
 
 
@@ -256,6 +299,17 @@ class FileFailedCallStore(FailedCallStore):
                 call = FailedCall.from_json(line)
                 if call is None or call.id not in forgotten:
                     file.write(line)
+
+    @override
+    async def count(self, since: datetime | None = None) -> int:
+        return sum([since is None or call.at >= since async for call in self.list()])
+
+    @override
+    async def latest(self, most: int) -> Sequence[FailedCall]:
+        last: deque[FailedCall] = deque(maxlen=most)
+        async for call in self.list():
+            last.append(call)
+        return [*reversed(last)]
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -1,0 +1,1 @@
+"""The state of everything that a person who runs crawls looks after."""

@@ -1,0 +1,1 @@
+"""What all crawls over one Redis count together."""

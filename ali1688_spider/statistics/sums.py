@@ -1,0 +1,274 @@
+"""The statistics of all crawls over one Redis, added up, and a line for each that runs.
+
+Keys:
+
+``{ali1688:statistics}:totals`` HASH ``<spider> <statistic>`` → number
+    Sums over all crawls there ever were. They only grow, across kills and restarts.
+``{ali1688:statistics}:workers`` ZSET crawl process → when its line expires, ms since 1970
+    It stays a day longer, so that an addition is recognised that comes twice.
+``{ali1688:statistics}:lines`` HASH crawl process → JSON of :class:`WorkerLine`
+``{ali1688:statistics}:sequences`` HASH crawl process → number of its last addition
+``{ali1688:statistics}:minutes`` HASH ``<minutes since 1970> <name>`` → number
+    What was counted in each of the last minutes, of :data:`BY_MINUTE`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from ali1688_spider.redis_server import LuaScripts, printable
+
+if TYPE_CHECKING:
+    from ali1688_spider.redis_server import RedisClient
+
+COUNTED = ("ali1688/", "log_count/", "spider_exceptions/", "item_scraped_count")
+"""How the statistics begin that are added up."""
+GAUGES = frozenset({"ali1688/watch/fraction_fresh", "ali1688/clock/skew_seconds"})
+"""Those that are no counts: they stand in the line of their crawl."""
+
+BY_MINUTE = {
+    "products": ("ali1688/items/stored", "ali1688/items/unchanged"),
+    "calls": ("ali1688/calls",),
+    "errors": ("ali1688/errors/",),
+    "failed": ("ali1688/failed_calls",),
+    "expired": ("ali1688/leases/expired",),
+}
+"""What is counted for each minute: sums of these statistics, or of those that begin so."""
+KEPT_MINUTES = 180
+
+Text = Annotated[str, AfterValidator(printable)]
+
+_KEYS = {
+    "totals": "hash",
+    "workers": "zset",
+    "lines": "hash",
+    "sequences": "hash",
+    "minutes": "hash",
+}
+
+
+class WorkerLine(BaseModel):
+    """What a crawl process says of itself.
+
+    Attributes:
+        spider: The name of its spider.
+        host: The machine.
+        pid: Its process there.
+        job: The id of its job in Scrapyd; empty elsewhere.
+        version: Of the package.
+        started_at: When the crawl began (UTC).
+        memory_bytes: Of the process, resident; 0 when unknown.
+        in_flight: Calls on the wire and products that wait for the database.
+        done: Products with an outcome.
+        total: Products that it expects to handle; 0 when unknown.
+        waiting: Calls that are queued, for all workers, or left, for a crawl alone.
+        rate_per_second: Products in the last minute.
+        seconds_left: Until nothing waits, at that rate; None when unknown.
+        waits_for: What keeps it from working, in words; empty when nothing does.
+        gauges: Of :data:`GAUGES`, by name.
+    """
+
+    model_config = ConfigDict(frozen=True)  # other versions may write more fields
+
+    spider: Text
+    host: Text
+    pid: int
+    job: Text = ""
+    version: Text = ""
+    started_at: AwareDatetime
+    memory_bytes: int = 0
+    in_flight: int = 0
+    done: int = 0
+    total: int = 0
+    waiting: int = 0
+    rate_per_second: float = 0.0
+    seconds_left: float | None = None
+    waits_for: Text = ""
+    gauges: dict[Text, float] = {}
+
+    @property
+    def name(self) -> str:
+        """``host:pid``."""
+        return f"{self.host}:{self.pid}"
+
+    @classmethod
+    def of(cls, text: bytes) -> WorkerLine | None:
+        """Read what is in Redis, which anybody may have written; None when it is no such line."""
+        with suppress(ValidationError):
+            return cls.model_validate_json(text)
+        return None
+
+
+class LiveWorker(NamedTuple):
+    """A crawl process that was heard of lately, and in how many seconds its line expires."""
+
+    line: WorkerLine
+    expires_in: float
+
+
+class Minute(NamedTuple):
+    """What all crawls did in a minute, which begins at *at* (UTC)."""
+
+    at: datetime
+    products: int
+    calls: int
+    errors: int
+    failed: int
+    expired: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatisticsReading:
+    """What is in Redis at a moment.
+
+    Attributes:
+        at: When, on Redis's clock (UTC).
+        totals: The sums, by spider and statistic.
+        workers: The crawl processes.
+        minutes: The last minutes; the last one is not over.
+    """
+
+    at: datetime
+    totals: dict[str, dict[str, float]]
+    workers: tuple[LiveWorker, ...]
+    minutes: tuple[Minute, ...]
+
+    def total(self, *names: str) -> float:
+        """Return the sum of the statistics that have, or begin with, one of *names*."""
+        return sum(
+            number
+            for statistics in self.totals.values()
+            for name, number in statistics.items()
+            if name in names or name.startswith(tuple(each for each in names if each[-1] == "/"))
+        )
+
+
+class StatisticsWriter:
+    """Adds what one crawl process counts to the sums, and keeps its line.
+
+    Args:
+        server: A client of Redis.
+        spider: The name of the crawl's spider.
+        lease_seconds: How long its line stays when nothing is heard of it.
+    """
+
+    def __init__(self, server: RedisClient, spider: str, lease_seconds: float) -> None:
+        self._scripts = _scripts(server)
+        self._spider = spider
+        self._lease_ms = round(lease_seconds * 1000)
+        self._worker = secrets.token_hex(8)
+        self._sequence = 1
+        self._added: Counter[str] = Counter()
+        self._unconfirmed: dict[str, float] | None = None
+
+    def write(self, statistics: Mapping[str, Any], line: WorkerLine | None) -> None:
+        """Add by how much *statistics* have grown since the last time; None for *line* ends it.
+
+        It blocks. What was added and not confirmed, since Redis went away meanwhile, is sent once
+        more as it was, and is counted once.
+
+        Raises:
+            redis.exceptions.RedisError: Redis does not answer; nothing is lost if this is repeated.
+        """
+        if self._unconfirmed is not None:
+            self._send(line)
+        self._unconfirmed = {
+            name: value - self._added[name]
+            for name, value in counted(statistics)
+            if value > self._added[name]
+        }
+        self._send(line)
+
+    def _send(self, line: WorkerLine | None) -> None:
+        counts = self._unconfirmed or {}
+        self._scripts.run(
+            "add",
+            self._worker,
+            self._sequence,
+            self._lease_ms if line else 0,
+            line.model_dump_json() if line else "",
+            json.dumps({f"{self._spider} {name}": number for name, number in counts.items()}),
+            json.dumps(dict(_by_minute(counts))),
+            KEPT_MINUTES,
+        )
+        self._added.update(counts)
+        self._sequence += 1
+        self._unconfirmed = None
+
+
+class StatisticsReader:
+    """Reads the sums; it blocks, and raises RedisError when Redis does not answer."""
+
+    def __init__(self, server: RedisClient) -> None:
+        self._scripts = _scripts(server)
+
+    def read(self, minutes: int = 60) -> StatisticsReading:
+        """Return the sums, the lines that have not expired, and the last *minutes*."""
+        now, totals, lines, counted = self._scripts.run("read", minutes, *BY_MINUTE)
+        at = datetime.fromtimestamp(now / 1000, UTC)
+        first = at.replace(second=0, microsecond=0) - timedelta(minutes=minutes - 1)
+        rows = zip(*[iter(counted)] * len(BY_MINUTE), strict=True)
+        return StatisticsReading(
+            at,
+            _by_spider(totals),
+            tuple(
+                LiveWorker(line, left / 1000)
+                for text, left in zip(lines[::2], lines[1::2], strict=True)
+                if (line := WorkerLine.of(text)) is not None
+            ),
+            tuple(
+                Minute(first + timedelta(minutes=n), *(round(_number(each)) for each in row))
+                for n, row in enumerate(rows)
+            ),
+        )
+
+
+def _scripts(server: RedisClient) -> LuaScripts:
+    keys = [f"{{ali1688:statistics}}:{name}" for name in _KEYS]
+    return LuaScripts(server, keys, __package__, prelude="shared", types=tuple(_KEYS.values()))
+
+
+def counted(statistics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yield those that are added up."""
+    for name, value in statistics.items():
+        is_number = isinstance(value, int | float) and math.isfinite(value)
+        if is_number and name.startswith(COUNTED) and name not in GAUGES:
+            yield name, value
+
+
+def _by_minute(counts: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    for name, parts in BY_MINUTE.items():
+        prefixes = tuple(part for part in parts if part.endswith("/"))
+        number = sum(
+            each
+            for statistic, each in counts.items()
+            if statistic in parts or statistic.startswith(prefixes)
+        )
+        if number:
+            yield name, number
+
+
+def _by_spider(totals: list[bytes]) -> dict[str, dict[str, float]]:
+    sums: dict[str, dict[str, float]] = {}
+    for name, number in zip(totals[::2], totals[1::2], strict=True):
+        spider, _, statistic = name.decode(errors="backslashreplace").partition(" ")
+        sums.setdefault(spider, {})[statistic] = _number(number)
+    return sums
+
+
+def _number(text: bytes | None) -> float:
+    """Return the number that was counted; anybody may have written something else there."""
+    try:
+        return float(text or 0)
+    except ValueError:
+        return 0.0
