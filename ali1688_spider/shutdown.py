@@ -76,10 +76,14 @@ class CrawlOutcome:
         )
 
     @property
+    def done(self) -> int:
+        """How many products, rows and calls have an outcome in this process."""
+        return self.collected + self.gone + self.rejected + self.given_up
+
+    @property
     def rest(self) -> int:
         """How many of the wanted products have no outcome in this process."""
-        known = self.collected + self.gone + self.rejected + self.given_up
-        return max(0, self.wanted - known)
+        return max(0, self.wanted - self.done)
 
     @property
     def is_left(self) -> bool:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from redis.exceptions import RedisError
@@ -35,8 +36,65 @@ LOG_SECONDS = 60.0
 FRESHNESS_SECONDS = 30.0
 """Interval of the line on the terminal, of that in the log, and of the measurement of freshness."""
 SPEED_SECONDS = 60.0
-"""How far back the speed looks that the expected end is made of."""
+"""How far back the rate and the expected end look."""
+SAMPLE_SECONDS = 1.0
+"""Interval of the samples that they are made of."""
 _CLEARED = "\r\x1b[K"
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressFigures:
+    """How far a crawl is, as far as this process knows.
+
+    Attributes:
+        done: Products, rows and calls that have an outcome in this process: collected, gone,
+            rejected or given up.
+        total: Products that the crawl will have called for, as it seems; 0 when unknown, as for a
+            worker that takes what is queued, and for a watch, which has no end.
+        waiting: With Redis, calls that are queued or being made by any worker; of a watch, those
+            that are due. Without Redis, what is left of *total*.
+        rate_per_second: How much this process did per second in the last minute.
+        seconds_left: Seconds until nothing waits, by how fast that became less in the last minute;
+            None when unknown, and when nothing waits.
+    """
+
+    done: int
+    total: int
+    waiting: int
+    rate_per_second: float
+    seconds_left: float | None
+
+
+class RecentSpeed:
+    """How fast a crawl went in the last minute, by samples; whoever asks changes nothing.
+
+    Moments are those of a monotonic clock, in seconds.
+    """
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, int, int]] = deque()
+
+    def sample(self, now: float, done: int, waiting: int) -> None:
+        """Note how much is done and how much waits at present; forget what is too old."""
+        self._samples.append((now, done, waiting))
+        while len(self._samples) > 1 and now - self._samples[1][0] >= SPEED_SECONDS:
+            self._samples.popleft()
+
+    def rate(self, now: float, done: int) -> float:
+        """Return how much was done per second."""
+        if not self._samples:
+            return 0.0
+        since, before, _ = self._samples[0]
+        return (done - before) / (now - since) if now > since else 0.0
+
+    def seconds_left(self, now: float, waiting: int) -> float | None:
+        """Return the seconds until nothing waits, by the speed since most did; None if unknown."""
+        if not self._samples:
+            return None
+        since, _, most = max(self._samples, key=lambda sample: sample[2])
+        if not waiting or most <= waiting or now <= since:
+            return None
+        return waiting * (now - since) / (most - waiting)
 
 
 class Progress:
@@ -52,7 +110,7 @@ class Progress:
         self._context = context_of(crawler)
         wanted = self._context.config.progress
         self._has_line = wanted == "on" or (wanted != "off" and sys.stderr.isatty())
-        self._samples: deque[tuple[float, int]] = deque()
+        self._speed = RecentSpeed()
         self._logged = ""
         self._tickers: list[Any] = []
 
@@ -67,8 +125,9 @@ class Progress:
 
     def begin(self) -> None:
         """Show the progress from now on."""
-        self._started = time.monotonic()
         logger.info("Ready to collect")
+        self._sample()
+        self._tick(self._sample, SAMPLE_SECONDS)
         self._tick(self._log, LOG_SECONDS)
         if self._has_line:
             self._tick(self._show, LINE_SECONDS)
@@ -103,6 +162,18 @@ class Progress:
         if self._crawler.settings.get("LOG_FILE"):
             logger.info("%s", line)
 
+    def figures(self) -> ProgressFigures:
+        """Return how far the crawl is; once the spider is open, as often as anybody asks."""
+        now = time.monotonic()
+        done, total, waiting = self._count()
+        return ProgressFigures(
+            done=done,
+            total=total,
+            waiting=waiting,
+            rate_per_second=self._speed.rate(now, done),
+            seconds_left=None if self._is_watch else self._speed.seconds_left(now, waiting),
+        )
+
     def _destination(self) -> str:
         feeds = self._crawler.get_extension(Feeds)
         places = [*feeds.stored] if feeds else []
@@ -130,19 +201,17 @@ class Progress:
         self._logged = text
 
     def _text(self) -> str:
-        """Return ``396 of 4,000 products, 20/s, done at about 12:45:00, 1 given up``."""
+        """Return ``396 of 4,000 products, 3,603 waiting, 20.0/s, done at about 12:45:00, …``."""
         stats, outcome = self._crawler.stats, CrawlOutcome.of(self._crawler)
-        now = time.monotonic()
-        known = outcome.collected + outcome.gone + outcome.rejected + outcome.given_up
-        total = self._expected()
-        remaining = self._remaining(max(0, total - known))
-        parts = [
-            f"{outcome.collected:,}" + (f" of {total:,}" if total else "") + " products",
-            f"{known / max(now - self._started, 0.001):,.1f}/s",
-            f"{stats.get_value('ali1688/calls', 0):,} calls",
-        ]
-        if (seconds := self._seconds_left(now, remaining)) is not None:
-            parts.insert(2, f"done at about {clock_time(seconds)}")
+        figures = self.figures()
+        of_all = f" of {figures.total:,}" if figures.total else ""
+        parts = [f"{outcome.collected:,}{of_all} products"]
+        worker = self._worker()
+        if figures.waiting or worker is not None:
+            parts.append(f"{figures.waiting:,} waiting")
+        parts.append(f"{figures.rate_per_second:,.1f}/s")
+        if figures.seconds_left is not None:
+            parts.append(f"done at about {clock_time(figures.seconds_left)}")
         for number, label in (
             (outcome.gone, "gone"),
             (outcome.rejected, "rejected"),
@@ -151,15 +220,30 @@ class Progress:
         ):
             if number:
                 parts.append(f"{number:,} {label}")
+        parts.append(f"{stats.get_value('ali1688/calls', 0):,} calls")
         waits = [*self._context.waits()]
-        if (worker := self._worker()) is not None and worker.pause is not None:
+        if worker is not None and worker.pause is not None:
             waits.append(f"scrapy queue resume ({worker.pause})")
         text = ", ".join(parts)
         return f"waits for {'; '.join(waits)} | {text}" if waits else text
 
+    def _sample(self) -> None:
+        done, _, waiting = self._count()
+        self._speed.sample(time.monotonic(), done, waiting)
+
+    def _count(self) -> tuple[int, int, int]:
+        """Return what is done, what the total is, and what waits; see :class:`ProgressFigures`."""
+        done, total = CrawlOutcome.of(self._crawler).done, self._expected()
+        worker = self._worker()
+        if worker is None:
+            return done, total, max(0, total - done)
+        return done, total, worker.due if self._is_watch else worker.queued
+
     def _expected(self) -> int:
         """Return how many products the crawl will have called for, as it seems; 0 if unknown."""
         stats, spider = self._crawler.stats, self._crawler.spider
+        if self._is_watch:
+            return 0
         wanted: int = stats.get_value("ali1688/wanted", 0)
         if not wanted:
             found: int = stats.get_value("ali1688/search/found", 0)
@@ -170,24 +254,13 @@ class Progress:
             return round(wanted / min(1.0, read_part))
         return wanted
 
-    def _remaining(self, own: int) -> int:
-        worker = self._worker()
-        return own if worker is None else worker.queued
+    @property
+    def _is_watch(self) -> bool:
+        return isinstance(self._crawler.spider, WatchSpider)
 
     def _worker(self) -> QueueWorker | None:
         """Return what talks to the queue; None without Redis."""
         return getattr(self._crawler.engine.scheduler, "worker", None)
-
-    def _seconds_left(self, now: float, remaining: int) -> float | None:
-        """Return the seconds until nothing remains, by the speed of the last minute."""
-        self._samples.append((now, remaining))
-        while now - self._samples[0][0] > SPEED_SECONDS:
-            self._samples.popleft()
-        since, before = self._samples[0]
-        done = before - remaining
-        if not remaining or done <= 0 or now <= since:
-            return None
-        return remaining * (now - since) / done
 
 
 def _clear_line(_: logging.LogRecord) -> bool:

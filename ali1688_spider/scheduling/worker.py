@@ -117,6 +117,11 @@ class QueueWorker:
         return self._counts.calls + self._counts.messages
 
     @property
+    def due(self) -> int:
+        """The same without the calls that are to be made later."""
+        return self.queued - self._counts.delayed
+
+    @property
     def in_flight(self) -> int:
         """How many leases are handed out and not settled."""
         return self.leases.in_flight

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -214,13 +215,21 @@ def test_the_line_says_how_far_it_is_and_what_it_waits_for(tmp_path: Path) -> No
     with Cluster(tmp_path, {"REDIS_URL": "", "ALI1688_PROGRESS": "on"}) as cluster:
         cluster.gateway.set(latency=200)
         crawl = cluster.start(listed(1500))
-        eventually(lambda: " of 1,500 products, " in crawl.log)
+        eventually(lambda: re.search(r" of 1,500 products, 1,\d+ waiting, \d+\.\d/s, ", crawl.log))
         eventually(lambda: "done at about " in crawl.log)
         cluster.kill_gateway()
         eventually(lambda: "waits for the gateway, which is away since " in crawl.log)
         cluster.restart_gateway()
         assert crawl.wait() == 0
-        assert "1,500 of 1,500 products" in crawl.log
+        assert "1,500 of 1,500 products, " in crawl.log
+
+
+def test_the_line_of_a_worker_says_how_many_wait_in_the_queue(tmp_path: Path) -> None:
+    with Cluster(tmp_path, {"ALI1688_PROGRESS": "on"}) as cluster:
+        cluster.gateway.set(latency=60_000)
+        cluster.produce(products(500))
+        worker = cluster.start()
+        eventually(lambda: "0 products, 500 waiting, 0.0/s, " in worker.log)
 
 
 def test_a_ban_says_until_when_and_what_to_do(tmp_path: Path) -> None:
