@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import gc
 import logging
+import time
 from typing import Any
 
 from scrapy import signals
@@ -36,6 +37,8 @@ SUCCESS = {
 }
 """Close reasons of a crawl whose work was done, or that was asked to end; None: it never began."""
 
+OPENING_SECONDS = 2.0
+"""Grace period at shutdown for a spider that opens; it may wait for a Redis that is away."""
 _OPENING_POLL_SECONDS = 0.02
 
 STOPPED = {"shutdown", "cancelled"}
@@ -122,9 +125,13 @@ class _StoppableCrawler(Crawler):
     """
 
     async def stop_async(self) -> None:
+        deadline = time.monotonic() + OPENING_SECONDS
         # No signal says that the engine runs; it does soon, or the crawl has failed to open.
-        while self.crawling and not self.engine.running and self.engine.spider is not None:  # noqa: ASYNC110
+        while self.crawling and not self.engine.running and self.engine.spider is not None:
             await asyncio.sleep(_OPENING_POLL_SECONDS)
+            if time.monotonic() > deadline:
+                logger.warning("The crawl is stopped before its spider was open")
+                break
         await super().stop_async()
 
 

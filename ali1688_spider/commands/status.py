@@ -17,7 +17,7 @@ from ali1688_spider.project_command import ProjectCommand, print_table, rough_ti
 
 if TYPE_CHECKING:
     from ali1688_spider.monitoring.state import CrawlState, State
-    from ali1688_spider.statistics.sums import LiveWorker
+    from ali1688_spider.statistics.sums import WorkerLine
 
 WATCH_SECONDS = 2.0
 SHOWN = 20
@@ -77,14 +77,14 @@ def _print(state: State) -> None:
         print(line)
     _print_queues(state)
     if state.workers:
-        columns = ("worker", "spider", "products", "per minute", "in flight", "done at", "memory")
-        rows = [_worker(each, state) for each in state.workers[:SHOWN]]
+        columns = ("worker", "spider", "since (UTC)", "a minute", "in flight", "waiting", "memory")
+        rows = [_worker(each.line) for each in state.workers[:SHOWN]]
         print_table(f"{len(state.workers):,} crawl processes", columns, rows)
         for each in state.workers:
             if each.line.waits_for:
                 print(f"{each.line.name} waits for {each.line.waits_for}")
     if state.crawls:
-        columns = ("crawl", "process", "began (UTC)", "state", "stored", "calls", "given up")
+        columns = ("crawl", "process", "began (UTC)", "state", "products", "done at", "given up")
         rows = [_crawl(each) for each in state.crawls[:SHOWN]]
         print_table(f"{len(state.crawls):,} crawls of a day", columns, rows)
     if state.failed.reasons:
@@ -149,33 +149,31 @@ def _print_queues(state: State) -> None:
         print_table("Queues", columns, rows)
 
 
-def _worker(worker: LiveWorker, state: State) -> tuple[str, ...]:
-    line = worker.line
-    ends = "" if line.seconds_left is None else f"{_after(state.at, line.seconds_left)}"
-    total = f" of {line.total:,}" if line.total else ""
+def _worker(line: WorkerLine) -> tuple[str, ...]:
     memory = f"{line.memory_bytes / 2**20:,.0f} MiB" if line.memory_bytes else ""
     return (
         f"{line.name} {line.job}".rstrip(),
         line.spider,
-        f"{line.done:,}{total}",
+        _time(line.started_at),
         f"{60 * line.rate_per_second:,.0f}",
         f"{line.in_flight:,}",
-        ends,
+        f"{line.waiting:,}",
         memory,
     )
 
 
-def _after(now: datetime, seconds: float) -> str:
-    return f"{datetime.fromtimestamp(now.timestamp() + min(seconds, 10**9), UTC):%m-%d %H:%M} UTC"
-
-
 def _crawl(crawl: CrawlState) -> tuple[str, ...]:
+    total = f" of {crawl.total:,}" if crawl.total else ""
     return (
         crawl.spider,
         crawl.worker,
-        f"{crawl.started_at:%F %T}",
+        _time(crawl.started_at),
         crawl.reason or crawl.state,
-        f"{crawl.stored:,}",
-        f"{crawl.calls:,}",
+        f"{crawl.done:,}{total}",
+        "" if crawl.ends_at is None else _time(crawl.ends_at),
         f"{crawl.failed:,}",
     )
+
+
+def _time(when: datetime) -> str:
+    return f"{when:%m-%d %H:%M:%S}"

@@ -108,6 +108,8 @@ class StatisticsSharing:
             started_at=self._started_at,
             memory_bytes=_memory_bytes(),
             in_flight=0 if worker is None else worker.in_flight,
+            calls=stats.get("ali1688/calls", 0),
+            failed=stats.get("ali1688/failed_calls", 0),
             done=figures.done,
             total=figures.total,
             waiting=figures.waiting,

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -60,7 +60,7 @@ from ali1688_spider.storage.failed_calls import failed_call_store, fold_error
 if TYPE_CHECKING:
     from ali1688_spider.config import Config
     from ali1688_spider.scheduling.steering import QueueStatus
-    from ali1688_spider.statistics.sums import Minute, StatisticsReading
+    from ali1688_spider.statistics.sums import Minute, StatisticsReading, WorkerLine
     from ali1688_spider.storage.failed_calls import FailedCall
 
 logger = logging.getLogger(__name__)
@@ -80,6 +80,7 @@ MOST_FAILED = 2000
 MOST_REASONS = 10
 LATEST_FAILED = 20
 MOST_COUNTED = 100_000
+MOST_SECONDS = 10**8
 SILENT_AFTER = timedelta(seconds=3 * SEEN_SECONDS)
 
 
@@ -132,7 +133,7 @@ class StateReader:
             totals=reading.totals,
             minutes=reading.minutes,
             quota=quota,
-            crawls=tuple(_crawls_of_lines(reading)),
+            crawls=tuple(_crawl_of_line(each.line, reading.at) for each in reading.workers),
         )
 
     def _ask_redis(self) -> tuple[dict[str, QueueStatus], StatisticsReading, QuotaState]:
@@ -157,7 +158,7 @@ class StateReader:
         assert self.database is not None
         try:
             async with asyncio.timeout(SERVER_SECONDS):
-                crawls = await self._crawls(state.at)
+                crawls = await self._crawls(state)
                 outboxes = await self._slowly("outboxes", self._outboxes)
         except (PyMongoError, TimeoutError) as error:
             text = explain(error) if isinstance(error, PyMongoError) else self._reason(error)
@@ -192,15 +193,17 @@ class StateReader:
         result: _Result = kept[1]
         return result
 
-    async def _crawls(self, now: datetime) -> tuple[CrawlState, ...]:
+    async def _crawls(self, state: State) -> tuple[CrawlState, ...]:
         assert self.database is not None
+        now = state.at
+        lines = {each.line.name: each.line for each in state.workers}
         crawls = self.database[CRAWLS]
         since = {"$gte": now - CRAWLS_WITHIN}
         running = crawls.find({"finished_at": None, "last_seen": since}).sort("started_at", -1)
         ended = crawls.find({"finished_at": since}).sort("finished_at", -1)
         documents = await running.limit(MOST_CRAWLS).to_list()
         documents += await ended.limit(MOST_CRAWLS).to_list()
-        return tuple(_crawl(document, now) for document in documents)
+        return tuple(_crawl(document, now, lines) for document in documents)
 
     async def _outboxes(self) -> OutboxState:
         assert self.database is not None
@@ -274,43 +277,52 @@ def _used_up_at(
     return ends_at if ends_at < resets_at else None
 
 
-def _crawls_of_lines(reading: StatisticsReading) -> list[CrawlState]:
-    """Return what is known of the crawls that run without a database."""
-    return [
-        CrawlState(
-            spider=each.line.spider,
-            worker=each.line.name,
-            state="running",
-            reason="",
-            started_at=each.line.started_at,
-            finished_at=None,
-            arguments={},
-            stored=each.line.done,
-            calls=0,
-            failed=0,
-        )
-        for each in reading.workers
-    ]
+def _crawl_of_line(line: WorkerLine, now: datetime) -> CrawlState:
+    return CrawlState(
+        spider=line.spider,
+        worker=line.name,
+        state="running",
+        reason="",
+        started_at=line.started_at,
+        finished_at=None,
+        arguments={},
+        done=line.done,
+        calls=line.calls,
+        failed=line.failed,
+        total=line.total,
+        ends_at=_in_seconds(now, line.seconds_left),
+    )
 
 
-def _crawl(document: dict[str, Any], now: datetime) -> CrawlState:
+def _crawl(document: dict[str, Any], now: datetime, lines: Mapping[str, WorkerLine]) -> CrawlState:
+    """Return the crawl of a document of ``crawls``; its line, if there is one, is younger."""
     finished_at, last_seen = document.get("finished_at"), document["last_seen"]
+    worker = f"{document['host']}:{document['pid']}"
+    line = lines.get(worker)
+    arguments = document["arguments"]
+    if not finished_at and line is not None and line.spider == document["spider"]:
+        return replace(_crawl_of_line(line, now), arguments=arguments)
     state = "finished" if finished_at else "running"
     if not finished_at and now - last_seen > SILENT_AFTER:
         state, finished_at = "silent", last_seen
     stats = document["stats"]
+    done = sum(stats.get(f"ali1688/items/{name}", 0) for name in ("stored", "unchanged"))
     return CrawlState(
         spider=document["spider"],
-        worker=f"{document['host']}:{document['pid']}",
+        worker=worker,
         state=state,
         reason=document.get("reason", ""),
         started_at=document["started_at"],
         finished_at=finished_at,
-        arguments=document["arguments"],
-        stored=stats.get("ali1688/items/stored", 0) + stats.get("ali1688/items/unchanged", 0),
+        arguments=arguments,
+        done=done,
         calls=stats.get("ali1688/calls", 0),
         failed=stats.get("ali1688/failed_calls", 0),
     )
+
+
+def _in_seconds(now: datetime, seconds: float | None) -> datetime | None:
+    return None if seconds is None else now + timedelta(seconds=min(seconds, MOST_SECONDS))
 
 
 def _reasons(latest: Sequence[FailedCall]) -> tuple[FailureReason, ...]:

@@ -37,7 +37,9 @@ class CrawlState:
         started_at: UTC.
         finished_at: UTC; None while it runs; when it was last heard of when it is silent.
         arguments: Those of its command, shortened.
-        stored: Products that it stored.
+        done: Products that it handled.
+        total: Products that it expects to handle; 0 when unknown.
+        ends_at: When it will be done, as it seems (UTC); None when unknown.
         calls: Calls that it made.
         failed: Calls that it gave up.
     """
@@ -49,9 +51,11 @@ class CrawlState:
     started_at: datetime
     finished_at: datetime | None
     arguments: dict[str, str]
-    stored: int
+    done: int
     calls: int
     failed: int
+    total: int = 0
+    ends_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
 
@@ -69,6 +69,8 @@ class WorkerLine(BaseModel):
         started_at: When the crawl began (UTC).
         memory_bytes: Of the process, resident; 0 when unknown.
         in_flight: Calls on the wire and products that wait for the database.
+        calls: Calls that it made.
+        failed: Calls that it gave up.
         done: Products with an outcome.
         total: Products that it expects to handle; 0 when unknown.
         waiting: Calls that are queued, for all workers, or left, for a crawl alone.
@@ -88,6 +90,8 @@ class WorkerLine(BaseModel):
     started_at: AwareDatetime
     memory_bytes: int = 0
     in_flight: int = 0
+    calls: int = 0
+    failed: int = 0
     done: int = 0
     total: int = 0
     waiting: int = 0
@@ -109,14 +113,16 @@ class WorkerLine(BaseModel):
         return None
 
 
-class LiveWorker(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class LiveWorker:
     """A crawl process that was heard of lately, and in how many seconds its line expires."""
 
     line: WorkerLine
     expires_in: float
 
 
-class Minute(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Minute:
     """What all crawls did in a minute, which begins at *at* (UTC)."""
 
     at: datetime
