@@ -29,63 +29,102 @@ FATAL = {
     "bad_credentials": "correct ALI1688_APP_KEY, ALI1688_APP_SECRET and the tokens: scrapy doctor",
     "permission_denied": "ask for the API's permission, or choose another: scrapy doctor",
     "database_unavailable": "start MongoDB, or correct MONGO_URI; then start the crawl again",
-    "queue_failed": "see the crawl's log; then start it again",
+    "queue_failed": "look at the crawl's log; then start it again",
 }
 """Close reasons of crawls that ended before their work did, and what to do."""
 
 
 def problems(state: State) -> Iterator[Problem]:
     """Yield what somebody should act on, the most urgent first."""
+    yield from _of_servers(state)
+    yield from _of_quota(state)
+    yield from _of_tokens(state)
+    yield from _of_queues(state)
+    yield from _of_stored_products(state)
+    yield from _of_crawls(state)
+    yield from _of_calls(state)
+    yield from _of_webhook(state)
+    yield from _of_freshness(state)
+
+
+def _of_servers(state: State) -> Iterator[Problem]:
     for server, setting in ((state.redis, "REDIS_URL"), (state.mongo, "MONGO_URI")):
         if server is not None and server.error:
             yield Problem(
                 f"{server.name}Away",
-                f"{server.name} is away: {server.error}",
-                f"start it, or correct {setting}; workers wait for it",
+                "{server} is away: {error}",
+                "start it, or correct {setting}; workers wait for it",
+                {"server": server.name, "error": server.error, "setting": setting},
             )
-    yield from _of_quota(state)
-    yield from _of_queues(state)
-    yield from _of_crawls(state)
-    yield from _of_calls(state)
-    yield from _of_products(state)
 
 
 def _of_quota(state: State) -> Iterator[Problem]:
     quota = state.quota
-    if quota is not None and quota.is_gateway_away:
-        text = "The gateway takes no calls; one worker at a time tries it, the others wait"
-        yield Problem("GatewayAway", text, "look at the platform, the proxy and ALI1688_GATEWAY")
-    if quota is not None and quota.paused_seconds:
-        text = f"The platform asked for a pause, another {quota.paused_seconds:.0f} s of it"
-        advice = "lower ALI1688_QPS if this happens often; scrapy doctor --end-pause ends it"
-        yield Problem("PlatformPause", text, advice)
-    if quota is not None and quota.left == 0:
-        text = f"Today's {quota.daily_quota:,} calls are used up until {quota.resets_at:%H:%M} UTC"
-        yield Problem("QuotaGone", text, "wait, or raise ALI1688_DAILY_QUOTA if the app has more")
-    elif quota is not None and quota.ends_at is not None:
-        text = f"Today's calls will be used up at about {quota.ends_at:%H:%M} UTC"
-        advice = "watch fewer products or less often, or raise ALI1688_DAILY_QUOTA"
-        yield Problem("QuotaGoneEarly", text, advice)
+    if quota is None:
+        return
+    if quota.is_gateway_away:
+        yield Problem(
+            "GatewayAway",
+            "The gateway takes no calls: one worker at a time tries it, the others wait",
+            "look at the platform, the proxy and ALI1688_GATEWAY",
+        )
+    if quota.paused_seconds:
+        yield Problem(
+            "PlatformPause",
+            "The platform asked for a pause, of which {seconds} s are left",
+            "lower ALI1688_QPS if this happens often; scrapy doctor --end-pause ends it",
+            {"seconds": f"{quota.paused_seconds:.0f}"},
+        )
+    if quota.left == 0:
+        yield Problem(
+            "QuotaGone",
+            "Today's {quota} calls are used up until {time} UTC",
+            "wait, or raise ALI1688_DAILY_QUOTA if the app has more",
+            {"quota": f"{quota.daily_quota:,}", "time": f"{quota.resets_at:%H:%M}"},
+        )
+    elif quota.ends_at is not None:
+        yield Problem(
+            "QuotaGoneEarly",
+            "Today's calls will be used up at about {time} UTC",
+            "watch fewer products or less often, or raise ALI1688_DAILY_QUOTA",
+            {"time": f"{quota.ends_at:%H:%M}"},
+        )
+
+
+def _of_tokens(state: State) -> Iterator[Problem]:
     ends_at = state.tokens and state.tokens.ends_at
     if ends_at and ends_at < state.at + timedelta(days=TOKEN_DAYS):
-        verb = "ended" if ends_at <= state.at else "ends"
-        text = f"The authorisation {verb} at {ends_at:%F %H:%M} UTC"
-        yield Problem("TokenEnds", text, "authorise the app again: scrapy auth")
+        yield Problem(
+            "TokenEnds",
+            "The authorisation of the app ends at {time} UTC",
+            "authorise it again: scrapy auth",
+            {"time": f"{ends_at:%F %H:%M}"},
+        )
 
 
 def _of_queues(state: State) -> Iterator[Problem]:
     for spider, queue in state.queues.items():
-        waits = queue.counts.ready + queue.counts.messages
-        alive = [worker for worker in queue.workers if worker.is_alive]
-        if waits and not alive and (queue.oldest_waiting or 0) >= UNATTENDED_SECONDS:
-            text = f"{waits:,} calls of {spider} wait, and no worker is there"
-            yield Problem("NoWorker", text, f"start one: scrapy crawl {spider}")
-        if silent := [worker for worker in queue.workers if not worker.is_alive]:
-            names = ", ".join(worker.name for worker in silent[:3])
-            text = f"{len(silent)} workers of {spider} are silent and hold calls: {names}"
-            yield Problem("LeasesExpire", text, "look at their logs; others take the calls over")
+        waiting = queue.counts.ready + queue.counts.messages
+        has_worker = any(worker.is_alive for worker in queue.workers)
+        if waiting and not has_worker and (queue.oldest_waiting or 0) >= UNATTENDED_SECONDS:
+            yield Problem(
+                "NoWorker",
+                "{count} calls of {spider} wait, and no worker is there",
+                "start one: scrapy crawl {spider}",
+                {"count": f"{waiting:,}", "spider": spider},
+            )
+        if silent := [worker.name for worker in queue.workers if not worker.is_alive]:
+            yield Problem(
+                "LeasesExpire",
+                "Workers of {spider} are silent and hold calls: {names}",
+                "look at their logs; others take the calls over",
+                {"spider": spider, "names": ", ".join(silent[:5])},
+            )
+
+
+def _of_stored_products(state: State) -> Iterator[Problem]:
     full = state.minutes[:-1][-STALLED_MINUTES:]
-    is_working = any(
+    has_work = any(
         queue.counts.ready and queue.pause is None and any(each.is_alive for each in queue.workers)
         for queue in state.queues.values()
     )
@@ -93,11 +132,16 @@ def _of_queues(state: State) -> Iterator[Problem]:
         state.at - each.line.started_at > timedelta(minutes=STALLED_MINUTES)
         for each in state.workers
     )
-    if is_working and has_run and not any(minute.products for minute in full):
-        reasons = "; ".join({each.line.waits_for for each in state.workers} - {""})
-        text = f"Nothing was stored for {STALLED_MINUTES} minutes, though calls wait"
-        advice = f"the workers wait for {reasons}" if reasons else "look at the workers' logs"
-        yield Problem("NothingStored", text, advice)
+    if not has_work or not has_run or any(minute.products for minute in full):
+        return
+    what = "Nothing was stored for {minutes} minutes, though calls wait"
+    minutes = {"minutes": str(STALLED_MINUTES)}
+    reasons = {each.line.waits_for for each in state.workers} - {""}
+    if reasons:
+        values = {**minutes, "reasons": "; ".join(sorted(reasons))}
+        yield Problem("NothingStored", what, "the workers wait for {reasons}", values)
+    else:
+        yield Problem("NothingStored", what, "look at the workers' logs", minutes)
 
 
 def _of_crawls(state: State) -> Iterator[Problem]:
@@ -107,35 +151,56 @@ def _of_crawls(state: State) -> Iterator[Problem]:
             each.spider == crawl.spider and each.started_at > ended_at for each in state.crawls
         ):
             continue  # it runs, or somebody has started another one since
-        name = f"The crawl {crawl.spider} of {crawl.worker}"
+        values = {"spider": crawl.spider, "worker": crawl.worker, "reason": crawl.reason}
         if crawl.state == "silent" and state.at - ended_at < KILLED_WITHIN:
-            advice = "start it again; what it had leased goes to others"
-            yield Problem("CrawlKilled", f"{name} was killed", advice)
+            yield Problem(
+                "CrawlKilled",
+                "The crawl {spider} of {worker} was killed",
+                "start it again; what it had leased goes to others",
+                values,
+            )
         elif crawl.reason in FATAL:
-            advice = FATAL[crawl.reason]
-            yield Problem("CrawlEndedEarly", f"{name} ended as {crawl.reason}", advice)
+            what = "The crawl {spider} of {worker} ended as {reason}"
+            yield Problem("CrawlEndedEarly", what, FATAL[crawl.reason], values)
 
 
 def _of_calls(state: State) -> Iterator[Problem]:
     recent = state.minutes[-STALLED_MINUTES:]
     calls, errors = (sum(getattr(each, name) for each in recent) for name in ("calls", "errors"))
     if calls >= LEAST_CALLS and errors > ERROR_SHARE * calls:
-        text = f"{errors / calls:.0%} of the calls of the last {STALLED_MINUTES} minutes failed"
-        yield Problem("ErrorShare", text, "see scrapy failed list --by-error, and the logs")
+        yield Problem(
+            "ErrorShare",
+            "{percent} % of the calls of the last {minutes} minutes failed",
+            "see scrapy failed list --by-error, and the logs",
+            {"percent": f"{100 * errors / calls:.0f}", "minutes": str(STALLED_MINUTES)},
+        )
     if state.failed.last_hour:
-        text = f"{state.failed.last_hour:,} calls were given up in the last hour"
-        advice = "scrapy failed list --by-error says why, scrapy failed retry tries them again"
-        yield Problem("CallsGivenUp", text, advice)
+        yield Problem(
+            "CallsGivenUp",
+            "{count} calls were given up in the last hour",
+            "scrapy failed list --by-error says why, scrapy failed retry tries them again",
+            {"count": f"{state.failed.last_hour:,}"},
+        )
 
 
-def _of_products(state: State) -> Iterator[Problem]:
-    oldest = state.outboxes and state.outboxes.webhook_oldest_at
-    if oldest and state.at - oldest > WEBHOOK_WAIT:
-        waiting = state.outboxes.webhook_waiting if state.outboxes else 0
-        text = f"{waiting:,} changes wait for the webhook, the oldest since {oldest:%F %H:%M} UTC"
-        yield Problem("WebhookWaits", text, "look at the receiver of ALI1688_WEBHOOK_URL")
+def _of_webhook(state: State) -> Iterator[Problem]:
+    outboxes = state.outboxes
+    oldest_at = outboxes and outboxes.webhook_oldest_at
+    if outboxes and oldest_at and state.at - oldest_at > WEBHOOK_WAIT:
+        yield Problem(
+            "WebhookWaits",
+            "{count} changes wait for the webhook, the oldest since {time} UTC",
+            "look at the receiver of ALI1688_WEBHOOK_URL: scrapy doctor tests it",
+            {"count": f"{outboxes.webhook_waiting:,}", "time": f"{oldest_at:%F %H:%M}"},
+        )
+
+
+def _of_freshness(state: State) -> Iterator[Problem]:
     fresh = None if state.watch is None else state.watch.fraction_fresh
     if fresh is not None and fresh < LEAST_FRESH:
-        text = f"Only {fresh:.0%} of the watched products are fresh"
-        advice = "watch fewer, raise the quota, or use ALI1688_MESSAGES=poll"
-        yield Problem("FreshnessLow", text, advice)
+        yield Problem(
+            "FreshnessLow",
+            "Only {percent} % of the watched products are fresh",
+            "watch fewer, raise the quota, or use ALI1688_MESSAGES=poll",
+            {"percent": f"{100 * fresh:.0f}"},
+        )

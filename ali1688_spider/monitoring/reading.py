@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -44,7 +45,7 @@ from ali1688_spider.redaction import SecretRedactor
 from ali1688_spider.redis_server import printable
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.queue import LeaseQueue
-from ali1688_spider.spiders.watch import open_watch_store, open_watcher
+from ali1688_spider.spiders.watch import WatchSpider, open_watch_store, open_watcher
 from ali1688_spider.statistics.sums import StatisticsReader
 from ali1688_spider.storage.database import (
     CRAWLS,
@@ -147,11 +148,13 @@ class StateReader:
         usage = RedisQuota(self.redis, config.app_key, config.qps, config.daily_quota).usage()
         is_away = bool(RedisOutage(self.redis, config.app_key).is_known())
         resets_at = reading.at + timedelta(seconds=usage.reset_in)
-        left = max(0, usage.daily_quota - usage.used) if usage.daily_quota else None
-        ends_at = _used_up_at(reading.minutes, left, reading.at, resets_at)
         quota = QuotaState(
-            usage.used, usage.daily_quota, resets_at, ends_at, usage.paused_seconds, is_away
+            usage.used, usage.daily_quota, resets_at, None, usage.paused_seconds, is_away
         )
+        if quota.left is not None and _wanted(queues) > quota.left:
+            ends_at = _used_up_at(reading.minutes, quota.left, reading.at)
+            if ends_at is not None and ends_at < resets_at:
+                quota = replace(quota, ends_at=ends_at)
         return queues, reading, quota
 
     async def _read_mongo(self, state: State) -> State:
@@ -265,16 +268,18 @@ class StateReader:
         return printable(self.redactor.redact(text))
 
 
-def _used_up_at(
-    minutes: Sequence[Minute], left: int | None, now: datetime, resets_at: datetime
-) -> datetime | None:
-    """Return when *left* calls will be used up; None when they last until *resets_at*."""
+def _wanted(queues: Mapping[str, QueueStatus]) -> float:
+    """Return how many calls the queues ask for today: without end where products are watched."""
+    if queues[WatchSpider.name].counts.calls:
+        return math.inf
+    return sum(each.counts.calls + each.counts.messages for each in queues.values())
+
+
+def _used_up_at(minutes: Sequence[Minute], left: int, now: datetime) -> datetime | None:
+    """Return when *left* calls will be used up, at the rate of the last minutes."""
     recent = minutes[:-1][-RATE_MINUTES:]
     calls = sum(each.calls for each in recent)
-    if left is None or not calls:
-        return None
-    ends_at = now + timedelta(minutes=left * len(recent) / calls)
-    return ends_at if ends_at < resets_at else None
+    return now + timedelta(minutes=left * len(recent) / calls) if calls else None
 
 
 def _crawl_of_line(line: WorkerLine, now: datetime) -> CrawlState:

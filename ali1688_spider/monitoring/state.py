@@ -175,13 +175,25 @@ class Problem:
 
     Attributes:
         name: Of the rule, as in ``deploy/prometheus/rules.yml``.
-        text: What is wrong.
-        advice: What to do.
+        what: What is wrong, with *values* in braces.
+        how: What to do, likewise.
+        values: Numbers and names of this case.
     """
 
     name: str
-    text: str
-    advice: str
+    what: str
+    how: str
+    values: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """What is wrong."""
+        return self.what.format_map(self.values)
+
+    @property
+    def advice(self) -> str:
+        """What to do."""
+        return self.how.format_map(self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +258,9 @@ class State:
     def as_json(self) -> dict[str, Any]:
         """Return the state as JSON has it: times in ISO 8601, UTC."""
         values: dict[str, Any] = _STATE.dump_python(self, mode="json")
+        values["problems"] = [
+            {"name": each.name, "text": each.text, "advice": each.advice} for each in self.problems
+        ]
         return values
 
 
