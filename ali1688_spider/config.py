@@ -235,6 +235,7 @@ class Config(UserInput):
     history_days: NotNegative = Field(0, description="a number of days, or 0 to keep all")
     stats_file: str = ""
     messages: Literal["off", "poll"] = "off"
+    dashboard_token: str = Field("", repr=False)
     progress: Literal["auto", "on", "off"] = "auto"
     redis_url: RedisUrl = Field("", alias="REDIS_URL", repr=False)
     mongo_uri: MongoUri = Field("", alias="MONGO_URI", repr=False)
@@ -245,8 +246,9 @@ class Config(UserInput):
     def secrets(self) -> tuple[str, ...]:
         """What no log, file or database may show."""
         # The address of a webhook often carries a token of its own.
-        hook = (self.delivery.webhook_url, self.delivery.webhook_secret)
-        return tuple(filter(None, (self.app_secret, self.access_token, self.refresh_token, *hook)))
+        others = (self.delivery.webhook_url, self.delivery.webhook_secret, self.dashboard_token)
+        tokens = (self.app_secret, self.access_token, self.refresh_token)
+        return tuple(filter(None, (*tokens, *others)))
 
     @classmethod
     def from_settings(cls, settings: BaseSettings) -> Self:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import math
 import subprocess
@@ -20,11 +19,9 @@ from scrapy_redis import connection
 
 from ali1688_spider.config import Config
 from ali1688_spider.context import data_folder
-from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
-from ali1688_spider.gateway.calls import ApiCall
+from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.project_command import ProjectCommand, confirm, print_table
-from ali1688_spider.scheduling.lease import QueueEntry
-from ali1688_spider.scheduling.queue import open_queue
+from ali1688_spider.scheduling.requeue import is_call, requeue
 from ali1688_spider.shutdown import INCOMPLETE
 from ali1688_spider.storage.database import connect, mongo_retry
 from ali1688_spider.storage.failed_calls import failed_call_store, fold_error
@@ -204,7 +201,7 @@ class Command(ProjectCommand):
                 break
             if not self._is_wanted(failed):
                 continue
-            if not _is_call(failed):
+            if not is_call(failed):
                 left += 1
                 continue
             chosen += 1
@@ -221,12 +218,10 @@ class Command(ProjectCommand):
     async def _retry_portion(self, store: FailedCallStore, failed: list[FailedCall]) -> None:
         """Queue or make the calls of one spider, then remove them from the list."""
         if self._config.redis_url:
-            entries = [QueueEntry(ApiCall.decode(each.call)) for each in failed]
-            with contextlib.closing(open_queue(self.settings, failed[0].spider)) as queue:
-                await asyncio.to_thread(queue.push, entries)
+            await requeue(self.settings, store, failed)
         else:
             await asyncio.to_thread(self._make, failed)
-        await store.remove(failed)
+            await store.remove(failed)
         self._retried += len(failed)
 
     def _make(self, failed: list[FailedCall]) -> None:
@@ -247,9 +242,3 @@ class Command(ProjectCommand):
             stats = json.loads(stats_file.read_text("utf-8")) if stats_file.exists() else {}
             if stats.get("finish_reason") not in WORK_DONE:
                 raise ConfigurationError("the crawl ended early, see above; the calls stay listed")
-
-
-def _is_call(failed: FailedCall) -> bool:
-    with contextlib.suppress(MalformedMessageError):
-        return bool(failed.api and ApiCall.decode(failed.call))
-    return False

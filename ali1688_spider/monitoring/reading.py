@@ -147,7 +147,7 @@ class StateReader:
         config = self._config
         usage = RedisQuota(self.redis, config.app_key, config.qps, config.daily_quota).usage()
         is_away = bool(RedisOutage(self.redis, config.app_key).is_known())
-        resets_at = reading.at + timedelta(seconds=usage.reset_in)
+        resets_at = _to_second(reading.at + timedelta(seconds=usage.reset_in))
         quota = QuotaState(
             usage.used, usage.daily_quota, resets_at, None, usage.paused_seconds, is_away
         )
@@ -266,6 +266,10 @@ class StateReader:
     def _reason(self, error: Exception) -> str:
         text = str(error) or f"no answer within {SERVER_SECONDS:.0f} s"
         return printable(self.redactor.redact(text))
+
+
+def _to_second(when: datetime) -> datetime:
+    return datetime.fromtimestamp(round(when.timestamp()), UTC)
 
 
 def _wanted(queues: Mapping[str, QueueStatus]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -195,9 +196,17 @@ class Text(NamedTuple):
         return Markup('aria-label="{0.en}" data-zh-label="{0.zh}"').format(self)
 
 
+_tables = ChainMap(CHINESE)
+
+
+def add_texts(table: dict[str, str]) -> None:
+    """Let :func:`text` know those of further pages, in a table like :data:`CHINESE`."""
+    _tables.maps.append(table)
+
+
 def text(english: str, **values: Text | str | int) -> Text:
     """Return a text of the table with *values* filled in; numbers get their commas."""
-    chinese = CHINESE[english]
+    chinese = _tables[english]
     if "|" in english:
         one, many = english.split("|")
         english = one if values["n"] == 1 else many

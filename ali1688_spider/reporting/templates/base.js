@@ -132,22 +132,26 @@ function makeReadable(plot) {
 
 // A page in English has its Chinese beside each text, in data-zh and data-zh-label.
 
-function makeTranslatable(buttons) {
-  const texts = [...document.querySelectorAll("[data-zh]")];
-  const labels = [...document.querySelectorAll("[data-zh-label]")];
-  const englishTexts = texts.map((element) => element.textContent);
-  const englishLabels = labels.map((element) => element.getAttribute("aria-label"));
+const english = new WeakMap();
 
+function translateWithin(root) {
+  const isChinese = document.documentElement.lang !== "en";
+  for (const element of root.querySelectorAll("[data-zh], [data-zh-label]")) {
+    if (!english.has(element)) {
+      english.set(element, [element.textContent, element.getAttribute("aria-label")]);
+    }
+    const [text, label] = english.get(element);
+    const { zh, zhLabel } = element.dataset;
+    if (zh !== undefined) element.textContent = isChinese ? zh : text;
+    if (zhLabel !== undefined) element.setAttribute("aria-label", isChinese ? zhLabel : label);
+  }
+}
+
+function makeTranslatable(buttons) {
   function translate(language) {
-    const isChinese = language !== "en";
     document.documentElement.lang = language;
     for (const button of buttons) button.setAttribute("aria-pressed", button.lang === language);
-    texts.forEach((element, n) => {
-      element.textContent = isChinese ? element.dataset.zh : englishTexts[n];
-    });
-    labels.forEach((element, n) => {
-      element.setAttribute("aria-label", isChinese ? element.dataset.zhLabel : englishLabels[n]);
-    });
+    translateWithin(document);
     document.dispatchEvent(new Event("translated"));
   }
 

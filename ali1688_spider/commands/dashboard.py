@@ -1,0 +1,73 @@
+"""``scrapy dashboard``: a live page of what ``scrapy status`` shows, and metrics for Prometheus."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+
+from aiohttp import web
+
+from ali1688_spider.config import Config
+from ali1688_spider.dashboard.access import Access
+from ali1688_spider.dashboard.server import Dashboard
+from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.monitoring.reading import StateReader
+from ali1688_spider.project_command import ProjectCommand
+
+PORT = 8088
+
+
+class Command(ProjectCommand):
+    usage = "[--host HOST] [--port PORT] [--name NAME …]"
+    summary = "Serve a live page of queues, crawls, workers, quota, failures and products"
+    description = (
+        "Serves a page that shows live what scrapy status shows, the products and their changes, "
+        "and /metrics for Prometheus, /api/state, /api/events and /healthz for programs. On "
+        "another address than loopback it asks for ALI1688_DASHBOARD_TOKEN."
+    )
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        super().add_options(parser)
+        add = parser.add_argument
+        add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+        add("--port", type=int, default=PORT, help=f"port (default: {PORT}); 0: any free one")
+        text = "host name under which it is reached, as behind a proxy; may be given repeatedly"
+        add("--name", action="append", default=[], metavar="NAME", help=text)
+
+    def execute(self, args: list[str], opts: argparse.Namespace) -> None:
+        if args:
+            raise ConfigurationError(f"{args[0]!r} is not understood: scrapy dashboard -h")
+        config = Config.from_settings(self.settings)
+        access = Access.of(opts.host, config.dashboard_token, opts.name)
+        asyncio.run(self._serve(config, access, opts.port, has_token=bool(config.dashboard_token)))
+
+    async def _serve(self, config: Config, access: Access, port: int, *, has_token: bool) -> None:
+        dashboard = Dashboard(self.settings, StateReader(self.settings, config))
+        runner = web.AppRunner(dashboard.app(access), access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, access.host, port)
+            try:
+                await site.start()
+            except OSError as error:
+                raise ConfigurationError(
+                    f"{access.host}:{port} cannot be listened on ({error.strerror}): choose "
+                    "another --host or --port"
+                ) from None
+            host, bound = runner.addresses[0][:2]
+            name = f"[{host}]" if ":" in host else host
+            token = "" if has_token else f"#token={access.token}"
+            print(f"Dashboard: http://{name}:{bound}/{token}", flush=True)
+            await _until_asked_to_end()
+        finally:
+            await runner.cleanup()
+        print("Ended.", file=sys.stderr)
+
+
+async def _until_asked_to_end() -> None:
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    await ended.wait()
