@@ -25,12 +25,14 @@ from ali1688_spider.local_servers import (
     start_redis,
     start_sandbox,
 )
+from tests.browser import run_browser, tabs_of
 from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ali1688_spider.local_servers import Server
+    from tests.browser import NewTab
 
 SERVER_FIXTURES = {
     "browser_address",
@@ -164,3 +166,15 @@ def sandbox(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
     server = start_sandbox(tmp_path / "sandbox", arguments, port=free_port())
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def browser_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The WebSocket address of a headless Chromium."""
+    yield from run_browser(tmp_path_factory.mktemp("chromium"))
+
+
+@pytest.fixture
+def new_tab(browser_address: str) -> NewTab:
+    """Opens a tab of the browser."""
+    return tabs_of(browser_address)

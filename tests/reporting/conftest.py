@@ -1,29 +1,17 @@
-"""A made-up market, as the store would keep it, and a browser to look at the report with."""
+"""A made-up market, as the store would keep it."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import itertools
 import random
-import shutil
-import subprocess
-import time
-from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
-import aiohttp
 import pytest
 from bson import Decimal128
 
 from ali1688_spider.gateway.fields import UNLIMITED
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 NOW = datetime(2026, 11, 23, 18, 30, tzinfo=UTC)
 NAMES = ("夏季连衣裙女新款", "男士纯棉短袖T恤", "不锈钢保温杯", "儿童益智积木", "蓝牙耳机 无线")
@@ -127,128 +115,3 @@ def big_market() -> Market:
 def small_market() -> Market:
     """300 products and 3,000 changes."""
     return make_market(300, 3_000)
-
-
-class Tab:
-    """A tab of a browser, over the DevTools protocol.
-
-    Attributes:
-        addresses: What it asked for, in order.
-        complaints: What its console shows: errors, warnings, violations, exceptions, messages.
-    """
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self.addresses: list[str] = []
-        self.complaints: list[dict[str, Any]] = []
-        self._socket = socket
-        self._ids = itertools.count(1)
-        self._session: str | None = None
-
-    async def open(self, address: str, language: str = "en-US") -> None:
-        """Load a page, for a reader of a language, and wait until it is complete."""
-        target = await self.call("Target.createTarget", url="about:blank")
-        attached = await self.call(
-            "Target.attachToTarget", targetId=target["targetId"], flatten=True
-        )
-        self._session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            await self.call(f"{domain}.enable")
-        agent = {"userAgent": "tests", "acceptLanguage": language}
-        await self.call("Network.setUserAgentOverride", **agent)
-        await self.call("Page.navigate", url=address)
-        while (await self._next())["method"] != "Page.loadEventFired":
-            pass
-
-    async def evaluate(self, script: str) -> Any:
-        """Return what an expression of JavaScript is, or what its promise brings."""
-        wanted = {"returnByValue": True, "awaitPromise": True}
-        answer = await self.call("Runtime.evaluate", expression=script, **wanted)
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
-    async def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Call a method of the protocol and return its result."""
-        message: dict[str, Any] = {"id": next(self._ids), "method": method, "params": params}
-        if self._session:
-            message["sessionId"] = self._session
-        await self._socket.send_json(message)
-        while (answer := await self._next()).get("id") != message["id"]:
-            pass
-        assert "error" not in answer, answer
-        result: dict[str, Any] = answer["result"]
-        return result
-
-    async def _next(self) -> dict[str, Any]:
-        message: dict[str, Any] = await self._socket.receive_json()
-        match message.get("method"):
-            case "Network.requestWillBeSent":
-                self.addresses.append(message["params"]["request"]["url"])
-            case "Runtime.exceptionThrown" | "Runtime.consoleAPICalled" | "Log.entryAdded":
-                self.complaints.append(message["params"])
-        return message
-
-
-NewTab: TypeAlias = Callable[[], contextlib.AbstractAsyncContextManager[Tab]]
-
-
-@pytest.fixture(scope="session")
-def browser_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The WebSocket address of a headless Chromium."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next(filter(None, map(shutil.which, names)), None)
-    if program is None:
-        pytest.skip(f"no browser is on PATH, none of {', '.join(names)}")
-    profile = tmp_path_factory.mktemp("chromium")
-    process = subprocess.Popen(
-        [
-            program,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--host-resolver-rules=MAP * ~NOTFOUND",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--remote-debugging-port=0",
-            f"--user-data-dir={profile}",
-            "about:blank",
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        port, path = _devtools(profile / "DevToolsActivePort", process)
-        yield f"ws://127.0.0.1:{port}{path}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _devtools(file: Path, process: subprocess.Popen[bytes]) -> list[str]:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(FileNotFoundError):
-            lines = file.read_text().split()
-            if len(lines) == 2:
-                return lines
-        time.sleep(0.02)
-    pytest.fail("the browser does not start")
-
-
-@pytest.fixture
-def new_tab(browser_address: str) -> NewTab:
-    """Opens a tab of the browser."""
-
-    @contextlib.asynccontextmanager
-    async def tab() -> AsyncIterator[Tab]:
-        async with (
-            asyncio.timeout(60),
-            aiohttp.ClientSession() as session,
-            session.ws_connect(browser_address, max_msg_size=0) as socket,
-        ):
-            yield Tab(socket)
-
-    return tab
