@@ -17,6 +17,7 @@ from ali1688_spider.monitoring.reading import StateReader
 from ali1688_spider.project_command import ProjectCommand
 
 PORT = 8088
+MOST_PORT = 65535
 
 
 class Command(ProjectCommand):
@@ -39,6 +40,8 @@ class Command(ProjectCommand):
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
         if args:
             raise ConfigurationError(f"{args[0]!r} is not understood: scrapy dashboard -h")
+        if not 0 <= opts.port <= MOST_PORT:
+            raise ConfigurationError(f"--port is {opts.port}: say one from 0 to {MOST_PORT}")
         config = Config.from_settings(self.settings)
         access = Access.of(opts.host, config.dashboard_token, opts.name)
         asyncio.run(self._serve(config, access, opts.port, has_token=bool(config.dashboard_token)))

@@ -39,6 +39,9 @@ class LiveState:
         read: Returns the state.
         parts: Returns, of a state, what listeners get: by kind and name, an event ready to be sent,
             which is when it differs from the one before.
+
+    Attributes:
+        max_age: For how many seconds a state that was read is good.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class LiveState:
     ) -> None:
         self._read = read
         self._make_parts = parts
+        self.max_age = READ_SECONDS / 2
         self._state: State | None = None
         self._read_at = 0.0
         self._parts: dict[tuple[str, str], tuple[int, bytes]] = {}
@@ -57,10 +61,10 @@ class LiveState:
         self._listeners = 0
         self._task: asyncio.Task[None] | None = None
 
-    async def state(self, max_age: float = 1.0) -> State:
-        """Return the state, at most *max_age* seconds old."""
+    async def state(self) -> State:
+        """Return the state, at most :attr:`max_age` seconds old."""
         async with self._reading:
-            if self._state is None or time.monotonic() - self._read_at > max_age:
+            if self._state is None or time.monotonic() - self._read_at > self.max_age:
                 self._state = await self._read()
                 self._read_at = time.monotonic()
             return self._state

@@ -48,7 +48,7 @@ function takeTokenOfAddress() {
 
 function askToken() {
   const dialog = document.querySelector("#token");
-  const input = dialog.querySelector("input");
+  const input = dialog.querySelector("input[type='password']");
   const opener = document.activeElement?.id;
   input.value = "";
   dialog.showModal();
