@@ -11,7 +11,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import features, idle, large_numbers, queue_costs, shared_rate, throughput
+from benchmarks import (
+    dashboard,
+    features,
+    idle,
+    large_numbers,
+    queue_costs,
+    shared_rate,
+    throughput,
+)
 from benchmarks.report import describe_system, load_average, report
 from benchmarks.scale import FULL, QUICK
 from benchmarks.stage import Stage
@@ -29,6 +37,7 @@ PARTS: dict[str, Callable[[Stage, Scale], list[Table]]] = {
     "queue": queue_costs.measure,
     "idle": idle.measure,
     "rate": shared_rate.measure,
+    "dashboard": dashboard.measure,
     "growth": queue_costs.measure_growth,
     LARGE: large_numbers.measure,
 }

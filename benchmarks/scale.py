@@ -24,6 +24,7 @@ class Scale:
         idle_seconds: For how long an idle worker is watched.
         idle_pushes: How many ids it gets afterwards, one by one.
         idle_pause: Seconds between them.
+        dashboard_seconds: For how long the dashboard is watched.
         watched: How many products are watched, in Redis.
         watched_in_file: The same without Redis.
         watch_seconds: For how long a worker watches them.
@@ -45,6 +46,7 @@ class Scale:
     idle_seconds: float
     idle_pushes: int
     idle_pause: float
+    dashboard_seconds: float
     watched: tuple[int, ...]
     watched_in_file: tuple[int, ...]
     watch_seconds: float
@@ -67,6 +69,7 @@ FULL = Scale(
     idle_seconds=60.0,
     idle_pushes=9,
     idle_pause=3.0,
+    dashboard_seconds=60.0,
     watched=(1_000, 100_000, 1_000_000),
     watched_in_file=(1_000, 100_000),
     watch_seconds=20.0,
@@ -88,6 +91,7 @@ QUICK = Scale(
     idle_seconds=1.0,
     idle_pushes=1,
     idle_pause=0.1,
+    dashboard_seconds=1.0,
     watched=(100,),
     watched_in_file=(100,),
     watch_seconds=1.0,

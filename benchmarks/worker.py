@@ -72,6 +72,12 @@ class Worker:
         lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
         return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
 
+    @property
+    def resident_bytes(self) -> int:
+        """Memory now, while it runs (Linux)."""
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
     def terminate(self) -> None:
         if self.running():
             self._process.send_signal(signal.SIGTERM)
