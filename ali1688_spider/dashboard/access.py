@@ -11,6 +11,7 @@ import base64
 import binascii
 import hmac
 import ipaddress
+import logging
 import secrets
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from aiohttp import hdrs, web
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.fields import PICTURE_HOST
+
+logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -59,8 +62,9 @@ class Access:
     Attributes:
         host: The address that it listens on.
         token: What opens it; on loopback one is made up when none is configured.
-        is_local: Whether it listens on loopback only.
-        names: Host names under which it is reached, beside addresses and the name of the machine.
+        is_local: Whether it is reached from this machine alone: it listens on loopback, and there
+            is no name under which a proxy passes on what others want.
+        names: Host names under which it is reached, beside addresses.
     """
 
     host: str
@@ -75,11 +79,12 @@ class Access:
         Raises:
             ConfigurationError: Others could reach the dashboard, and there is no token.
         """
-        is_local = _is_loopback(host)
+        is_local = _is_loopback(host) and not names
         if not is_local and not token:
+            where = f"as {', '.join(names)}" if names else f"at {host}"
             raise ConfigurationError(
-                f"--host is {host}, where others can reach the dashboard: set "
-                "ALI1688_DASHBOARD_TOKEN to a long random text, which it then asks for"
+                f"others can reach the dashboard {where}: set ALI1688_DASHBOARD_TOKEN to a long "
+                "random text, which it then asks for"
             )
         known = {"localhost", host.lower(), *(name.lower() for name in names)}
         return cls(host, token or secrets.token_urlsafe(24), is_local, frozenset(known))
@@ -92,6 +97,9 @@ class Access:
             response = await handler(request)
         except web.HTTPException as error:
             response = error
+        except Exception:
+            logger.exception("The request for %s failed", request.path)
+            response = web.HTTPInternalServerError(text="The log says what went wrong\n")
         if not response.prepared:
             add_headers(response)
         if isinstance(response, web.HTTPException):

@@ -26,6 +26,10 @@ async def answer(_: web.Request) -> web.Response:
     return web.Response(text="ok")
 
 
+async def fail(_: web.Request) -> web.Response:
+    raise RuntimeError("unforeseen")
+
+
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
     clients: list[Client] = []
@@ -34,6 +38,7 @@ async def serve() -> AsyncIterator[Serve]:
         app = web.Application(middlewares=[access.middleware])
         for path in ("/", "/metrics", "/api/state", "/api/events", "/assets/base.js", "/healthz"):
             app.router.add_get(path, answer)
+        app.router.add_get("/broken", fail)
         app.router.add_post("/api/failed/retry", answer)
         client = TestClient(TestServer(app))
         await client.start_server()
@@ -61,6 +66,10 @@ def test_outside_loopback_a_token_is_needed() -> None:
     assert Access.of("::1", "", []).is_local
     assert Access.of("localhost", "", []).is_local
     assert not Access.of("::", TOKEN, []).is_local
+    # A proxy on this machine passes on what others want.
+    with pytest.raises(ConfigurationError, match=r"as board\.example: set ALI1688_DASHBOARD"):
+        Access.of("127.0.0.1", "", ["board.example"])
+    assert not Access.of("127.0.0.1", TOKEN, ["board.example"]).is_local
 
 
 def test_on_loopback_a_token_is_made_up_for_each_run() -> None:
@@ -128,10 +137,10 @@ async def test_elsewhere_all_but_healthz_needs_the_token(
         ("[::1]:8088", 200, 200),
         ("127.9.9.9", 200, 200),
         ("192.168.1.5:8088", 403, 200),
+        ("machine.example", 403, 403),
         ("evil.example", 403, 403),
         ("127.0.0.1.evil.example", 403, 403),
         ("evil.example:8088", 403, 403),
-        ("board.example:443", 200, 200),
         ("", 403, 403),
         ("[::1", 200, 200),
     ],
@@ -140,10 +149,29 @@ async def test_a_foreign_host_is_refused(
     serve: Serve, host: str, local: int, elsewhere: int
 ) -> None:
     for address, status in (("127.0.0.1", local), ("0.0.0.0", elsewhere)):
-        client = await serve(Access.of(address, TOKEN, ["board.example"]))
+        client = await serve(Access.of(address, TOKEN, []))
         headers = bearer(TOKEN) | {"Host": host}
         assert (await client.get("/", headers=headers)).status == status
         assert (await client.get("/healthz", headers=headers)).status == status
+
+
+async def test_behind_a_proxy_its_name_is_known_and_the_token_asked_for(serve: Serve) -> None:
+    client = await serve(Access.of("127.0.0.1", TOKEN, ["Board.Example"]))
+    for host in ("board.example", "BOARD.example:443", "127.0.0.1:8088"):
+        assert (await client.get("/", headers={"Host": host})).status == 401
+        assert (await client.get("/", headers=bearer(TOKEN) | {"Host": host})).status == 200
+    headers = bearer(TOKEN) | {"Host": "other.example"}
+    assert (await client.get("/", headers=headers)).status == 403
+
+
+async def test_an_error_of_our_own_is_logged_and_says_nothing(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = await serve(Access.of("127.0.0.1", "", []))
+    response = await client.get("/broken")
+    assert (response.status, await response.text()) == (500, "The log says what went wrong\n")
+    assert HEADERS.items() <= dict(response.headers).items()
+    assert "unforeseen" in caplog.text
 
 
 async def test_every_response_has_the_headers(serve: Serve) -> None:
