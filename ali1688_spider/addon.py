@@ -13,6 +13,7 @@ from scrapy.utils.misc import load_object
 from ali1688_spider.config import Config, misnamed, strip_settings
 from ali1688_spider.context import CrawlContext
 from ali1688_spider.exporting.files import check_feeds
+from ali1688_spider.logs import format_scrapy_log
 from ali1688_spider.private_files import env_file, environment, is_open_to_others
 from ali1688_spider.redaction import raise_log_threshold, redact_logs
 
@@ -48,7 +49,7 @@ class Ali1688Addon:
         for sentence in misnamed(settings, environment()):
             logger.warning("%s", sentence)
         # Until then Scrapy sets levels and handlers.
-        self._crawler.signals.connect(raise_log_threshold, signals.spider_opened)
+        self._crawler.signals.connect(self._adjust_log, signals.spider_opened)
         self.context = CrawlContext(config, self._crawler, redactor)
         if not config.redis_url:
             settings.set("SCHEDULER", f"{SCHEDULING}.memory_scheduler.MemoryScheduler", "addon")
@@ -58,6 +59,11 @@ class Ali1688Addon:
         settings.set("DUPEFILTER_CLASS", f"{SCHEDULING}.dupefilter.RedisDupeFilter", "addon")
         acknowledgement = load_object(f"{SCHEDULING}.scheduler.AcknowledgementMiddleware")
         settings.set_in_component_priority_dict("SPIDER_MIDDLEWARES", acknowledgement, 10)
+
+    def _adjust_log(self) -> None:
+        raise_log_threshold()
+        if self.context.config.log_format == "json":
+            format_scrapy_log(self._crawler.spidercls.name)
 
 
 def context_of(crawler: Crawler) -> CrawlContext:

@@ -237,6 +237,7 @@ class Config(UserInput):
     messages: Literal["off", "poll"] = "off"
     dashboard_token: str = Field("", repr=False)
     progress: Literal["auto", "on", "off"] = "auto"
+    log_format: Literal["text", "json"] = "text"
     redis_url: RedisUrl = Field("", alias="REDIS_URL", repr=False)
     mongo_uri: MongoUri = Field("", alias="MONGO_URI", repr=False)
     mongo_database: DatabaseName = Field("ali1688", alias="MONGO_DATABASE")

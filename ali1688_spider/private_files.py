@@ -18,6 +18,8 @@ from dotenv import dotenv_values, find_dotenv, set_key
 
 logger = logging.getLogger(__name__)
 
+_dotenv_logger = logging.getLogger("dotenv.main")
+
 
 def make_private(folder: Path) -> None:
     """Make *folder* and those above it; give it mode 700, also when it was there already."""
@@ -77,9 +79,16 @@ def env_file() -> Path | None:
     return Path(name) if name else None
 
 
-def environment() -> dict[str, str | None]:
-    """Return the variables of ``.env``, and those of the environment, which win."""
-    return {**dotenv_values(find_dotenv(usecwd=True)), **os.environ}
+def environment(*, warn: bool = True) -> dict[str, str | None]:
+    """Return the variables of ``.env``, and those of the environment, which win.
+
+    Lines of ``.env`` that are no variables are left out; *warn* has them logged.
+    """
+    _dotenv_logger.disabled = not warn
+    try:
+        return {**dotenv_values(find_dotenv(usecwd=True)), **os.environ}
+    finally:
+        _dotenv_logger.disabled = False
 
 
 def set_in_env_file(path: Path, values: Mapping[str, str]) -> None:

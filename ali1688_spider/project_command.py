@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -24,8 +25,12 @@ from scrapy.utils.project import ENVVAR
 from ali1688_spider.config import check_names, strip_settings
 from ali1688_spider.exceptions import Ali1688Error, ConfigurationError
 from ali1688_spider.exporting.files import STANDARD_OUTPUT
+from ali1688_spider.logs import configure_log, format_last_resort, is_json, tell
+from ali1688_spider.private_files import environment
 from ali1688_spider.spiders.ids import IdentifierSource
 from ali1688_spider.storage.database_errors import explain
+
+logger = logging.getLogger(__name__)
 
 FILE_HELP = (
     "file of product ids or URLs: a text, .csv, .xlsx, .jsonl or .parquet; - = standard input"
@@ -46,11 +51,10 @@ def load_project(settings: Settings) -> bool:
     return active == SETTINGS_MODULE
 
 
-def print_error(text: object) -> int:
-    """Print one sentence on standard error; return the exit code."""
-    end = "" if str(text).endswith("?") else "."
-    print(f"Error: {text}{end}", file=sys.stderr)
-    return 1
+def error_sentence(error: object) -> str:
+    """Return the sentence that a person reads who has run a command."""
+    end = "" if str(error).endswith("?") else "."
+    return f"Error: {error}{end}"
 
 
 def output_file(args: list[str], command: str) -> str:
@@ -134,6 +138,7 @@ class ProjectCommand(ScrapyCommand):
     summary: ClassVar[str]
     description = ""
     checks_names: ClassVar[bool] = True  # whether a setting of ours that there is not is refused
+    is_service: ClassVar[bool] = False  # whether it runs until it is stopped, and keeps a log
 
     def syntax(self) -> str:
         return self.usage
@@ -150,17 +155,17 @@ class ProjectCommand(ScrapyCommand):
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         strip_settings(self.settings)
+        self._begin_log()
         try:
             if self.checks_names:
                 check_names(self.settings)
             self.execute(args, opts)
         except Ali1688Error as error:
-            self.exitcode = print_error(error)
+            self._fail(error)
         except RedisError as error:
-            text = f"Redis does not answer ({error}): check REDIS_URL and run this again"
-            self.exitcode = print_error(text)
+            self._fail(f"Redis does not answer ({error}): check REDIS_URL and run this again")
         except (PyMongoError, BSONError) as error:
-            self.exitcode = print_error(explain(error))
+            self._fail(explain(error))
         except KeyboardInterrupt:
             print("Interrupted.", file=sys.stderr)
             self.exitcode = 128 + signal.SIGINT
@@ -171,12 +176,27 @@ class ProjectCommand(ScrapyCommand):
         except BrokenPipeError:
             self._discard_output(128 + signal.SIGPIPE)
         except OSError as error:
-            text = f"standard output cannot be written: {error.strerror}"
-            self._discard_output(print_error(text))
+            self._fail(f"standard output cannot be written: {error.strerror}")
+            self._discard_output(self.exitcode)
 
     @abstractmethod
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
         """Do what the command is for."""
+
+    def _begin_log(self) -> None:
+        if self.is_service:
+            configure_log(self.settings)
+        elif is_json(self.settings):
+            format_last_resort()
+        environment()  # warns of what cannot be read in .env
+
+    def _fail(self, error: object) -> None:
+        """Say what went wrong, in the log too if there is one."""
+        self.exitcode = 1
+        if self.is_service:
+            tell(logger, logging.ERROR, str(error), self.settings, text=error_sentence(error))
+        else:
+            print(error_sentence(error), file=sys.stderr)
 
     def _discard_output(self, exit_code: int) -> None:
         """Discard the rest of the output, which the interpreter would write when it ends."""

@@ -13,7 +13,7 @@ from ali1688_spider.config import DEFAULTS as _DEFAULTS
 from ali1688_spider.config import PREFIX as _PREFIX
 from ali1688_spider.private_files import environment as _read_environment
 
-_environment = _read_environment()
+_environment = _read_environment(warn=False)  # the commands do, once they know how to log
 
 # The project
 BOT_NAME = "ali1688_spider"

@@ -81,6 +81,19 @@ class CrawlOutcome:
         return self.collected + self.gone + self.rejected + self.given_up
 
     @property
+    def numbers(self) -> dict[str, int]:
+        """What :meth:`__str__` says, by name; all others add up to ``wanted`` where it is known."""
+        return {
+            "wanted": self.wanted + self.unreadable,
+            "collected": self.collected,
+            "gone": self.gone,
+            "rejected": self.rejected,
+            "given_up": self.given_up,
+            "unreadable": self.unreadable,
+            "rest": self.rest,
+        }
+
+    @property
     def rest(self) -> int:
         """How many of the wanted products have no outcome in this process."""
         return max(0, self.wanted - self.done)

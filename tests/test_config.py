@@ -106,6 +106,7 @@ def test_a_setting_alone_is_checked_as_with_the_others() -> None:
         ("ALI1688_GATEWAY", "https://host/?a=1"),
         ("ALI1688_SIGN_METHOD", "sha1"),
         ("ALI1688_HTTP_METHOD", "PUT"),
+        ("ALI1688_LOG_FORMAT", "JSON"),
         ("ALI1688_QPS", "fast"),
         ("ALI1688_QPS", "-1"),
         ("ALI1688_QPS", "nan"),

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import gc
 import logging
+import os
 import time
 from typing import Any
 
@@ -20,7 +21,10 @@ from ali1688_spider.addon import context_of
 from ali1688_spider.config import Config
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.exporting.files import check_feeds
-from ali1688_spider.project_command import load_project, print_error
+from ali1688_spider.logs import is_json, log_as_json, tell
+from ali1688_spider.private_files import environment
+from ali1688_spider.project_command import error_sentence, load_project
+from ali1688_spider.redaction import redact_logs
 from ali1688_spider.shutdown import CrawlOutcome
 
 logger = logging.getLogger(__name__)
@@ -61,6 +65,10 @@ class Command(ScrapyCrawl):
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
         """Apply the options; what Scrapy says of itself at the start is for DEBUG only."""
         super().process_options(args, opts)
+        if job := opts.spargs.get("_job"):  # Scrapyd no longer sets the variable itself
+            os.environ["SCRAPY_JOB"] = job
+        if self._is_own_project and is_json(self.settings):
+            log_as_json(self.settings, spider=args[0] if args else "")
         if self._is_own_project and self.settings.get("LOG_LEVEL") != "DEBUG":
             for name in BANNERS:
                 logging.getLogger(name).addFilter(_is_no_banner)  # levels are set anew later
@@ -73,9 +81,11 @@ class Command(ScrapyCrawl):
             try:
                 self._check(args[0], opts.spargs)
             except ConfigurationError as error:
-                self.exitcode = print_error(error)
-                if self.settings.get("LOG_FILE"):  # of a job of Scrapyd, people read the log
-                    logger.error("%s", error)  # noqa: TRY400  # the sentence says it all
+                self.exitcode = 1
+                environment()  # warns of lines of .env that cannot be read, which may be why
+                # Of a job of Scrapyd, people read the log.
+                text, spider = error_sentence(error), args[0]
+                tell(logger, logging.ERROR, str(error), self.settings, text=text, spider=spider)
                 return
         super().run(args, opts)
         if self._is_own_project and not self.exitcode:
@@ -99,6 +109,7 @@ class Command(ScrapyCrawl):
     def _check(self, spider_name: str, arguments: dict[str, str]) -> None:
         assert self.crawler_process is not None
         config = Config.from_settings(self.settings)
+        redact_logs(*config.secrets)
         if self.settings.get("JOBDIR"):
             raise ConfigurationError(
                 "JOBDIR cannot be used here: leave it out, and set REDIS_URL, with which the same "

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import signal
-import sys
+from typing import ClassVar
 
 from aiohttp import web
 
@@ -15,12 +16,16 @@ from ali1688_spider.dashboard.server import Dashboard
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.monitoring.reading import StateReader
 from ali1688_spider.project_command import ProjectCommand
+from ali1688_spider.redaction import redact_logs
+
+logger = logging.getLogger(__name__)
 
 PORT = 8088
 MOST_PORT = 65535
 
 
 class Command(ProjectCommand):
+    is_service: ClassVar[bool] = True
     usage = "[--host HOST] [--port PORT] [--name NAME …]"
     summary = "Serve a live page of queues, crawls, workers, quota, failures and products"
     description = (
@@ -43,6 +48,7 @@ class Command(ProjectCommand):
         if not 0 <= opts.port <= MOST_PORT:
             raise ConfigurationError(f"--port is {opts.port}: say one from 0 to {MOST_PORT}")
         config = Config.from_settings(self.settings)
+        redact_logs(*config.secrets)
         access = Access.of(opts.host, config.dashboard_token, opts.name)
         asyncio.run(self._serve(config, access, opts.port, has_token=bool(config.dashboard_token)))
 
@@ -66,7 +72,7 @@ class Command(ProjectCommand):
             await _until_asked_to_end()
         finally:
             await runner.cleanup()
-        print("Ended.", file=sys.stderr)
+        logger.info("Ended")
 
 
 async def _until_asked_to_end() -> None:

@@ -93,7 +93,7 @@ def _crawl(environment: dict[str, str], folder: Path, products: int) -> None:
     log_file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "scrapy", "crawl", "product", "-a", f"ids_file={ids_file}"]
     command += ["-O", f"{folder}/products.csv", "--logfile", f"{log_file}"]
-    command += ["-s", "ALI1688_PROGRESS=on"]
+    command += ["-s", "ALI1688_PROGRESS=on", "-s", "ALI1688_LOG_FORMAT=text"]
     paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     own = {"SCRAPY_SETTINGS_MODULE": SETTINGS_MODULE, "PYTHONPATH": os.pathsep.join(paths)}
     crawl = subprocess.Popen(command, env=os.environ | environment | own)  # noqa: S603  # our own program

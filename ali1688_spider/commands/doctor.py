@@ -46,7 +46,7 @@ class Command(ProjectCommand):
         self._redactor = SecretRedactor(config.secrets)
         self._show(Finding("ok", "Settings", "are complete"))
         self._show(_env_file())
-        for sentence in misnamed(self.settings, environment()):
+        for sentence in misnamed(self.settings, environment(warn=False)):
             self._show(Finding("warn", "Variables", sentence))
         redis = redis_client(config, self.settings)
         if opts.end_pause:

@@ -10,13 +10,12 @@ import signal
 import sqlite3
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from redis.exceptions import RedisError
-from scrapy.utils.log import configure_logging
 
 from ali1688_spider.batching import BatchWriter
 from ali1688_spider.config import Config
@@ -52,6 +51,7 @@ _SHUTDOWN_SECONDS = 5.0
 
 
 class Command(ProjectCommand):
+    is_service: ClassVar[bool] = True
     usage = "--port P [--host HOST]"
     summary = "Take the messages that the platform posts"
     description = (
@@ -71,7 +71,6 @@ class Command(ProjectCommand):
         if args or opts.port is None or not 0 <= opts.port <= 65_535:
             raise ConfigurationError("say where to listen: --port, from 0 to 65535, and no more")
         config = Config.from_settings(self.settings)
-        configure_logging(self.settings)
         redact_logs(*config.secrets)
         logging.getLogger("aiohttp.server").addFilter(_is_no_stranger_s)
         try:

@@ -23,6 +23,7 @@ from scrapy.utils.asyncio import create_looping_call
 from ali1688_spider.addon import context_of
 from ali1688_spider.context import clock_time
 from ali1688_spider.extensions.complete_feeds import Feeds
+from ali1688_spider.logs import tell
 from ali1688_spider.shutdown import INCOMPLETE, CrawlClosingError, CrawlOutcome
 from ali1688_spider.spiders.watch import WatchSpider
 
@@ -101,15 +102,17 @@ class Progress:
     """Shows how far the crawl is, what it waits for, and at its end what became of it all.
 
     On a terminal a line on standard error says so, rewritten twice a second below the log;
-    ``ALI1688_PROGRESS`` switches it on elsewhere (``on``) or off (``off``). The log gets a line a
-    minute, while there is something new. The last line, of the outcome, comes always.
+    ``ALI1688_PROGRESS`` switches it on elsewhere, and beside a log of JSON (``on``), or off
+    (``off``). The log gets a line a minute, while there is something new. The last line, of the
+    outcome, comes always.
     """
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
         self._context = context_of(crawler)
-        wanted = self._context.config.progress
-        self._has_line = wanted == "on" or (wanted != "off" and sys.stderr.isatty())
+        config = self._context.config
+        fits = sys.stderr.isatty() and config.log_format == "text"
+        self._has_line = config.progress == "on" or (config.progress == "auto" and fits)
         self._speed = RecentSpeed()
         self._logged = ""
         self._tickers: list[Any] = []
@@ -157,10 +160,15 @@ class Progress:
             and self._context.shutdown.is_incomplete()
         ):
             stats.set_value("finish_reason", INCOMPLETE)
-        line = f"{CrawlOutcome.of(self._crawler)} {self._destination()}"
-        sys.stderr.write(f"{line}\n")
-        if self._crawler.settings.get("LOG_FILE"):
-            logger.info("%s", line)
+        outcome = CrawlOutcome.of(self._crawler)
+        tell(
+            logger,
+            logging.INFO,
+            f"{outcome} {self._destination()}",
+            self._crawler.settings,
+            spider=self._crawler.spidercls.name,
+            outcome={**outcome.numbers, "reason": stats.get_value("finish_reason")},
+        )
 
     def figures(self) -> ProgressFigures:
         """Return how far the crawl is; once the spider is open, as often as anybody asks."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import sys
 from contextlib import closing
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -37,13 +38,13 @@ if TYPE_CHECKING:
 FRACTION = "ali1688/watch/fraction_fresh"
 
 
-def crawler_of(spider: type[Spider], worker: object = None) -> Crawler:
+def crawler_of(spider: type[Spider], worker: object = None, **changes: str) -> Crawler:
     """Return a crawl whose spider is open, with a *worker* as one has with Redis."""
     from ali1688_spider import settings
 
     defaults = {name: getattr(settings, name) for name in dir(settings) if name.isupper()}
     own = {"ALI1688_APP_KEY": "1000000", "ALI1688_APP_SECRET": "test123", "REDIS_URL": ""}
-    crawler = get_crawler(spider, {**defaults, **own})
+    crawler = get_crawler(spider, {**defaults, **own, **changes})
     scheduler = SimpleNamespace(worker=worker)
     crawler._engine = SimpleNamespace(scheduler=scheduler)  # type: ignore[assignment]
     crawler.spider = crawler._create_spider()
@@ -128,9 +129,34 @@ def test_a_watch_has_no_end(clock: Clock) -> None:
     assert extension._text() == "180 products, 20 waiting, 2.0/s, 0 calls"
 
 
+@pytest.mark.parametrize(
+    ("log_format", "wanted", "on_a_terminal", "elsewhere"),
+    [
+        ("text", "auto", True, False),
+        ("text", "off", False, False),
+        ("text", "on", True, True),
+        ("json", "auto", False, False),
+        ("json", "off", False, False),
+        ("json", "on", True, True),
+    ],
+)
+def test_where_the_line_is_shown(
+    log_format: str,
+    wanted: str,
+    *,
+    on_a_terminal: bool,
+    elsewhere: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = {"ALI1688_LOG_FORMAT": log_format, "ALI1688_PROGRESS": wanted}
+    for is_terminal, shown in ((True, on_a_terminal), (False, elsewhere)):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda is_terminal=is_terminal: is_terminal)
+        assert Progress(crawler_of(ProductSpider, **settings))._has_line is shown
+
+
 def test_asking_changes_no_figure(clock: Clock) -> None:
     asked, left_alone = crawler_of(ProductSpider), crawler_of(ProductSpider)
-    figures = []
+    figures, samples = [], []
     for crawler in (asked, left_alone):
         clock.now = 1000.0
         extension = Progress.from_crawler(crawler)
@@ -144,7 +170,9 @@ def test_asking_changes_no_figure(clock: Clock) -> None:
             crawler.stats.inc_value("item_scraped_count", second)
             extension._sample()
         figures.append(extension.figures())
+        samples.append(list(extension._speed._samples))
     assert figures[0] == figures[1]
+    assert samples[0] == samples[1]
     assert figures[0].rate_per_second == sum(range(30, 90)) / 60
 
 

@@ -19,6 +19,7 @@ ID = "-a", "ids=610000000001"
         ({"ALI1688_APP_KEY": ""}, "ALI1688_APP_KEY is missing: put it into .env"),
         ({"ALI1688_APP_SECRET": ""}, "ALI1688_APP_SECRET is missing: put it into .env"),
         ({"ALI1688_PROTOCOL": "soap"}, "ALI1688_PROTOCOL is 'soap': set it to one of router,"),
+        ({"ALI1688_LOG_FORMAT": "xml"}, "ALI1688_LOG_FORMAT is 'xml': set it to one of text, json"),
         ({"ALI1688_QPS": "fast"}, "ALI1688_QPS is 'fast': set it to a number of calls per second"),
         (
             {"ALI1688_GATEWAY": "https://user:pass-word@gateway:port/"},

@@ -89,6 +89,22 @@ def stopped(receiver: Process) -> dict[str, int]:
     return {name.rpartition("/")[2]: n for name, n in receiver.ended_well().stats.items()}
 
 
+def test_its_log_may_be_json(scrapy: Scrapy, settings: dict[str, str], gateway: Gateway) -> None:
+    settings["ALI1688_LOG_FORMAT"] = "json"
+    refused = scrapy.run("receive", "--port", "0")
+    assert refused.exit_code == 1
+    (record,) = map(json.loads, refused.log.splitlines())
+    assert (record["level"], record["message"][:24]) == ("ERROR", "nothing is watched here,")
+    assert scrapy.start("crawl", "watch", *SELDOM, "-a", f"ids={FIRST}").is_running
+    eventually(lambda: gateway.calls == 1)
+    receiver, url = listening(scrapy)
+    assert send(url, message(5, FIRST)) == [204]
+    receiver.stop()
+    (record,) = map(json.loads, receiver.log.splitlines())
+    assert record["message"] == "Messages: 0 duplicates, 1 received, 0 unwatched, 1 watched"
+    assert record["logger"] == "ali1688_spider.commands.receive"
+
+
 @pytest.mark.parametrize("with_redis", [False, True])
 def test_what_is_posted_is_fetched_at_once(
     *,

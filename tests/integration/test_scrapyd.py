@@ -160,6 +160,13 @@ def test_a_version_and_a_setting_may_be_named(project: Scrapyd, stored: Stored) 
     assert stored() == {FIRST_ID}
 
 
+def test_a_log_of_json_names_the_job_and_its_spider(project: Scrapyd) -> None:
+    job = project.schedule("product", ids=str(FIRST_ID), setting="ALI1688_LOG_FORMAT=json")
+    records = [json.loads(line) for line in job.finish().splitlines()]
+    assert {(record["job"], record["spider"]) for record in records} == {(job.name, "product")}
+    assert [each["outcome"]["collected"] for each in records if "outcome" in each] == [1]
+
+
 def test_a_job_writes_a_workbook_once(project: Scrapyd) -> None:
     feeds = 'FEEDS={"job.xlsx": {"format": "xlsx"}}'
     assert (
