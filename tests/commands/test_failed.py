@@ -113,7 +113,7 @@ def test_what_is_queued_before_an_interruption_is_listed_no_longer(
         return open_queue(settings, spider)
 
     with monkeypatch.context() as patch:
-        patch.setattr("ali1688_spider.commands.failed.open_queue", interrupted)
+        patch.setattr("ali1688_spider.scheduling.requeue.open_queue", interrupted)
         assert failed("retry") == 1
     out, error = capsys.readouterr()
     assert out == "10 calls queued again.\n"
