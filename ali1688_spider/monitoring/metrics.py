@@ -1,18 +1,67 @@
-"""The state as metrics of Prometheus."""
+"""The state as metrics of Prometheus.
+
+Run as a program, this module prints the list of all metrics, which is ``docs/metrics.md``.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from ali1688_spider.monitoring.counted_metrics import COUNTED_METRICS, counters
+from ali1688_spider.monitoring.state_metrics import GAUGES, gauges
 
 if TYPE_CHECKING:
     from ali1688_spider.monitoring.state import State
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+UNITS = {
+    "_timestamp_seconds": "seconds since 1970",
+    "_per_second": "per second",
+    "_seconds": "seconds",
+    "_bytes": "bytes",
+    "_ratio": "ratio, 0 to 1",
+}
+"""How names end, without ``_total``, and the unit; other metrics are plain counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricDescription:
+    """What is to be known of a metric.
+
+    Attributes:
+        name: As Prometheus has it.
+        kind: ``counter`` or ``gauge``.
+        labels: Names of its labels.
+        help: What it is.
+    """
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    help: str
+
+    @property
+    def unit(self) -> str:
+        """Its unit; empty for a count."""
+        name = self.name.removesuffix("_total")
+        return next((unit for end, unit in UNITS.items() if name.endswith(end)), "")
+
+
+def descriptions() -> Iterator[MetricDescription]:
+    """Yield all metrics that there are."""
+    for gauge in GAUGES:
+        yield MetricDescription(gauge.name, "gauge", gauge.labels, gauge.help)
+    for counter in COUNTED_METRICS:
+        name = f"{counter.name}_total"
+        yield MetricDescription(name, "counter", counter.labels, counter.help)
 
 
 def metrics_text(state: State) -> bytes:
@@ -27,7 +76,34 @@ class _StateCollector:
         self._state = state
 
     def collect(self) -> Iterator[Metric]:
-        calls = CounterMetricFamily("ali1688_calls", "Calls made.", labels=["spider"])
-        for spider, statistics in self._state.totals.items():
-            calls.add_metric([spider], statistics.get("ali1688/calls", 0))
-        yield calls
+        yield from gauges(self._state)
+        # While Redis is away there are no sums. Counters that went to 0 would seem to begin anew,
+        # and to count everything once more when it is back.
+        if self._state.redis is not None and not self._state.redis.error:
+            nothing: dict[str, dict[str, float]] = {spider: {} for spider in self._state.queues}
+            yield from counters(nothing | self._state.totals)
+
+
+def document() -> str:
+    """Return the list of all metrics, in Markdown."""
+    lines = [
+        "# Metrics",
+        "",
+        "What `/metrics` of `scrapy dashboard` tells Prometheus. Times are in seconds, moments in",
+        "seconds since 1970. What cannot be known, since Redis or MongoDB is away, has no series.",
+        "Counters are sums over all crawls that use the same Redis, by spider; with them come the",
+        "gauges of queues, workers and quota. A crawl adds what it counted every five seconds.",
+        "",
+        "`python -m ali1688_spider.monitoring.metrics > docs/metrics.md` makes this list.",
+        "",
+        "| metric | type | labels | unit | meaning |",
+        "|---|---|---|---|---|",
+    ]
+    for each in descriptions():
+        labels = ", ".join(f"`{label}`" for label in each.labels)
+        lines.append(f"| `{each.name}` | {each.kind} | {labels} | {each.unit} | {each.help} |")
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())

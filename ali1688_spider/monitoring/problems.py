@@ -33,6 +33,26 @@ FATAL = {
 }
 """Close reasons of crawls that ended before their work did, and what to do."""
 
+PROBLEM_NAMES = (
+    "RedisAway",
+    "MongoDBAway",
+    "GatewayAway",
+    "PlatformPause",
+    "QuotaGone",
+    "QuotaGoneEarly",
+    "TokenEnds",
+    "NoWorker",
+    "LeasesExpire",
+    "NothingStored",
+    "CrawlKilled",
+    "CrawlEndedEarly",
+    "ErrorShare",
+    "CallsGivenUp",
+    "WebhookWaits",
+    "FreshnessLow",
+)
+"""All problems that there are."""
+
 
 def problems(state: State) -> Iterator[Problem]:
     """Yield what somebody should act on, the most urgent first."""
@@ -106,7 +126,9 @@ def _of_queues(state: State) -> Iterator[Problem]:
     for spider, queue in state.queues.items():
         waiting = queue.counts.ready + queue.counts.messages
         has_worker = any(worker.is_alive for worker in queue.workers)
-        if waiting and not has_worker and (queue.oldest_waiting or 0) >= UNATTENDED_SECONDS:
+        # Nobody knows since when messages of producers wait.
+        has_waited = queue.counts.messages or (queue.oldest_waiting or 0) >= UNATTENDED_SECONDS
+        if waiting and not has_worker and has_waited:
             yield Problem(
                 "NoWorker",
                 "{count} calls of {spider} wait, and no worker is there",

@@ -1,0 +1,96 @@
+"""Every statistic that the code counts is a metric, of a name that its table says."""
+
+from __future__ import annotations
+
+import ast
+import re
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import ali1688_spider
+from ali1688_spider.monitoring.counted_metrics import (
+    COUNTED_METRICS,
+    LEFT_OUT,
+    error_classes,
+    metric_of,
+)
+from ali1688_spider.statistics.sums import counted
+from ali1688_spider.storage.product_store import Outcome as StoreOutcome
+from ali1688_spider.watching.hints import KeptHints, Relation, Task
+from ali1688_spider.watching.watched_product import Outcome as FetchOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = Path(ali1688_spider.__file__).parent
+
+SCRAPYS = ("item_scraped_count", "spider_exceptions/ValueError", "log_count/ERROR")
+"""Counted by Scrapy itself."""
+NO_STATISTICS = {"ali1688/hints/{refused.name}"}
+"""Of the receiver, which is no crawl and whose counts are in no Redis."""
+NAMES = {
+    "ali1688/cache/{'hit' if cached else 'miss'}": ("hit", "miss"),
+    "ali1688/errors/{ForeignHostError.error_class}": error_classes(),
+    "ali1688/errors/{error.error_class}": error_classes(),
+    "ali1688/errors/{failure.error_class}": error_classes(),
+    "ali1688/hints/{name}": KeptHints._fields,
+    "ali1688/hints/{self.task}_failures": [f"{task}_failures" for task in get_args(Task)],
+    "ali1688/hints/{step.relation}": get_args(Relation),
+    "ali1688/items/{name}": ("stored", "unchanged"),  # read, not counted
+    "ali1688/items/{stored.outcome}": get_args(StoreOutcome),
+    "ali1688/leases/{stat}": ("withdrawn", "lost"),
+    "ali1688/watch/{outcome.value}": [outcome.value for outcome in FetchOutcome],
+    "ali1688/webhook/{name}": ("delivered", "failed"),
+}
+"""What ends the names that the code puts together."""
+
+
+def statistics_of_the_code() -> Iterator[str]:
+    """Yield each statistic that the package names, except in docstrings and comments."""
+    for file in set(PACKAGE.rglob("*.py")) - set((PACKAGE / "monitoring").iterdir()):
+        tree = ast.parse(file.read_text())
+        parts = {
+            part
+            for node in ast.walk(tree)
+            if isinstance(node, ast.JoinedStr)
+            for part in node.values
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                text = ast.unparse(node)[2:-1]
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                text = "" if node in parts else node.value
+            else:
+                continue
+            if not re.fullmatch(r"ali1688/\S*[^/\s]", text) or text in NO_STATISTICS:
+                continue
+            if "{" in text:
+                yield from (f"{text.rpartition('/')[0]}/{name}" for name in NAMES[text])
+            else:
+                yield text
+
+
+def is_counted(statistic: str) -> bool:
+    return bool(dict(counted({statistic: 1})))
+
+
+def test_every_statistic_of_the_code_has_a_metric() -> None:
+    statistics = {*statistics_of_the_code(), *SCRAPYS}
+    assert len(statistics) > 90
+    without = {each for each in statistics if is_counted(each) and metric_of(each) is None}
+    assert without <= set(LEFT_OUT)
+
+
+def test_every_known_statistic_is_one_that_the_code_counts() -> None:
+    statistics = {*statistics_of_the_code(), *SCRAPYS}
+    for name in chain.from_iterable(metric.statistics for metric in COUNTED_METRICS):
+        beginning = name if name[-1] == "/" else "none"
+        assert name in statistics or any(each.startswith(beginning) for each in statistics), name
+
+
+def test_known_values_of_a_label_are_those_that_the_code_has() -> None:
+    for each in set(statistics_of_the_code()):
+        if is_counted(each) and (found := metric_of(each)):
+            metric, value = found
+            assert value in metric.values, each
