@@ -53,6 +53,7 @@ class ThrottleMiddleware:
         config = context.config
         if config.qps or config.daily_quota or context.quota.is_paused:
             request.quota_day = await self.wait_for_slot()
+            self._set_statistics()
 
     async def wait_for_slot(self) -> int:
         """Return, once a call may be made, the day that it counts for.
@@ -87,9 +88,12 @@ class ThrottleMiddleware:
                 return day
 
     async def close(self) -> None:
-        """Give back the slots that were not used, and set the statistics."""
+        """Give back the slots that were not used."""
+        await self._context.quota.close()
+        self._set_statistics()
+
+    def _set_statistics(self) -> None:
         quota = self._context.quota
-        await quota.close()
         self._stats.set_value("ali1688/quota/wait_seconds", round(quota.wait_seconds, 3))
         self._stats.set_value("ali1688/quota/slots_used", quota.slots_used)
         self._stats.set_value("ali1688/quota/slots_discarded", quota.slots_discarded)
