@@ -44,7 +44,7 @@ def test_no_class_name_has_two_meanings() -> None:
 
 def test_the_package_stays_small_enough_to_be_seen_whole() -> None:
     # A third of them are the platform itself: its APIs, and the sandbox that serves them all.
-    assert len(FILES) <= 190
+    assert len(FILES) <= 200
 
 
 def test_the_document_names_the_layers_that_are_checked() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ import ali1688_spider
 from ali1688_spider.monitoring import problems
 from ali1688_spider.monitoring.metrics import descriptions
 from ali1688_spider.monitoring.problems import PROBLEM_NAMES
+from ali1688_spider.monitoring.state import State
+from ali1688_spider.scheduling.steering import QueueCounts, QueueStatus
 
 FOLDER = Path(ali1688_spider.__file__).parents[1] / "deploy" / "prometheus"
 RULES = (FOLDER / "rules.yml").read_text()
@@ -69,6 +72,13 @@ def test_metrics_of_the_rules_exist() -> None:
     names = {each.name for each in descriptions()}
     for text in (RULES, TESTS):
         assert set(re.findall(r"\bali1688_\w+", text)) <= names
+
+
+def test_messages_that_no_worker_reads_are_a_problem_as_they_are_an_alert() -> None:
+    counts = QueueCounts(messages=2, ready=0, delayed=0, leased=0, next_due=None)
+    queue = QueueStatus(counts, oldest_waiting=None, pause=None, workers=())
+    state = State(at=datetime.now(UTC), version="1", queues={"product": queue})
+    assert [problem.name for problem in problems.problems(state)] == ["NoWorker"]
 
 
 @needs_promtool
