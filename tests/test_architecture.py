@@ -21,6 +21,9 @@ SAME_MEANING = {
     "queue.py",  # the queue, and the command that shows it
     "errors.py",  # the errors of calls, and the middleware that handles them
     "sandbox.py",  # a command bears the name of what it starts
+    "reading.py",  # reads the report, and the state
+    "server.py",  # the web server of the sandbox, and of the dashboard
+    "texts.py",  # of the report, and of the dashboard
     "watch.py",  # the spider, the pipeline of its products, and the command that lists them
 }
 """Files that may stand in several folders."""

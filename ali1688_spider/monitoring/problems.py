@@ -126,9 +126,7 @@ def _of_queues(state: State) -> Iterator[Problem]:
     for spider, queue in state.queues.items():
         waiting = queue.counts.ready + queue.counts.messages
         has_worker = any(worker.is_alive for worker in queue.workers)
-        # Nobody knows since when messages of producers wait.
-        has_waited = queue.counts.messages or (queue.oldest_waiting or 0) >= UNATTENDED_SECONDS
-        if waiting and not has_worker and has_waited:
+        if waiting and not has_worker and (queue.oldest_waiting or 0) >= UNATTENDED_SECONDS:
             yield Problem(
                 "NoWorker",
                 "{count} calls of {spider} wait, and no worker is there",

@@ -29,7 +29,9 @@ Series: TypeAlias = "Iterable[tuple[tuple[str, ...], float]]"
 
 KILLED = "killed"
 OTHER = "other"
-REASONS = ("finished", "incomplete", "quota_exhausted", "shutdown", KILLED, *FATAL, OTHER)
+REASONS = tuple(
+    dict.fromkeys(["finished", "incomplete", "quota_exhausted", "shutdown", KILLED, *FATAL, OTHER])
+)
 """Close reasons that are told apart."""
 
 
@@ -101,9 +103,9 @@ def _queue_calls(state: State) -> Series:
 
 def _queue_workers(state: State) -> Series:
     for spider, queue in state.queues.items():
-        alive = sum(worker.is_alive for worker in queue.workers)
-        yield (spider, "alive"), alive
-        yield (spider, "silent"), len(queue.workers) - alive
+        yield (spider, "alive"), sum(each.is_alive for each in queue.workers)
+        silent = [each for each in queue.workers if each.leased and not each.is_alive]
+        yield (spider, "silent"), len(silent)
 
 
 def _workers(state: State) -> Series:

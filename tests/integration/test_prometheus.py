@@ -246,6 +246,7 @@ def start_servers(run: Callable[..., None], folder: Path, port: int, alertmanage
 def with_series_whatever_holds(expression: str) -> str:
     """Return the expression of an alert, its conditions as 0 or 1, so that it has series always."""
     parts = re.split(r"({.*?})", expression)
+    parts[::2] = [part.replace("unless", "and") for part in parts[::2]]
     parts[::2] = [re.sub(r"(==|>=|<=|>|<)", r"\1 bool", part) for part in parts[::2]]
     return "".join(parts)
 
