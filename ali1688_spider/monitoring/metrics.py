@@ -77,11 +77,10 @@ class _StateCollector:
 
     def collect(self) -> Iterator[Metric]:
         yield from gauges(self._state)
-        # While Redis is away there are no sums. Counters that went to 0 would seem to begin anew,
-        # and to count everything once more when it is back.
-        if self._state.redis is not None and not self._state.redis.error:
-            nothing: dict[str, dict[str, float]] = {spider: {} for spider in self._state.queues}
-            yield from counters(nothing | self._state.totals)
+        # While Redis is away there are neither queues nor sums, so no counters. If they went to 0,
+        # they would seem to begin anew, and to count everything once more when it is back.
+        nothing: dict[str, dict[str, float]] = {spider: {} for spider in self._state.queues}
+        yield from counters(nothing | self._state.totals)
 
 
 def document() -> str:
