@@ -128,7 +128,8 @@ async def test_the_page_in_chinese_in_the_dark_on_a_phone(
 ) -> None:
     database["products"].insert_one({"_id": 1, "name": HOSTILE})
     change = {"product_id": 1, "sku_id": None, "field": "name", "old": "x", "new": HOSTILE}
-    database["product_changes"].insert_one({**change, "at": datetime.now(UTC)})
+    changes = [{**change, "at": datetime.now(UTC)} for _ in range(12)]
+    database["product_changes"].insert_many(changes)
     _, address = start_dashboard(cluster)
     async with new_tab() as tab:
         await open_on_a_dark_phone(tab, address)

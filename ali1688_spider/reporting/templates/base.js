@@ -1,6 +1,7 @@
 "use strict";
 
-// A table is sorted by a click on a column's title, and filtered by a text that a row contains.
+// A table with an id is sorted by a click on a column's title, and filtered by a text that a row
+// contains. Those without one are sent again and again.
 
 const FILTER_FROM = 10;
 
@@ -162,7 +163,7 @@ function makeTranslatable(buttons) {
   if (navigator.language.startsWith("zh")) translate("zh-Hans");
 }
 
-for (const table of document.querySelectorAll("table")) {
+for (const table of document.querySelectorAll("table[id]")) {
   makeSortable(table);
   makeFilterable(table);
 }
