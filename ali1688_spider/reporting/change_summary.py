@@ -92,7 +92,7 @@ class _ProductChanges:
         name = change["field"]
         self.kinds.add((bucket, "any"))
         is_hidden = is_private and name in {"price", "promotion_price"}
-        if is_hidden or change.get("sku_id") is not None:
+        if is_hidden or change.get("sku_id") is not None or is_of_tiers(change):
             return
         old, new = change["old"], change["new"]
         self.ends[name] = (old, self.ends.get(name, (old, new))[1])
@@ -179,6 +179,11 @@ def count_changes(
     )
 
 
+def is_of_tiers(change: Document) -> bool:
+    """Return whether prices of some quantities changed, and the lowest one, ``price``, did not."""
+    return change.get("min_quantity") is not None
+
+
 def _kinds(field: str, old: Any, new: Any) -> Iterator[str]:
     """Yield what happened to a product, in the words of :class:`ChangeFigures`."""
     if field == "price" and old is not None and new is not None and old != new:
@@ -205,8 +210,14 @@ def product_curves(
     *changes* are its own, not those of its SKUs, oldest first.
     """
     begin = max(period.start, product["first_seen_at"] or period.start)
+    return curves(begin, changes, product)
+
+
+def curves(begin: datetime, changes: Sequence[Document], now: Document) -> dict[str, Curve]:
+    """Return the curves of ``price`` and ``stock`` of a product or a SKU, which has them *now*."""
+    steps = [each for each in changes if not is_of_tiers(each)]
     return {
-        name: curve(begin, [each for each in changes if each["field"] == name], product[name])
+        name: curve(begin, [each for each in steps if each["field"] == name], now[name])
         for name in ("price", "stock")
     }
 

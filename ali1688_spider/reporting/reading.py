@@ -129,5 +129,6 @@ def _below(prefix: str, stats: Mapping[str, Any]) -> Counter[str]:
 def _changes(database: Database[Document], period: Period, **filters: Any) -> Cursor[Document]:
     """Return the changes of the period, in no order."""
     query = {"at": {"$gte": period.start, "$lte": period.end}, **filters}
-    cursor = database["product_changes"].find(query, dict.fromkeys(CHANGE_COLUMNS, 1))
+    fields = dict.fromkeys((*CHANGE_COLUMNS, "min_quantity"), 1)
+    cursor = database["product_changes"].find(query, fields)
     return cursor.batch_size(BATCH)

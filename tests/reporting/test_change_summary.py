@@ -82,6 +82,16 @@ def test_a_product_counts_by_its_first_and_last_price() -> None:
     assert figures.rises == [PriceMove(3, Decimal("1.00"), Decimal("1.01"), 1)]
 
 
+def test_prices_of_larger_quantities_are_no_price_of_the_product() -> None:
+    tiers = change(1, "8.00", "4.00", min_quantity=100)
+    figures = counted(change(1, "10.00", "9.00", hours=3), tiers)
+    assert figures.drops == [PriceMove(1, Decimal("10.00"), Decimal("9.00"), 1)]
+    assert counted(tiers).total == {"any": 1}
+    product = {"first_seen_at": None, "price": Decimal("9.00"), "stock": 1}
+    points = product_curves(product, [tiers], PERIOD)["price"].points
+    assert points == [(PERIOD.start, Decimal("9.00"))]
+
+
 def test_days_count_products() -> None:
     figures = counted(
         change(1, "3.00", "2.00", hours=30),

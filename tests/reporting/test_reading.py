@@ -83,6 +83,15 @@ def test_empty_database(database: Database[dict[str, Any]]) -> None:
     assert report.missing == []
 
 
+def test_prices_of_larger_quantities(database: Database[dict[str, Any]]) -> None:
+    database["products"].insert_one(product(1))
+    tiers = change(1, "8.00", "4.00", NOW - HOUR, min_quantity=100)
+    database["product_changes"].insert_one(tiers)
+    report = read(database, 1)
+    assert report.changes.total == {"any": 1}
+    assert [value for _, value in report.curves[1]["price"].points] == [Decimal("9.90")]
+
+
 def test_products(database: Database[dict[str, Any]]) -> None:
     database["products"].insert_many(
         [
