@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from scrapy.settings import BaseSettings
 
 from ali1688_spider.dashboard.live import LiveState, TooManyListenersError, event
+from ali1688_spider.dashboard.product_pages import ProductPages
 from ali1688_spider.dashboard.recent_changes import latest_changes
 from ali1688_spider.dashboard.rendering import render, render_sections
 from ali1688_spider.monitoring.metrics import CONTENT_TYPE, metrics_text
@@ -65,6 +66,7 @@ class Dashboard:
         app.router.add_post("/api/failed/retry", self._retry)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", _healthz)
+        ProductPages(self._reader.database).add_to(app)
         app.on_shutdown.append(self._close)
         return app
 

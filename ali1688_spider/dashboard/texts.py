@@ -10,10 +10,7 @@ CHINESE_TEXTS = {
     "Overview": "总览",
     "Products": "商品",
     "Changes of today": "今日变化",
-    "Live": "实时",
     "The connection to the dashboard is lost; trying again": "与仪表盘的连接已断开，正在重试",
-    "Search by id or name": "按编号或名称搜索",
-    "Search": "搜索",
     # Numbers
     "All is well.": "一切正常。",
     "waiting": "等待中",
@@ -78,6 +75,96 @@ CHINESE_TEXTS = {
     "No change has been observed.": "尚未观察到变化。",
     "Without MONGO_URI no changes are kept.": "未设置 MONGO_URI，不保存变化。",
     "Field": "字段",
+    # Search of products
+    "Search by id, address or name": "按编号、网址或名称搜索",
+    "Search": "搜索",
+    "The search takes too long: search by id.": "搜索耗时过长，请按编号搜索。",
+    "The search takes too long: search by id. Only products that changed since {time} (UTC) were "
+    "looked at.": "搜索耗时过长，请按编号搜索。仅查找了自 {time} (UTC) 起有变化的商品。",
+    "No product that is stored has these words in its name, or is from such a supplier.": (
+        "没有名称或供应商包含这些词的已保存商品。"
+    ),
+    "Products that were found": "找到的商品",
+    "Products that changed last": "最近有变化的商品",
+    "There are more than these {count}.": "还有更多，此处仅显示 {count} 个。",
+    "These {count} changed last.": "这是最近有变化的 {count} 个。",
+    "Fetched (UTC)": "采集时间 (UTC)",
+    "Changed (UTC)": "变化时间 (UTC)",
+    # One product
+    "The page on 1688": "1688 页面",
+    "private": "私密",
+    "price": "价格",
+    "highest price": "最高价",
+    "promotion price": "促销价",
+    "price of one piece": "单件价",
+    "drop-shipping price": "代发价",
+    "stock": "库存",
+    "status": "状态",
+    "Price by quantity": "阶梯价",
+    "From pieces": "起订件数",
+    "Category": "类目",
+    "Minimum order": "起订量",
+    "Unit": "单位",
+    "Ships from": "发货地",
+    "Sold in 30 days": "30 天销量",
+    "First seen (UTC)": "首次采集 (UTC)",
+    "Time of the curves": "走势时间",
+    "24 hours": "24 小时",
+    "{count} days": "{count} 天",
+    "There are too many changes: the curves show the last {count}, those since {time} (UTC).": (
+        "变化过多：走势仅含最近 {count} 次，自 {time} (UTC) 起。"
+    ),
+    "SKUs": "规格",
+    "SKU": "规格",
+    "Attributes": "属性",
+    "Last change (UTC)": "最近变化 (UTC)",
+    "What": "内容",
+    "On sale": "在售",
+    "yes": "是",
+    "no": "否",
+    "{field} from {quantity} pieces on": "{quantity} 件起的{field}",
+    "Curves of the SKUs that changed most": "变化最多的规格走势",
+    "Last changes": "最近变化",
+    # Changes of a time
+    "Changes of the last {n} hour|Changes of the last {n} hours": "近 {n} 小时的变化",
+    "Time of the changes": "变化时间范围",
+    "1 hour": "1 小时",
+    "{count} hours": "{count} 小时",
+    "There are too many changes: the last {count} are counted, those since {time} (UTC).": (
+        "变化过多：仅统计最近 {count} 次，自 {time} (UTC) 起。"
+    ),
+    "Since {time} (UTC), {china} in China, until now.": "自 {time} (UTC)，北京时间 {china}，至今。",
+    "On your clock since": "按您的时钟，起始于",
+    "back in stock": "恢复有货",
+    "off sale": "下架",
+    "back on sale": "重新上架",
+    "gone from the platform": "从平台消失",
+    "promotions began": "开始促销",
+    "promotions ended": "结束促销",
+    "No change was observed in this time.": "此期间没有观察到变化。",
+    # Pages that cannot be shown
+    "No products are stored here, because MONGO_URI is empty: set it to the address of a MongoDB, "
+    "or run scrapy up --write, and start the dashboard again.": (
+        "MONGO_URI 为空，未保存任何商品：请设为 MongoDB 的地址，或运行 scrapy up --write，"
+        "然后重新启动仪表盘。"
+    ),
+    "MongoDB does not answer": "MongoDB 没有响应",
+    "MongoDB takes too long to answer: choose a shorter time, or try again.": (
+        "MongoDB 响应过慢：请选择更短的时间，或稍后再试。"
+    ),
+    "MongoDB is away, so there are no products to show. The overview says what is wrong with it; "
+    "this page works again as soon as it is back.": (
+        "MongoDB 不可用，无法显示商品。总览页说明原因；恢复后本页即可使用。"
+    ),
+    "No product id": "不是商品编号",
+    "That is no product id: an id has digits only, such as {example}.": (
+        "这不是商品编号：编号只含数字，例如 {example}。"
+    ),
+    "Not stored": "未保存",
+    "No product with the id {id} is stored.": "没有保存编号为 {id} 的商品。",
+    "No such time": "时间范围无效",
+    "The curves are of 1, 7, 30 or 90 days.": "走势可为 1、7、30 或 90 天。",
+    "The hours can be a whole number from 1 to 168.": "小时数须为 1 至 168 的整数。",
     # Token
     "Token of the dashboard": "仪表盘令牌",
     "The token is printed by scrapy dashboard, or is ALI1688_DASHBOARD_TOKEN.": (

@@ -103,5 +103,30 @@ document.addEventListener("click", async (event) => {
   }
 });
 
+// The language that the reader chose is that of the next page, too.
+
+const LANGUAGE = "ali1688-language";
+
+function keepLanguage() {
+  const chosen = localStorage.getItem(LANGUAGE);
+  if (chosen && chosen !== document.documentElement.lang) {
+    document.querySelector(`.languages button[lang="${chosen}"]`)?.click();
+  }
+  document.addEventListener("translated", () => {
+    localStorage.setItem(LANGUAGE, document.documentElement.lang);
+  });
+}
+
+// Times also in the zone of the reader.
+
+function showLocalTimes() {
+  for (const time of document.querySelectorAll("[hidden] > time")) {
+    time.textContent = new Date(time.dateTime).toLocaleString();
+    time.parentElement.hidden = false;
+  }
+}
+
+keepLanguage();
+showLocalTimes();
 takeTokenOfAddress();
 if (document.querySelector("[data-live]")) listen();
