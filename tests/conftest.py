@@ -26,6 +26,7 @@ from ali1688_spider.local_servers import (
     start_sandbox,
 )
 from tests.browser import run_browser, tabs_of
+from tests.forked_process import ForkServer
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def programs_are_marked(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
 
     if "programs" not in request.keywords:
         monkeypatch.setattr(subprocess, "Popen", refuse)
+        monkeypatch.setattr(ForkServer, "start", refuse)
 
 
 @pytest.fixture(autouse=True)

@@ -29,6 +29,7 @@ from scrapy.settings import Settings
 from ali1688_spider.local_servers import start_redis, start_sandbox
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.queue import LeaseQueue
+from tests.forked_process import fork_server
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -73,8 +74,32 @@ def read_records(file: Path) -> dict[int, Any]:
     return {record["product_id"]: record for record in records}
 
 
+def _start_interpreter(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    stdout: int,
+    stderr: int,
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "scrapy", *arguments],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=stdout,
+        stderr=stderr,
+        bufsize=0,
+    )
+
+
 class Process:
     """A ``scrapy`` command that runs or has ended.
+
+    Args:
+        real: Start ``python -m scrapy``. Otherwise a server forks the command, which saves it the
+            second that its imports take; it then is a process like any other, see
+            :mod:`tests.fork_server`. Real are what depends on how the interpreter starts, and the
+            modules of tests that say so with the mark ``real_start``.
 
     Attributes:
         folder: Where it runs.
@@ -87,20 +112,17 @@ class Process:
         folder: Path,
         output: Path,
         terminal: int | None = None,
+        *,
+        real: bool = False,
     ) -> None:
         self.folder = folder
         self._output = output
         self._stats_file = output / "stats.json"
         with (output / "out").open("wb") as out, (output / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-W", "error", "-m", "scrapy", *command],
-                cwd=folder,
-                env={"ALI1688_STATS_FILE": str(self._stats_file), **environment},
-                stdin=subprocess.PIPE,
-                stdout=out,
-                stderr=log if terminal is None else terminal,
-                bufsize=0,
-            )
+            environment = {"ALI1688_STATS_FILE": str(self._stats_file), **environment}
+            error = log.fileno() if terminal is None else terminal
+            start = _start_interpreter if real else fork_server().start
+            self._process = start(command, environment, folder, out.fileno(), error)
 
     @property
     def pid(self) -> int:
@@ -208,18 +230,29 @@ class Scrapy:
         folder: The current folder of the commands.
         output: Gets a folder for each command, with its output.
         settings: Variables of their environment, beside a path and a home.
+        real: Whether each is started by an interpreter of its own, see :class:`Process`.
     """
 
-    def __init__(self, folder: Path, output: Path, settings: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, output: Path, settings: dict[str, str], *, real: bool = False
+    ) -> None:
         self.folder = folder
         self.settings = settings
+        self.real = real
         self._output = output
         self._started: list[Process] = []
 
-    def start(self, *arguments: str, terminal: int | None = None, **settings: str) -> Process:
+    def start(
+        self,
+        *arguments: str,
+        terminal: int | None = None,
+        real: bool = False,
+        **settings: str,
+    ) -> Process:
         """Start ``scrapy`` with *arguments*; *settings* are variables of its environment.
 
-        Its standard error goes to a *terminal*, if one is given, instead of its log.
+        Its standard error goes to a *terminal*, if one is given, instead of its log. For *real*
+        see :class:`Process`.
         """
         environment = {
             "PATH": os.environ["PATH"],
@@ -232,13 +265,14 @@ class Scrapy:
         }
         output = self._output / str(len(self._started))
         output.mkdir(parents=True)
-        process = Process(arguments, environment, self.folder, output, terminal)
+        real = real or self.real
+        process = Process(arguments, environment, self.folder, output, terminal, real=real)
         self._started.append(process)
         return process
 
-    def run(self, *arguments: str, **settings: str) -> Process:
+    def run(self, *arguments: str, real: bool = False, **settings: str) -> Process:
         """Run ``scrapy`` to its end."""
-        return self.start(*arguments, **settings).finish()
+        return self.start(*arguments, real=real, **settings).finish()
 
     def crawl(self, spider: str, *arguments: str, **settings: str) -> Process:
         """Run a crawl that has to end well."""

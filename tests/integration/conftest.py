@@ -49,8 +49,10 @@ def scrapy(
     tmp_path: Path,
     tmp_path_factory: pytest.TempPathFactory,
     settings_for: Callable[[str], dict[str, str]],
+    request: pytest.FixtureRequest,
 ) -> Iterator[Scrapy]:
     """Commands that reach the gateway: no limit, no cache; by ``router`` unless they say else."""
+    real = request.node.get_closest_marker("real_start") is not None
     settings = {
         "ALI1688_APP_KEY": "1000000",
         "ALI1688_APP_SECRET": "test123",
@@ -58,7 +60,7 @@ def scrapy(
         "ALI1688_CACHE_TTL": "0",
         **settings_for("router"),
     }
-    commands = Scrapy(tmp_path, tmp_path_factory.mktemp("output"), settings)
+    commands = Scrapy(tmp_path, tmp_path_factory.mktemp("output"), settings, real=real)
     yield commands
     commands.kill()
 
