@@ -23,10 +23,10 @@ from ali1688_spider.local_servers import (
     bundled_redis_program,
     start_mongo,
     start_redis,
-    start_sandbox,
 )
 from tests.browser import run_browser, tabs_of
 from tests.forked_process import ForkServer
+from tests.forked_sandbox import start_sandbox
 from tests.ports import free_port
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""A process that has imported what ``scrapy`` commands need, and forks itself for each of them.
+"""A process that has imported what ``scrapy`` and the sandbox need, and forks itself for each.
 
 Nearly all of the second that ``python -m scrapy`` takes until it works are imports; a fork has them
 already. A command sees no other difference: ``tests/test_fork_server.py`` compares both. But all
@@ -54,13 +54,17 @@ class Request:
     """A command to fork.
 
     Attributes:
+        module: What runs, as by ``python -m``.
+        new_session: Whether its process leads a session of its own.
         files: Its standard input, output and error.
         pipe: Brings the id of its process, and its exit code as ``Popen.returncode`` has it.
     """
 
+    module: str
     arguments: list[str]
     environment: dict[str, str]
     folder: str
+    new_session: bool
     files: list[int]
     pipe: int
 
@@ -166,7 +170,9 @@ def preload() -> None:
 
 
 def become(request: Request) -> None:
-    """Make this process, a fork, what ``python -m scrapy`` is at its start."""
+    """Make this process, a fork, what ``python -m MODULE`` is at its start."""
+    if request.new_session:
+        os.setsid()
     for number, file in enumerate(request.files):
         os.dup2(file, number)
         os.close(file)
@@ -178,8 +184,8 @@ def become(request: Request) -> None:
     time.tzset()
     paths = map(os.path.abspath, request.environment["PYTHONPATH"].split(os.pathsep))
     sys.path[:] = [str(Path.cwd()), *dict.fromkeys([*paths, *sys.path[1:]])]
-    sys.orig_argv[-2:] = ["scrapy", *request.arguments]
-    sys.argv = ["scrapy", *request.arguments]
+    sys.orig_argv[-2:] = [request.module, *request.arguments]
+    sys.argv = ["-m", *request.arguments]
     for name in ("stdin", "stdout", "stderr"):
         stream = _reopened(getattr(sys, name))
         setattr(sys, name, stream)
@@ -201,4 +207,4 @@ if __name__ == "__main__":
     preload()
     if request := Server(socket.socket(fileno=int(sys.argv[1]))).run():
         become(request)
-        runpy.run_module("scrapy", run_name="__main__", alter_sys=True)
+        runpy.run_module(request.module, run_name="__main__", alter_sys=True)

@@ -1,4 +1,4 @@
-"""``scrapy`` commands as forks of :mod:`tests.fork_server`, with the methods of ``Popen``.
+"""Commands as forks of :mod:`tests.fork_server`, with the methods of ``Popen``.
 
 The tests of one process share a server: it starts with their first command, and ends with them.
 """
@@ -51,18 +51,29 @@ class ForkServer:
         folder: Path,
         stdout: int,
         stderr: int,
+        *,
+        stdin: int | None = None,
+        module: str = "scrapy",
+        new_session: bool = False,
     ) -> ForkedProcess:
-        """Start a command in *folder*, with a pipe as its standard input."""
+        """Start a command in *folder*; its standard input is a pipe unless *stdin* says another."""
         refuse_what_needs_an_interpreter(environment)
-        request = {"arguments": arguments, "environment": environment, "folder": str(folder)}
-        body = json.dumps(request).encode()
-        stdin, write_end = os.pipe()
+        request = {
+            "module": module,
+            "arguments": arguments,
+            "environment": environment,
+            "folder": str(folder),
+            "new_session": new_session,
+        }
+        read_end, write_end = (stdin, None) if stdin is not None else os.pipe()
         reports, pipe = os.pipe()
+        body = json.dumps(request).encode()
         with self._lock:
-            files = [stdin, stdout, stderr, pipe]
+            files = [read_end, stdout, stderr, pipe]
             socket.send_fds(self._control, [LENGTH.pack(len(body))], files)
             self._control.sendall(body)
-        os.close(stdin)
+        if write_end is not None:
+            os.close(read_end)
         os.close(pipe)
         return ForkedProcess(reports, write_end)
 
@@ -94,11 +105,11 @@ class ForkedProcess:
 
     Args:
         reports: The pipe that brings its id, and its exit code.
-        stdin: The end of its standard input to write to.
+        stdin: The end of its standard input to write to, where that is a pipe.
     """
 
-    def __init__(self, reports: int, stdin: int) -> None:
-        self.stdin = open(stdin, "wb", buffering=0)  # noqa: SIM115  # open as long as the process
+    def __init__(self, reports: int, stdin: int | None) -> None:
+        self.stdin = None if stdin is None else os.fdopen(stdin, "wb", buffering=0)
         self.returncode: int | None = None
         self._reports = reports
         self.pid = self._next_report()

@@ -20,20 +20,22 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import redis
 from scrapy.crawler import AsyncCrawlerRunner
 from scrapy.settings import Settings
 
-from ali1688_spider.local_servers import start_redis, start_sandbox
+from ali1688_spider.local_servers import start_redis
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.queue import LeaseQueue
-from tests.forked_process import fork_server
+from tests.forked_process import ROOT, fork_server
+from tests.forked_sandbox import start_sandbox
 from tests.ports import free_port
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -42,9 +44,6 @@ if TYPE_CHECKING:
 
     from ali1688_spider.scheduling.steering import QueueCounts
 
-T = TypeVar("T")
-
-ROOT = Path(__file__).parents[1]
 SECONDS = 120
 FIRST_PRODUCT = 610_000_000_001
 
@@ -52,20 +51,6 @@ FIRST_PRODUCT = 610_000_000_001
 def products(count: int, first: int = FIRST_PRODUCT) -> list[int]:
     """Return the ids of *count* products that the gateway has."""
     return list(range(first, first + count))
-
-
-def eventually(condition: Callable[[], T], seconds: float = 60.0) -> T:
-    """Return what *condition* returns as soon as it is true.
-
-    Raises:
-        AssertionError: It has not become true within *seconds*.
-    """
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {condition.__qualname__}")
-        time.sleep(0.02)
-    return value
 
 
 def read_records(file: Path) -> dict[int, Any]:

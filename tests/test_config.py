@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from scrapy import Request
@@ -12,8 +8,11 @@ from scrapy.settings import Settings
 
 from ali1688_spider.config import DEFAULTS, Config, read_setting, strip_settings
 from ali1688_spider.exceptions import ConfigurationError
+from tests.harness import Scrapy
 
-ROOT = Path(__file__).parents[1]
+if TYPE_CHECKING:
+    from pathlib import Path
+
 CREDENTIALS = {"ALI1688_APP_KEY": "1000000", "ALI1688_APP_SECRET": "test123"}
 
 
@@ -218,24 +217,21 @@ def test_secrets_are_not_shown() -> None:
     assert "my-" not in shown
 
 
-def run_settings(folder: Path, name: str, environment: dict[str, str], *options: str) -> str:
-    command = [sys.executable, "-m", "scrapy", "settings", "--get", name, *options]
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("ALI1688_")}
-    own = {"SCRAPY_SETTINGS_MODULE": "ali1688_spider.settings", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        command, cwd=folder, env=clean | own | environment, capture_output=True, check=True
-    )
-    return done.stdout.decode().strip()
-
-
 def test_the_command_line_wins_over_the_environment_over_the_file(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("ALI1688_QPS=3\nALI1688_MAX_ATTEMPTS=7\nREDIS_URL=redis://a/\n")
     environment = {"ALI1688_QPS": "4", "REDIS_URL": ""}
-    assert run_settings(tmp_path, "ALI1688_MAX_ATTEMPTS", environment) == "7"
-    assert run_settings(tmp_path, "ALI1688_QPS", environment) == "4"
-    assert run_settings(tmp_path, "ALI1688_QPS", environment, "-s", "ALI1688_QPS=5") == "5"
+    scrapy = Scrapy(tmp_path, tmp_path / "output", environment)
+
+    def setting(name: str, *options: str) -> str:
+        command = scrapy.run("settings", "--get", name, *options)
+        assert command.exit_code == 0, command.log
+        return command.stdout.strip()
+
+    assert setting("ALI1688_MAX_ATTEMPTS") == "7"
+    assert setting("ALI1688_QPS") == "4"
+    assert setting("ALI1688_QPS", "-s", "ALI1688_QPS=5") == "5"
     # Set but empty: the file's value is switched off.
-    assert run_settings(tmp_path, "REDIS_URL", environment) == ""
+    assert setting("REDIS_URL") == ""
 
 
 def test_the_language_of_translations() -> None:

@@ -7,12 +7,13 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pymongo
 import pytest
 
 from tests.commands.test_export import document
+from tests.forked_process import ROOT, fork_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +31,7 @@ def environment(mongo_server_uri: str) -> Iterator[dict[str, str]]:
         client[name]["products"].insert_many([document(number) for number in range(1, 1000)])
         yield {
             "PATH": os.environ["PATH"],
-            "PYTHONDONTWRITEBYTECODE": "1",  # truncated bytecode would outlast the test
-            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "PYTHONPATH": str(ROOT),
             "SCRAPY_SETTINGS_MODULE": "ali1688_spider.settings",
             "ALI1688_APP_KEY": "1000000",
             "ALI1688_APP_SECRET": "test123",
@@ -41,21 +41,17 @@ def environment(mongo_server_uri: str) -> Iterator[dict[str, str]]:
         client.drop_database(name)
 
 
-def run(
-    arguments: list[str], folder: Path, environment: dict[str, str], **options: Any
+def run_into(
+    output: IO[bytes], arguments: list[str], folder: Path, environment: dict[str, str]
 ) -> tuple[int, str]:
     """Return the exit code and what is said on standard error."""
-    command = [sys.executable, "-m", "scrapy", *arguments]
-    ended = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        stderr=subprocess.PIPE,
-        check=False,
-        text=True,
-        **options,
-    )
-    return ended.returncode, ended.stderr
+    file = folder / "error"
+    with file.open("wb") as error, Path(os.devnull).open("rb") as nothing:
+        files = (output.fileno(), error.fileno())
+        process = fork_server().start(
+            arguments, environment, folder, *files, stdin=nothing.fileno()
+        )
+    return process.wait(), file.read_text()
 
 
 def fill_disk() -> None:
@@ -71,8 +67,17 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_old_file(
 ) -> None:
     path = tmp_path / arguments[1]
     path.write_text("old")
-    exit_code, error = run(arguments, tmp_path, environment, preexec_fn=fill_disk)
-    assert (exit_code, error) == (1, f"Error: {arguments[1]} cannot be written: File too large.\n")
+    ended = subprocess.run(
+        [sys.executable, "-m", "scrapy", *arguments],
+        cwd=tmp_path,
+        env=environment | {"PYTHONDONTWRITEBYTECODE": "1"},  # truncated, it would outlast the test
+        stderr=subprocess.PIPE,
+        check=False,
+        text=True,
+        preexec_fn=fill_disk,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == f"Error: {arguments[1]} cannot be written: File too large.\n"
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -89,7 +94,7 @@ def test_a_full_disk_behind_standard_output_is_one_sentence(
     arguments: list[str], tmp_path: Path, environment: dict[str, str]
 ) -> None:
     with Path("/dev/full").open("wb") as full:
-        exit_code, error = run(arguments, tmp_path, environment, stdout=full)
+        exit_code, error = run_into(full, arguments, tmp_path, environment)
     reason = "standard output cannot be written: No space left on device"
     assert (exit_code, error) == (1, f"Error: {reason}.\n")
 
@@ -101,4 +106,4 @@ def test_a_closed_pipe_ends_it_quietly(
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as pipe:
-        assert run(arguments, tmp_path, environment, stdout=pipe) == (CLOSED_PIPE, "")
+        assert run_into(pipe, arguments, tmp_path, environment) == (CLOSED_PIPE, "")

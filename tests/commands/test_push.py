@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -12,19 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-import ali1688_spider
 from ali1688_spider.scheduling.keys import QUEUE_KEY
 from ali1688_spider.scheduling.queue import LeaseQueue
-from tests.harness import eventually
+from tests.harness import SECONDS, Process, Scrapy, eventually
 from tests.scheduling.leases import done
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    Push = Callable[..., subprocess.CompletedProcess[str]]
+    Push = Callable[..., Process]
 
 PAGE = "https://detail.1688.com/offer/%d.html"
-SECONDS = 120
 
 
 @pytest.fixture
@@ -35,37 +30,25 @@ def queue(redis_url: str) -> Iterator[LeaseQueue]:
 
 
 @pytest.fixture
-def start(redis_url: str, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+def start(
+    redis_url: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Process]]:
     """Start a push, without credentials of the platform."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(Path(ali1688_spider.__file__).parents[1]),
-        "SCRAPY_SETTINGS_MODULE": "ali1688_spider.settings",
-        "REDIS_URL": redis_url,
-    }
+    scrapy = Scrapy(tmp_path, tmp_path_factory.mktemp("output"), {"REDIS_URL": redis_url})
 
-    def start(*arguments: str | int | Path, **settings: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "scrapy", "push", *map(str, arguments)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment | settings,
-            cwd=tmp_path,
-        )
+    def start(*arguments: str | int | Path, **settings: str) -> Process:
+        return scrapy.start("push", *map(str, arguments), **settings)
 
-    return start
+    yield start
+    scrapy.kill()
 
 
 @pytest.fixture
-def push(start: Callable[..., subprocess.Popen[str]]) -> Push:
+def push(start: Callable[..., Process]) -> Push:
     """Push to the end."""
 
-    def push(*arguments: Any, text: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
-        process = start(*arguments, **settings)
-        stdout, stderr = process.communicate(text, timeout=SECONDS)
-        return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+    def push(*arguments: Any, text: str = "", **settings: str) -> Process:
+        return start(*arguments, **settings).finish(text)
 
     return push
 
@@ -77,7 +60,7 @@ def queued(queue: LeaseQueue) -> list[int]:
 
 def test_ids_are_queued_in_order(push: Push, queue: LeaseQueue) -> None:
     result = push("product", 3, 1, PAGE % 2)
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (result.exit_code, result.log) == (0, "")
     assert result.stdout == "3 products queued, 0 were queued already; 3 calls wait now.\n"
     assert queued(queue) == [3, 1, 2]
 
@@ -95,14 +78,14 @@ def test_what_is_queued_or_in_flight_is_not_queued_twice(push: Push, queue: Leas
 
 def test_a_bad_argument_is_named_and_the_others_are_queued(push: Push, queue: LeaseQueue) -> None:
     result = push("product", PAGE % 1, "nonsense", 2)
-    assert result.returncode == 1
+    assert result.exit_code == 1
     assert queued(queue) == [1, 2]
-    assert "\nArgument: 'nonsense' is neither a product id" in result.stderr
+    assert "\nArgument: 'nonsense' is neither a product id" in result.log
 
 
 def test_a_priority_moves_products_forward(push: Push, queue: LeaseQueue) -> None:
     push("product", 1, 2, 3)
-    assert push("product", 3, 4, "--priority", 5).returncode == 0
+    assert push("product", 3, 4, "--priority", 5).exit_code == 0
     assert queued(queue) == [3, 4, 1, 2]
 
 
@@ -116,9 +99,9 @@ def test_lines_are_read_and_bad_ones_named(
         result = push("product", "--file", "ids.txt")
     else:
         result = push("product", "--file", "-", text=lines)
-    assert result.returncode == 1
+    assert result.exit_code == 1
     assert queued(queue) == [7, 8]
-    title, first, second, last = result.stderr.splitlines()
+    title, first, second, last = result.log.splitlines()
     assert title == "2 entries have no product id:"
     assert first.startswith("Line 4: 'nonsense' is neither a product id nor a product's URL")
     assert second.startswith("Line 7: '-9' is neither a product id nor a product's URL")
@@ -129,7 +112,7 @@ def test_lines_are_read_and_bad_ones_named(
 @pytest.mark.chaotic
 def test_a_large_file_whose_push_was_killed_goes_on_where_it_was(
     push: Push,
-    start: Callable[..., subprocess.Popen[str]],
+    start: Callable[..., Process],
     queue: LeaseQueue,
     tmp_path: Path,
 ) -> None:
@@ -139,7 +122,6 @@ def test_a_large_file_whose_push_was_killed_goes_on_where_it_was(
     killed = start("product", "--file", file)
     eventually(lambda: queue.counts().ready >= 30_000, SECONDS)
     killed.kill()
-    killed.communicate()
     before = queue.counts().ready
     assert before < count
     # Workers go on meanwhile; what they have done is not queued again.
@@ -147,7 +129,7 @@ def test_a_large_file_whose_push_was_killed_goes_on_where_it_was(
 
     result = push("product", "--file", file)
 
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.log
     assert f"Resuming after the first {before:,}, which an earlier push" in result.stdout
     assert f"{count - before:,} products queued, 0 were queued already" in result.stdout
     assert queued(queue) == list(range(501, count + 1))
@@ -174,21 +156,20 @@ def test_errors_are_one_sentence(
     push: Push, arguments: list[str], settings: dict[str, str], sentence: str
 ) -> None:
     result = push(*arguments, **settings)
-    assert result.returncode == 1
+    assert result.exit_code == 1
     assert result.stdout == ""
-    assert result.stderr.startswith("Error: ")
-    assert result.stderr.count("\n") == 1
-    assert sentence in result.stderr
+    assert result.log.startswith("Error: ")
+    assert result.log.count("\n") == 1
+    assert sentence in result.log
 
 
 def test_a_push_says_when_redis_lost_what_it_queued(
-    start: Callable[..., subprocess.Popen[str]], queue: LeaseQueue, tmp_path: Path
+    start: Callable[..., Process], queue: LeaseQueue, tmp_path: Path
 ) -> None:
     file = tmp_path / "ids.txt"
     file.write_text("".join(f"{number}\n" for number in range(1, 100_001)))
     process = start("product", "--file", file)
     eventually(lambda: queue.counts().ready >= 10_000, SECONDS)
     queue.server.flushall()
-    _, stderr = process.communicate(timeout=SECONDS)
-    assert process.returncode == 1
-    assert "Error: Redis lost part of the queue" in stderr
+    assert process.wait() == 1
+    assert "Error: Redis lost part of the queue" in process.log

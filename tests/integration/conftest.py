@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ali1688_spider.local_servers import start_sandbox
+from tests.forked_sandbox import start_sandbox
 from tests.harness import FIRST_PRODUCT, ROOT, Administration, Gateway, Scrapy
 from tests.ports import free_port
 

@@ -100,7 +100,8 @@ def test_a_missing_package_is_said_before_the_crawl(
 ) -> None:
     without = tmp_path_factory.mktemp("without")
     (without / f"{package}.py").write_text("raise ImportError")
-    crawl = scrapy.run("crawl", "product", *IDS, *arguments.split(), PYTHONPATH=f"{without}:{ROOT}")
+    paths = f"{without}:{ROOT}"
+    crawl = scrapy.run("crawl", "product", *IDS, *arguments.split(), real=True, PYTHONPATH=paths)
     assert refused(crawl) == (
         f"Error: for {purpose} is missing: in a checkout run .venv/bin/pip install {advice}."
     )

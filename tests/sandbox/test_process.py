@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ali1688_spider.local_servers import start_sandbox
 from ali1688_spider.sandbox.options import Options
 from ali1688_spider.sandbox.server import Sandbox
+from tests.ports import free_port
 
 if TYPE_CHECKING:
-    from ali1688_spider.local_servers import Server
+    from pathlib import Path
 
 MODULE = [sys.executable, "-m", "ali1688_spider.sandbox"]
 COMMAND = [sys.executable, "-m", "scrapy", "sandbox"]
@@ -48,10 +50,12 @@ def test_a_wrong_option_is_said_in_a_sentence(command: list[str]) -> None:
     assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.parametrize("sandbox", [["--products", "3"]], indirect=True)
-def test_it_is_started_by_the_servers_module(sandbox: Server) -> None:
+def test_it_is_started_by_the_servers_module(tmp_path: Path) -> None:
+    sandbox = start_sandbox(tmp_path, ["--products", "3"], port=free_port())
     with urllib.request.urlopen(sandbox.url + "/_sandbox/products/610000000004") as response:
         assert json.load(response)["exists"] is False
+    sandbox.stop()
+    assert sandbox.process.returncode == 0
 
 
 @pytest.mark.parametrize(
