@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 500  # products taken from the file; where the rate is limited, those of some seconds
 POLL_SECONDS = 0.2  # between looks at what is due; another process may add products
+HINT_LOCK_SECONDS = 5.0  # a hint waits for the file; whoever sends it has to come again afterwards
 
 _OF_ONE_SEARCH = frozenset({"first_id", "search_id", "look"})
 _QUEUE_PARTS = ("ready", "delayed", "leased", "scores", "attempts", "leases", "losses")
@@ -288,12 +289,16 @@ def open_watcher(settings: BaseSettings, config: Config) -> Watcher:
         ConfigurationError: Nothing was ever watched here.
     """
     arguments, retry = WatchArguments(), ServerRetry("Redis", redis_outage)
-    store = open_watch_store(settings)
+    store = open_watch_store(settings, HINT_LOCK_SECONDS)
     return Watcher(store, arguments.strategy, budget_of(config, arguments), retry)
 
 
-def open_watch_store(settings: BaseSettings) -> RedisWatchStore | SqliteWatchStore:
+def open_watch_store(
+    settings: BaseSettings, lock_seconds: float = 30.0
+) -> RedisWatchStore | SqliteWatchStore:
     """Return the schedule that a watch with these settings has, for a command; to be closed.
+
+    Where it is in a file, *lock_seconds* is the longest wait for another process that writes.
 
     Raises:
         ConfigurationError: Nothing was ever watched here.
@@ -306,7 +311,7 @@ def open_watch_store(settings: BaseSettings) -> RedisWatchStore | SqliteWatchSto
             f"nothing is watched here, there is no {path}: run this where scrapy crawl watch runs, "
             "or set REDIS_URL to the Redis of its workers"
         )
-    return SqliteWatchStore(path)
+    return SqliteWatchStore(path, lock_seconds)
 
 
 def open_redis_store(client: Any) -> RedisWatchStore:

@@ -45,12 +45,16 @@ AFTER_HINT_SECONDS = 60.0
 
 
 class SqliteWatchStore:
-    """A SQLite file; it also knows when each product is due."""
+    """A SQLite file; it also knows when each product is due.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        lock_seconds: Longest wait for another process that writes into the file.
+    """
+
+    def __init__(self, path: Path, lock_seconds: float = 30.0) -> None:
         make_private_database(path)
         self._lock = threading.Lock()
-        self._connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
+        self._connection = sqlite3.connect(path, lock_seconds, check_same_thread=False)
         # Nothing is lost when the process is killed; when the machine dies, the last moments, and a
         # product is fetched once more than needed.
         self._connection.execute("PRAGMA journal_mode=WAL")

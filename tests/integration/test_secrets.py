@@ -15,6 +15,7 @@ from redis import Redis
 
 from ali1688_spider.cache import CachedResponse
 from ali1688_spider.gateway.token_stores import FileTokenStore, RedisTokenStore
+from ali1688_spider.quota.breaker import FIRST_CALLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -63,11 +64,14 @@ def crawl_through_trouble(
         access_token=ACCESS_TOKEN,
         refresh_token=REFRESH_TOKEN,
     )
-    wanted = ids(len(FAULTS) + 6)
-    for product_id, fault in zip(wanted, FAULTS, strict=False):
-        gateway.fail(product_id=product_id, faults=[fault])
-    given_up, gone, rejected, *_ = wanted[len(FAULTS) :]
-    gateway.fail(product_id=given_up, faults=["html", "isp"])
+    wanted = list(ids(len(FAULTS) + 6))
+    # The first calls open the breaker; the one after them finds that the gateway is back.
+    *first, _fine = wanted[: FIRST_CALLS + 1]
+    failing = [*first, *wanted[FIRST_CALLS + 1 :]]
+    for fault in FAULTS:
+        gateway.fail(product_id=failing.pop(0), faults=[fault])
+    given_up, gone, rejected, *_ = failing
+    gateway.fail(product_id=given_up, faults=["html", "isp"] * 2)  # it may be excused once
     gateway.product(gone, removed=True)
     gateway.product(rejected, answer={"result": {"product": {}}, "productInfo": {}})
     gateway.set(expire_token=True)
@@ -82,6 +86,7 @@ def crawl_through_trouble(
     assert crawl.stats["ali1688/token/refreshes"] >= 1
     assert crawl.stats["ali1688/failed_calls"] == 3
     assert crawl.stats["ali1688/items/rejected"] == 1
+    assert crawl.stats["ali1688/gateway/outages"] == 1
     assert crawl.stats["ali1688/retries"] > 8
     assert gateway.status()["refused_signatures"] == 0
     assert len(crawl.log) > 10_000
