@@ -128,13 +128,13 @@ def product_store(database: Database, outbox: Outbox | None = None) -> ProductSt
 
 @asynccontextmanager
 async def publishing(
-    database: Database, *receivers: Receiver, **options: Any
+    database: Database, *receivers: Receiver, close_seconds: float = 10.0, **options: Any
 ) -> AsyncIterator[ProductStore]:
     """A store whose outbox runs, and is closed at the end."""
     outbox = Outbox(database, mongo_retry(), receivers, backoff=QUICK, **options)
     outbox.start()
     yield product_store(database, outbox)
-    await outbox.close()
+    await outbox.close(close_seconds)
 
 
 async def pending(database: Database) -> int:
@@ -373,7 +373,7 @@ async def test_an_unexpected_error_is_logged_and_does_not_end_the_task(
     foreign = {"_id": 9, "pending_changes": [{"_id": "of another program"}]}
     await database["products"].insert_one(foreign)
     receiver = Receiver()
-    async with publishing(database, receiver) as products:
+    async with publishing(database, receiver, close_seconds=0.5) as products:
         await store(products, observation(1, 0, stock=1))
         await store(products, observation(1, 60, stock=2))
         await receiver.has(1)
