@@ -15,8 +15,6 @@ from typing import ClassVar
 from bson.errors import BSONError
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
-from rich.console import Console
-from rich.table import Table
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 from scrapy.settings import Settings
@@ -82,6 +80,9 @@ def confirm(question: str, *, yes: bool) -> bool:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table as wide as the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(title=title)
     for column in columns:
         table.add_column(column, overflow="fold")

@@ -6,17 +6,15 @@ import argparse
 import asyncio
 import logging
 import signal
-from typing import ClassVar
-
-from aiohttp import web
+from typing import TYPE_CHECKING, ClassVar
 
 from ali1688_spider.config import Config
-from ali1688_spider.dashboard.access import Access
-from ali1688_spider.dashboard.server import Dashboard
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.monitoring.reading import StateReader
 from ali1688_spider.project_command import ProjectCommand
 from ali1688_spider.redaction import redact_logs
+
+if TYPE_CHECKING:
+    from ali1688_spider.dashboard.access import Access
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +41,8 @@ class Command(ProjectCommand):
         add("--name", action="append", default=[], metavar="NAME", help=text)
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
+        from ali1688_spider.dashboard.access import Access
+
         if args:
             raise ConfigurationError(f"{args[0]!r} is not understood: scrapy dashboard -h")
         if not 0 <= opts.port <= MOST_PORT:
@@ -53,6 +53,11 @@ class Command(ProjectCommand):
         asyncio.run(self._serve(config, access, opts.port, has_token=bool(config.dashboard_token)))
 
     async def _serve(self, config: Config, access: Access, port: int, *, has_token: bool) -> None:
+        from aiohttp import web
+
+        from ali1688_spider.dashboard.server import Dashboard
+        from ali1688_spider.monitoring.reading import StateReader
+
         dashboard = Dashboard(self.settings, StateReader(self.settings, config))
         runner = web.AppRunner(dashboard.app(access), access_log=None, shutdown_timeout=1.0)
         await runner.setup()

@@ -9,15 +9,16 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pymongo
-from rich.console import Console
-from rich.table import Column, Table
 
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.local_servers import start_mongo, start_redis, start_sandbox
 from ali1688_spider.project_command import SETTINGS_MODULE, ProjectCommand
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 FIRST_PRODUCT = 610000000001
 DATABASE = "ali1688_demo"
@@ -47,6 +48,8 @@ class Command(ProjectCommand):
         add("--folder", type=Path, default="ali1688-demo", help="for its files (%(default)s)")
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
+        from rich.console import Console
+
         if opts.products < 1:
             raise ConfigurationError("--products must be 1 or more")
         # SIGTERM ends it as Ctrl-C does, so that the servers are stopped too.
@@ -108,6 +111,8 @@ def _crawl(environment: dict[str, str], folder: Path, products: int) -> None:
 
 
 def _show_products(console: Console, mongo_uri: str) -> None:
+    from rich.table import Column, Table
+
     numbers = (Column(title, justify="right") for title in ("price (CNY)", "stock", "SKUs"))
     name = Column("name", overflow="ellipsis", no_wrap=True, max_width=40)
     table = Table("product_id", name, *numbers)

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
 
-from rich.console import Console
-from rich.progress import Progress
 from scrapy.exporters import BaseItemExporter
 
 from ali1688_spider.exceptions import ConfigurationError
@@ -93,6 +91,9 @@ class Command(ProjectCommand):
 
 def _write(writer: BaseItemExporter, rows: Iterator[dict[str, Any]], total: int | None) -> int:
     """Write all rows, with a progress bar on a terminal; return their number."""
+    from rich.console import Console
+    from rich.progress import Progress
+
     count = 0
     console = Console(stderr=True)
     writer.start_exporting()

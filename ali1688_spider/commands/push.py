@@ -8,9 +8,6 @@ from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
 import ali1688_spider
 from ali1688_spider.exceptions import ConfigurationError
 from ali1688_spider.gateway.calls import ApiCall
@@ -53,6 +50,15 @@ class Command(ProjectCommand):
 
 def _push(queue: LeaseQueue, ids: ProductIds, priority: int, name: str) -> None:
     """Queue products in batches while their source is read; with a name, it can be resumed."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     entries = (QueueEntry(ApiCall.product(product_id), priority) for product_id in ids)
     if name and (progress := queue.crawls.progress(name)) and progress.complete:
         name = ""  # pushed whole before: this is another push

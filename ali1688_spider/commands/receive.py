@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import parse_qsl
 
-from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from redis.exceptions import RedisError
 
@@ -32,6 +31,7 @@ from ali1688_spider.watching.sqlite_store import FILE_NAME
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from aiohttp import web
     from scrapy.settings import BaseSettings
 
     from ali1688_spider.gateway.messages import PlatformMessage
@@ -110,6 +110,8 @@ class Receiver:
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer a callback."""
+        from aiohttp import web
+
         try:
             message = await self._read(request)
             if message.is_known:
@@ -125,6 +127,8 @@ class Receiver:
 
     async def _read(self, request: web.Request) -> PlatformMessage:
         """Return the message of a callback that the platform has signed."""
+        from aiohttp import web
+
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 body = await request.read()
@@ -221,6 +225,8 @@ def _read_form(body: bytes) -> Mapping[str, str]:
 
 
 async def _serve(receiver: Receiver, host: str, port: int) -> None:
+    from aiohttp import web
+
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)

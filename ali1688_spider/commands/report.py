@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from ali1688_spider.config import read_setting
 from ali1688_spider.exceptions import ConfigurationError
@@ -12,9 +13,9 @@ from ali1688_spider.exporting.files import STANDARD_OUTPUT, open_output
 from ali1688_spider.exporting.selection import open_database
 from ali1688_spider.gateway.identifiers import parse_product_id
 from ali1688_spider.project_command import ProjectCommand, output_file
-from ali1688_spider.reporting.figures import Period
-from ali1688_spider.reporting.page import page
-from ali1688_spider.reporting.reading import read_report
+
+if TYPE_CHECKING:
+    from ali1688_spider.reporting.figures import Period
 
 MAX_DAYS = 366
 MAX_HOURS = 168
@@ -45,6 +46,9 @@ class Command(ProjectCommand):
         group.add_argument("--no-images", dest="images", action="store_false", help=pictures)
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
+        from ali1688_spider.reporting.page import page
+        from ali1688_spider.reporting.reading import read_report
+
         file = output_file(args, "report")
         period, length = _period(opts)
         product_ids = _product_ids(opts.products)
@@ -59,6 +63,8 @@ class Command(ProjectCommand):
 
 def _period(opts: argparse.Namespace) -> tuple[Period, str]:
     """Return the period that the options say, and its length in words."""
+    from ali1688_spider.reporting.figures import Period
+
     now = datetime.now(UTC)
     if opts.hours is not None:
         if not 1 <= opts.hours <= MAX_HOURS:

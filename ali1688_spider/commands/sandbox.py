@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from typing import TYPE_CHECKING
 
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from ali1688_spider.sandbox import DESCRIPTION
-from ali1688_spider.sandbox.options import Options
-from ali1688_spider.sandbox.server import run
+
+if TYPE_CHECKING:
+    from ali1688_spider.sandbox.options import Options
 
 ENV_PORT = 8080
 QPS = 200  # where the gateway has no limit
@@ -41,12 +43,17 @@ class Command(ScrapyCommand):
         return DESCRIPTION
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
+        from ali1688_spider.sandbox.options import Options
+
         super().add_options(parser)
         Options.add_arguments(parser)
         text = f"print a .env for a gateway with these options (port {ENV_PORT}), and end"
         parser.add_argument("--env", action="store_true", help=text)
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        from ali1688_spider.sandbox.options import Options
+        from ali1688_spider.sandbox.server import run
+
         if args:
             raise UsageError(f"unknown argument {args[0]}", print_help=False)
         try:

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ali1688_spider.config import Config
-from ali1688_spider.monitoring.reading import StateReader
 from ali1688_spider.project_command import ProjectCommand, print_table, rough_time
 
 if TYPE_CHECKING:
@@ -48,6 +47,8 @@ class Command(ProjectCommand):
             asyncio.run(self._show(config, opts))
 
     async def _show(self, config: Config, opts: argparse.Namespace) -> None:
+        from ali1688_spider.monitoring.reading import StateReader
+
         reader = StateReader(self.settings, config)
         try:
             while True:
