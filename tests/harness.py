@@ -65,9 +65,11 @@ def _start_interpreter(
     folder: Path,
     stdout: int,
     stderr: int,
+    *,
+    module: str,
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "scrapy", *arguments],
+        [sys.executable, "-W", "error", "-m", module, *arguments],
         cwd=folder,
         env=environment,
         stdin=subprocess.PIPE,
@@ -85,6 +87,7 @@ class Process:
             second that its imports take; it then is a process like any other, see
             :mod:`tests.fork_server`. Real are what depends on how the interpreter starts, and the
             modules of tests that say so with the mark ``real_start``.
+        module: What runs instead of ``scrapy``.
 
     Attributes:
         folder: Where it runs.
@@ -99,6 +102,7 @@ class Process:
         terminal: int | None = None,
         *,
         real: bool = False,
+        module: str = "scrapy",
     ) -> None:
         self.folder = folder
         self._output = output
@@ -107,7 +111,8 @@ class Process:
             environment = {"ALI1688_STATS_FILE": str(self._stats_file), **environment}
             error = log.fileno() if terminal is None else terminal
             start = _start_interpreter if real else fork_server().start
-            self._process = start(command, environment, folder, out.fileno(), error)
+            files = (out.fileno(), error)
+            self._process = start(command, environment, folder, *files, module=module)
 
     @property
     def pid(self) -> int:

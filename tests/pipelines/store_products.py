@@ -1,4 +1,4 @@
-"""Crawls without a gateway: ``store_products.py COUNT NAME=VALUE ...`` stores so many products.
+"""Crawls without a gateway: run with ``COUNT NAME=VALUE ...``, it stores so many products.
 
 After half of them it waits for a line, or the end, of its input. Writes the statistics as JSON on
 its last line.
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from scrapy import Request, Spider
 from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.settings import Settings
+from scrapy.utils.misc import load_object
 
 from ali1688_spider.items import Product
 from ali1688_spider.storage import database
@@ -67,6 +68,8 @@ def main() -> None:
         },
         priority="cmdline",
     )
+    if loop := settings["ASYNCIO_EVENT_LOOP"]:
+        asyncio.set_event_loop(load_object(loop)())  # as the command does
     process = AsyncCrawlerProcess(settings)
     crawler = process.create_crawler(ProductsSpider)
     process.crawl(crawler, count=int(sys.argv[1]))
