@@ -9,7 +9,7 @@ from typing import Any
 from bson import Decimal128
 
 HOSTILE = "</title><script>alert(\"x\")</script><img src=x onerror=alert(1)> \u202e杯子 & 'y'"
-LONG = "长名" * 400 + "W" * 400
+LONG = "W" * 400 + "长名" * 400
 BOTTLE, DRESS, TRICK, LONGEST, PRIVATE = range(610_000_000_001, 610_000_000_006)
 
 
