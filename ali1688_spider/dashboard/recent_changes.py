@@ -10,10 +10,13 @@ if TYPE_CHECKING:
     from ali1688_spider.storage.database import Database
 
 SHOWN = 30
+MOST_MS = 4000
 
 
 async def latest_changes(database: Database) -> list[dict[str, Any]]:
     """Return the last changes, the latest first, with the products' names.
+
+    Prices that are private now are left out.
 
     Each is ``{product_id, sku_id, field, old, new, percent, at, name}``.
 
@@ -21,9 +24,15 @@ async def latest_changes(database: Database) -> list[dict[str, Any]]:
         PyMongoError: The database is away.
     """
     fields = dict.fromkeys(("product_id", "sku_id", "field", "old", "new", "percent", "at"), 1)
-    found = database[PRODUCT_CHANGES].find({}, {"_id": 0, **fields}).sort("at", -1).limit(SHOWN)
-    changes = [dict.fromkeys(fields) | change for change in await found.to_list()]
-    ids = list({change["product_id"] for change in changes})
-    named = database[PRODUCTS].find({"_id": {"$in": ids}}, {"name": 1}).limit(SHOWN)
-    names = {product["_id"]: product.get("name") for product in await named.to_list()}
-    return [{**change, "name": names.get(change["product_id"])} for change in changes]
+    latest = database[PRODUCT_CHANGES].find({}, {"_id": 0, **fields}).sort("at", -1).limit(SHOWN)
+    changes = [dict.fromkeys(fields) | each for each in await latest.max_time_ms(MOST_MS).to_list()]
+    shown = {"name": 1, "price_private": 1}
+    ids = list({each["product_id"] for each in changes})
+    found = database[PRODUCTS].find({"_id": {"$in": ids}}, shown).limit(SHOWN)
+    products: dict[Any, Any] = {each["_id"]: each for each in await found.to_list()}
+    named = []
+    for each in changes:
+        product = products.get(each["product_id"], {})
+        if not (product.get("price_private") and "price" in str(each["field"])):
+            named.append({**each, "name": product.get("name")})
+    return named
