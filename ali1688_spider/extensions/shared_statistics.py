@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import socket
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -18,8 +20,9 @@ from scrapy.utils.asyncio import run_in_thread
 
 from ali1688_spider import __version__
 from ali1688_spider.addon import context_of
-from ali1688_spider.extensions.progress import Progress
+from ali1688_spider.extensions.progress import Progress, ProgressFigures
 from ali1688_spider.statistics.sums import GAUGES, StatisticsWriter, WorkerLine
+from ali1688_spider.storage.outbox import wait
 
 if TYPE_CHECKING:
     from ali1688_spider.scheduling.worker import QueueWorker
@@ -36,7 +39,8 @@ class StatisticsSharing:
     """Adds a crawl's statistics to those in Redis, every five seconds and when it closes.
 
     With them goes the line of this process, which says who it is and how far; it expires as its
-    leases do. Without ``REDIS_URL`` nothing is shared.
+    leases do. A worker with nothing to do sends nothing but that line, twice in the time of a
+    lease. Without ``REDIS_URL`` nothing is shared.
     """
 
     def __init__(self, crawler: Crawler) -> None:
@@ -44,10 +48,14 @@ class StatisticsSharing:
         self._context = context_of(crawler)
         lease_seconds = self._context.config.lease_seconds
         self._interval = min(SECONDS, lease_seconds / 3)
-        assert crawler.spider is not None
-        self._writer = StatisticsWriter(self._context.redis, crawler.spider.name, lease_seconds)
+        self._renewal = lease_seconds / 2
+        self._spider = crawler.spidercls.name
+        self._writer = StatisticsWriter(self._context.redis, self._spider, lease_seconds)
         self._started_at = datetime.now(UTC)
+        self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._written_at = -math.inf
+        self._written: tuple[object, ...] = ()
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -56,7 +64,6 @@ class StatisticsSharing:
             raise NotConfigured
         extension = cls(crawler)
         crawler.signals.connect(extension.begin, signals.spider_opened)
-        crawler.signals.connect(extension.stop, signals.spider_closed)
         # Other components count when the spider is closed.
         crawler.signals.connect(extension.end, signals.engine_stopped)
         return extension
@@ -65,42 +72,57 @@ class StatisticsSharing:
         """Share the statistics from now on."""
         self._task = asyncio.create_task(self._share_often())
 
-    async def stop(self) -> None:
-        """Share no more until the end."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-
     async def end(self) -> None:
         """Add what is left, and take the line away."""
+        self._closing.set()
         try:
             async with asyncio.timeout(CLOSING_SECONDS):
+                if self._task is not None:
+                    await asyncio.wait({self._task})
                 await self._write(None)
         except (RedisError, TimeoutError) as error:
-            logger.warning("The last statistics of this crawl are not in Redis: %s", error)
+            reason = str(error) or f"no answer within {CLOSING_SECONDS:.0f} s"
+            logger.warning("The last statistics of this crawl are not in Redis: %s", reason)
 
     async def _share_often(self) -> None:
-        while True:
+        while not self._closing.is_set():
             try:
-                await self._write(self._line())
+                await self._share()
             except RedisError as error:  # they are added with the next ones
                 logger.debug("Statistics not shared: %s", error)
-            await asyncio.sleep(self._interval)
+            except Exception:
+                # Nobody awaits this task: without this they would be missing without a word.
+                logger.exception("The statistics of this crawl are not shared any further")
+                return
+            await wait(self._closing, self._interval)
+
+    async def _share(self) -> None:
+        """Write, unless nothing has happened and the line stays for long enough."""
+        line = self._line()
+        # What stays as it is while there is nothing to do.
+        shown = (line.in_flight, line.waiting, line.rate_per_second > 0, line.waits_for)
+        now = time.monotonic()
+        if (
+            self._writer.has_grown(self._crawler.stats.get_stats())
+            or shown != self._written
+            or now - self._written_at >= self._renewal
+        ):
+            self._written_at = -math.inf  # until it is confirmed
+            await self._write(line)
+            self._written_at, self._written = now, shown
 
     async def _write(self, line: WorkerLine | None) -> None:
         statistics = dict(self._crawler.stats.get_stats())
-        await run_in_thread(lambda: self._writer.write(statistics, line))
+        await run_in_thread(self._writer.write, statistics, line)
 
     def _line(self) -> WorkerLine:
         crawler = self._crawler
-        assert crawler.spider is not None
         worker: QueueWorker | None = getattr(crawler.engine.scheduler, "worker", None)
-        progress = crawler.get_extension(Progress)
-        assert progress is not None
-        figures = progress.figures()
+        progress = crawler.get_extension(Progress)  # None where the settings leave it out
+        figures = ProgressFigures(0, 0, 0, 0.0, None) if progress is None else progress.figures()
         stats = crawler.stats.get_stats()
         return WorkerLine(
-            spider=crawler.spider.name,
+            spider=self._spider,
             host=socket.gethostname(),
             pid=os.getpid(),
             job=os.environ.get("SCRAPY_JOB", ""),

@@ -5,9 +5,10 @@ Keys:
 ``{ali1688:statistics}:totals`` HASH ``<spider> <statistic>`` → number
     Sums over all crawls there ever were. They only grow, across kills and restarts.
 ``{ali1688:statistics}:workers`` ZSET crawl process → when its line expires, ms since 1970
-    It stays a day longer, so that an addition is recognised that comes twice.
 ``{ali1688:statistics}:lines`` HASH crawl process → JSON of :class:`WorkerLine`
-``{ali1688:statistics}:sequences`` HASH crawl process → number of its last addition
+``{ali1688:statistics}:added`` HASH crawl process → JSON of its last addition
+    By it an addition is recognised that comes twice, and one that Redis lost in a crash. A process
+    that was killed is forgotten after a week.
 ``{ali1688:statistics}:minutes`` HASH ``<minutes since 1970> <name>`` → number
     What was counted in each of the last minutes, of :data:`BY_MINUTE`.
 """
@@ -17,42 +18,58 @@ from __future__ import annotations
 import json
 import math
 import secrets
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from ali1688_spider.items import Moment
 from ali1688_spider.redis_server import LuaScripts, printable
 
 if TYPE_CHECKING:
     from ali1688_spider.redis_server import RedisClient
 
-COUNTED = ("ali1688/", "log_count/", "spider_exceptions/", "item_scraped_count")
+COUNTED = (
+    "ali1688/",
+    "item_scraped_count",
+    "spider_exceptions/",
+    "log_count/WARNING",
+    "log_count/ERROR",
+    "log_count/CRITICAL",
+)
 """How the statistics begin that are added up."""
 GAUGES = frozenset({"ali1688/watch/fraction_fresh", "ali1688/clock/skew_seconds"})
 """Those that are no counts: they stand in the line of their crawl."""
+NOT_COUNTED = GAUGES | {"ali1688/search/found"}
 
 BY_MINUTE = {
-    "products": ("ali1688/items/stored", "ali1688/items/unchanged"),
+    "products": ("item_scraped_count",),
     "calls": ("ali1688/calls",),
     "errors": ("ali1688/errors/",),
     "failed": ("ali1688/failed_calls",),
     "expired": ("ali1688/leases/expired",),
 }
 """What is counted for each minute: sums of these statistics, or of those that begin so."""
+NO_ERRORS = frozenset({"ali1688/errors/product_gone"})
+"""Not among the errors of a minute: what the platform says of a product is data."""
 KEPT_MINUTES = 180
+MOST = 2**53
+"""What a double holds exactly, as the scripts of Redis count."""
 
 Text = Annotated[str, AfterValidator(printable)]
+Number = Annotated[int, Field(ge=0, le=MOST)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 _KEYS = {
     "totals": "hash",
     "workers": "zset",
     "lines": "hash",
-    "sequences": "hash",
+    "added": "hash",
     "minutes": "hash",
 }
 
@@ -84,21 +101,21 @@ class WorkerLine(BaseModel):
 
     spider: Text
     host: Text
-    pid: int
+    pid: Number
     job: Text = ""
     version: Text = ""
-    started_at: AwareDatetime
-    memory_bytes: int = 0
-    in_flight: int = 0
-    calls: int = 0
-    failed: int = 0
-    done: int = 0
-    total: int = 0
-    waiting: int = 0
-    rate_per_second: float = 0.0
-    seconds_left: float | None = None
+    started_at: Moment
+    memory_bytes: Number = 0
+    in_flight: Number = 0
+    calls: Number = 0
+    failed: Number = 0
+    done: Number = 0
+    total: Number = 0
+    waiting: Number = 0
+    rate_per_second: Positive = 0.0
+    seconds_left: Positive | None = None
     waits_for: Text = ""
-    gauges: dict[Text, float] = {}
+    gauges: dict[Text, Finite] = {}
 
     @property
     def name(self) -> str:
@@ -108,7 +125,7 @@ class WorkerLine(BaseModel):
     @classmethod
     def of(cls, text: bytes) -> WorkerLine | None:
         """Read what is in Redis, which anybody may have written; None when it is no such line."""
-        with suppress(ValidationError):
+        with suppress(ValidationError, OverflowError):  # the latter by a time in the year 1
             return cls.model_validate_json(text)
         return None
 
@@ -149,18 +166,9 @@ class StatisticsReading:
     workers: tuple[LiveWorker, ...]
     minutes: tuple[Minute, ...]
 
-    def total(self, *names: str) -> float:
-        """Return the sum of the statistics that have, or begin with, one of *names*."""
-        return sum(
-            number
-            for statistics in self.totals.values()
-            for name, number in statistics.items()
-            if name in names or name.startswith(tuple(each for each in names if each[-1] == "/"))
-        )
-
 
 class StatisticsWriter:
-    """Adds what one crawl process counts to the sums, and keeps its line.
+    """Adds what one crawl process counts to the sums, and keeps its line; thread-safe.
 
     Args:
         server: A client of Redis.
@@ -173,43 +181,42 @@ class StatisticsWriter:
         self._spider = spider
         self._lease_ms = round(lease_seconds * 1000)
         self._worker = secrets.token_hex(8)
-        self._sequence = 1
-        self._added: Counter[str] = Counter()
-        self._unconfirmed: dict[str, float] | None = None
+        self._lock = Lock()
+        self._counted: dict[str, float] = {}
+        self._sequence = 0
+        self._has_added = False
+
+    def has_grown(self, statistics: Mapping[str, Any]) -> bool:
+        """Return whether one of *statistics* is more than at the last :meth:`write`."""
+        return any(counted(statistics, self._counted))
 
     def write(self, statistics: Mapping[str, Any], line: WorkerLine | None) -> None:
         """Add by how much *statistics* have grown since the last time; None for *line* ends it.
 
-        It blocks. What was added and not confirmed, since Redis went away meanwhile, is sent once
-        more as it was, and is counted once.
+        It blocks. What Redis did not confirm, since it went away meanwhile, is counted once,
+        whether it had arrived or not.
 
         Raises:
-            redis.exceptions.RedisError: Redis does not answer; nothing is lost if this is repeated.
+            redis.exceptions.RedisError: Redis does not answer; the next addition makes up for it.
         """
-        if self._unconfirmed is not None:
-            self._send(line)
-        self._unconfirmed = {
-            name: value - self._added[name]
-            for name, value in counted(statistics)
-            if value > self._added[name]
-        }
-        self._send(line)
+        with self._lock:
+            self._counted.update(counted(statistics, self._counted))
+            self._sequence += 1
+            self._scripts.run(
+                "add",
+                self._worker,
+                self._lease_ms if line else 0,
+                line.model_dump_json() if line else "",
+                self._record(),
+                int(self._has_added),
+                KEPT_MINUTES,
+            )
+            self._has_added = True
 
-    def _send(self, line: WorkerLine | None) -> None:
-        counts = self._unconfirmed or {}
-        self._scripts.run(
-            "add",
-            self._worker,
-            self._sequence,
-            self._lease_ms if line else 0,
-            line.model_dump_json() if line else "",
-            json.dumps({f"{self._spider} {name}": number for name, number in counts.items()}),
-            json.dumps(dict(_by_minute(counts))),
-            KEPT_MINUTES,
-        )
-        self._added.update(counts)
-        self._sequence += 1
-        self._unconfirmed = None
+    def _record(self) -> str:
+        totals = {f"{self._spider} {name}": value for name, value in self._counted.items()}
+        minutes = dict(_by_minute(self._counted))
+        return json.dumps({"sequence": self._sequence, "totals": totals, "minutes": minutes})
 
 
 class StatisticsReader:
@@ -220,10 +227,10 @@ class StatisticsReader:
 
     def read(self, minutes: int = 60) -> StatisticsReading:
         """Return the sums, the lines that have not expired, and the last *minutes*."""
-        now, totals, lines, counted = self._scripts.run("read", minutes, *BY_MINUTE)
+        now, totals, lines, numbers = self._scripts.run("read", minutes, *BY_MINUTE)
         at = datetime.fromtimestamp(now / 1000, UTC)
         first = at.replace(second=0, microsecond=0) - timedelta(minutes=minutes - 1)
-        rows = zip(*[iter(counted)] * len(BY_MINUTE), strict=True)
+        rows = zip(*[iter(numbers)] * len(BY_MINUTE), strict=True)
         return StatisticsReading(
             at,
             _by_spider(totals),
@@ -244,11 +251,13 @@ def _scripts(server: RedisClient) -> LuaScripts:
     return LuaScripts(server, keys, __package__, prelude="shared", types=tuple(_KEYS.values()))
 
 
-def counted(statistics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield those that are added up."""
+def counted(
+    statistics: Mapping[str, Any], before: Mapping[str, float]
+) -> Iterator[tuple[str, float]]:
+    """Yield those of *statistics* that are added up and have grown since *before*."""
     for name, value in statistics.items():
-        is_number = isinstance(value, int | float) and math.isfinite(value)
-        if is_number and name.startswith(COUNTED) and name not in GAUGES:
+        is_counted = name.startswith(COUNTED) and name not in NOT_COUNTED
+        if is_counted and isinstance(value, int | float) and before.get(name, 0) < value <= MOST:
             yield name, value
 
 
@@ -258,7 +267,7 @@ def _by_minute(counts: Mapping[str, float]) -> Iterator[tuple[str, float]]:
         number = sum(
             each
             for statistic, each in counts.items()
-            if statistic in parts or statistic.startswith(prefixes)
+            if (statistic in parts or statistic.startswith(prefixes)) and statistic not in NO_ERRORS
         )
         if number:
             yield name, number
@@ -268,13 +277,14 @@ def _by_spider(totals: list[bytes]) -> dict[str, dict[str, float]]:
     sums: dict[str, dict[str, float]] = {}
     for name, number in zip(totals[::2], totals[1::2], strict=True):
         spider, _, statistic = name.decode(errors="backslashreplace").partition(" ")
-        sums.setdefault(spider, {})[statistic] = _number(number)
+        if statistic.startswith(COUNTED):
+            sums.setdefault(spider, {})[statistic] = _number(number)
     return sums
 
 
 def _number(text: bytes | None) -> float:
     """Return the number that was counted; anybody may have written something else there."""
-    try:
-        return float(text or 0)
-    except ValueError:
-        return 0.0
+    with suppress(ValueError):
+        if math.isfinite(number := float(text or 0)):
+            return number
+    return 0.0

@@ -1,14 +1,14 @@
 -- ARGV: how many minutes, names of what is counted in each.
--- Returns {ms since 1970, {statistic, number, ...}, {line, ms until it expires, ...},
+-- Returns {ms since 1970, {field of TOTALS, number, ...}, {line, ms until it expires, ...},
 -- {number or false for each minute, the present one last, and each name}}.
 
 local now = now_ms()
 local lines = {}
-local alive = redis.call('ZRANGEBYSCORE', WORKERS, digits(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 10000)
+local alive = redis.call('ZRANGEBYSCORE', WORKERS, '(' .. digits(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 10000)
 for i = 1, #alive, 2 do
   local line = redis.call('HGET', LINES, alive[i])
   if line then
-    lines[#lines + 1], lines[#lines + 2] = line, alive[i + 1] - now
+    lines[#lines + 1], lines[#lines + 2] = line, math.min(alive[i + 1] - now, 2 ^ 53)
   end
 end
 local fields = {}

@@ -1,6 +1,6 @@
--- Stands before each script. KEYS: see statistics.py.
+-- Stands before each script. KEYS: see sums.py.
 
-local TOTALS, WORKERS, LINES, SEQUENCES, MINUTES = unpack(KEYS)
+local TOTALS, WORKERS, LINES, ADDED, MINUTES = unpack(KEYS)
 
 local function now_ms()
   local time = redis.call('TIME')
