@@ -104,16 +104,23 @@ class QueueStatus:
     """The state of a queue.
 
     Attributes:
-        oldest_waiting: For how many seconds the oldest ready call has waited, to the minute; None
-            when none does.
+        oldest_waiting: For how many seconds the oldest call that may be made has waited, to the
+            minute; None when none does.
         pause: Why no leases are taken; None when they are.
         workers: Those that are alive, and those whose leases others have not taken over yet.
+        overdue: Delayed calls that may be made by now: the next worker finds them ready.
     """
 
     counts: QueueCounts
     oldest_waiting: float | None
     pause: Pause | None
     workers: tuple[WorkerStatus, ...]
+    overdue: int = 0
+
+    @property
+    def waiting(self) -> int:
+        """Calls and messages that may be worked on now."""
+        return self.counts.ready + self.overdue + self.counts.messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +148,14 @@ class QueueSteering:
 
     def status(self) -> QueueStatus:
         """Return the state of the queue."""
-        counts, waited, pause, _, workers = self._scripts.run("status")
+        counts, waited, pause, _, workers, overdue = self._scripts.run("status")
         parts = (workers[index : index + 4] for index in range(0, len(workers), 4))
         return QueueStatus(
             QueueCounts.of(counts),
             seconds_of(waited),
             Pause.of(pause),
             tuple(_worker(*part) for part in parts),
+            overdue,
         )
 
     def pause(self, by: str, reason: str = "", seconds: float = 0.0) -> Pause:

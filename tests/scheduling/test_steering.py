@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ali1688_spider.redis_server import MOST_SHOWN
 from ali1688_spider.scheduling.source import CrawlProgress
-from ali1688_spider.scheduling.steering import MOST_SHOWN, Pause
+from ali1688_spider.scheduling.steering import Pause
 from tests.scheduling.conftest import reasons, until
 from tests.scheduling.leases import again, done, products, release, retry
 
@@ -181,6 +182,23 @@ def test_how_long_the_oldest_call_has_waited(queue: LeaseQueue, client: redis.Re
     client.delete(queue.keys.sequence)
     queue.push(products(5))
     assert waited() == 0
+
+
+def test_delayed_calls_wait_once_they_are_due(queue: LeaseQueue, client: redis.Redis) -> None:
+    queue.push(products(1, 2, delay=60.0))
+    status = queue.steering.status()
+    assert (status.waiting, status.overdue, status.oldest_waiting) == (0, 0, None)
+    client.zincrby(queue.keys.delayed, -100_000, "1")
+    client.zincrby(queue.keys.delayed, -70_000, "2")
+    status = queue.steering.status()
+    assert (status.waiting, status.overdue, status.counts.delayed) == (2, 2, 2)
+    assert status.oldest_waiting is not None
+    assert status.oldest_waiting >= 40
+    queue.lease(1)  # makes them ready
+    status = queue.steering.status()
+    assert (status.waiting, status.overdue, status.counts.ready) == (1, 0, 1)
+    client.zadd(queue.keys.delayed, {"3": "-inf"})
+    assert queue.steering.status().overdue == 1
 
 
 def test_workers_are_named(make_queue: MakeQueue, clock: Clock, client: redis.Redis) -> None:

@@ -1,6 +1,6 @@
--- Returns {{messages, ready, delayed, leased, next due}, ms that the oldest ready call has waited or -1,
--- why the queue is paused or '', ms until that ends or -1,
--- {worker, ms until its leases run out, how many it has, who it is, ...}}.
+-- Returns {{messages, ready, delayed, leased, next due}, ms that the oldest call has waited which may be
+-- made or -1, why the queue is paused or '', ms until that ends or -1,
+-- {worker, ms until its leases run out, how many it has, who it is, ...}, how many delayed calls are due}.
 
 local now = now_ms()
 
@@ -22,7 +22,7 @@ local function oldest_sequence()
 end
 
 -- A sequence number was drawn in the minute that begins with the last time noted before it.
-local function waited()
+local function ready_for()
   local oldest = oldest_sequence()
   if not oldest then
     return -1
@@ -31,6 +31,12 @@ local function waited()
   local time = redis.call(unpack(before))[1] or redis.call('ZRANGE', TIMES, 0, 0)[1]
   time = whole(time, 0, LARGEST)
   return time and math.max(0, now - time) or -1
+end
+
+-- A worker that is there makes them ready.
+local function due_for()
+  local first = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', now, 'WITHSCORES', 'LIMIT', 0, 1)
+  return first[2] and math.min(now - first[2], FAR) or -1
 end
 
 local workers = {}
@@ -44,8 +50,9 @@ for i = 1, #known, 2 do
 end
 return {
   counts(now),
-  waited(),
+  math.max(ready_for(), due_for()),
   redis.call('GET', PAUSE) or '',
   math.max(-1, redis.call('PTTL', PAUSE)),
   workers,
+  redis.call('ZCOUNT', DELAYED, '-inf', now),
 }
