@@ -38,6 +38,8 @@ FILE_NAME = "failed_calls.jsonl"
 REMEMBERED = 10_000
 """Lines within which the same call is recognised: it comes again when keeping it was repeated."""
 
+MOST_COUNTED = 100_000
+
 _PAGE = 1000
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
@@ -141,11 +143,22 @@ class FailedCallStore(ABC):
 
     @abstractmethod
     async def count(self, since: datetime | None = None) -> int:
-        """Return how many were given up *since* then, or are there, without *since*."""
+        """Return how many were given up *since* then, or are there, without *since*.
+
+        Entries that are no failed calls may be among them; what was given up since a time is
+        counted up to :data:`MOST_COUNTED`.
+
+        Raises:
+            PyMongoError, RedisError, OSError: They cannot be counted.
+        """
 
     @abstractmethod
     async def latest(self, most: int) -> Sequence[FailedCall]:
-        """Return the last ones that were given up, at most *most*, the latest first."""
+        """Return what can be read of the last *most* ones, the latest first.
+
+        Raises:
+            PyMongoError, RedisError, OSError: They cannot be read.
+        """
 
     @abstractmethod
     def _entries(self) -> AsyncIterator[FailedCall | None]:
@@ -185,7 +198,7 @@ class MongoFailedCallStore(FailedCallStore):
     async def count(self, since: datetime | None = None) -> int:
         if since is None:
             return await self._collection.estimated_document_count()
-        return await self._collection.count_documents({"at": {"$gte": since}})
+        return await self._collection.count_documents({"at": {"$gte": since}}, limit=MOST_COUNTED)
 
     @override
     async def latest(self, most: int) -> Sequence[FailedCall]:
@@ -277,6 +290,10 @@ class FileFailedCallStore(FailedCallStore):
 
     @override
     async def _entries(self) -> AsyncIterator[FailedCall | None]:
+        for failed in self._read():
+            yield failed
+
+    def _read(self) -> Iterator[FailedCall | None]:
         if not self._path.exists():
             return
         recent: dict[str, None] = {}
@@ -302,14 +319,19 @@ class FileFailedCallStore(FailedCallStore):
 
     @override
     async def count(self, since: datetime | None = None) -> int:
-        return sum([since is None or call.at >= since async for call in self.list()])
+        return await asyncio.to_thread(self._count, since)
+
+    def _count(self, since: datetime | None) -> int:
+        calls = (call for call in self._read() if call is not None)
+        return sum(since is None or call.at >= since for call in calls)
 
     @override
     async def latest(self, most: int) -> Sequence[FailedCall]:
-        last: deque[FailedCall] = deque(maxlen=most)
-        async for call in self.list():
-            last.append(call)
-        return [*reversed(last)]
+        return await asyncio.to_thread(self._latest, most)
+
+    def _latest(self, most: int) -> Sequence[FailedCall]:
+        calls = (call for call in self._read() if call is not None)
+        return [*reversed(deque(calls, maxlen=most))]
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

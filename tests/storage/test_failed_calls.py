@@ -164,6 +164,53 @@ async def test_what_cannot_be_read_is_counted_and_stays(
     assert store.unreadable == unreadable
 
 
+async def test_counting_them_and_the_latest(store: FailedCallStore) -> None:
+    assert await store.count() == 0
+    assert await store.count(FAILED.at) == 0
+    assert await store.latest(5) == []
+    calls = [
+        replace_call(FAILED, str(number), at=FAILED.at + timedelta(seconds=number))
+        for number in range(30)
+    ]
+    await store.keep_all([*calls, calls[3]])
+    assert await store.count() == 30
+    assert await store.count(FAILED.at + timedelta(seconds=20)) == 10
+    assert await store.count(FAILED.at + timedelta(seconds=30)) == 0
+    assert await store.latest(5) == [*reversed(calls[-5:])]
+    assert await store.latest(100) == [*reversed(calls)]
+    await store.remove(calls[28:])
+    assert await store.count() == 28
+    assert await store.latest(1) == [calls[27]]
+
+
+async def test_the_latest_of_the_same_moment(store: FailedCallStore) -> None:
+    same = [replace_call(FAILED, str(number)) for number in range(20)]
+    before = replace_call(FAILED, "before", at=FAILED.at - timedelta(milliseconds=1))
+    await store.keep_all([before, *same])
+    assert await store.count(FAILED.at) == 20
+    latest = await store.latest(20)
+    assert sorted(int(each.call) for each in latest) == list(range(20))
+    assert (await store.latest(21))[-1] == before
+
+
+async def test_what_cannot_be_read_is_not_among_the_latest(
+    store: FailedCallStore, place: Database | Redis | Path
+) -> None:
+    await store.keep_all([FAILED, MALFORMED])
+    match place:
+        case Path():
+            with (place / "failed_calls.jsonl").open("ab") as file:
+                file.write(b"\xff\x00\n[]\n{}\nhalf a li")
+        case Redis() as redis:
+            redis.zadd(KEY, {b"\xff\x00": float("inf"), b"[]": 1e300, b"{}": -1.0})
+        case _:
+            later = MALFORMED.at + timedelta(seconds=1)
+            garbage = [{"at": later}, {"at": "noon"}, {"at": None}, {"at": later, "call": 7}, {}]
+            await place["failed_calls"].insert_many(garbage)
+    assert await store.latest(10) == [MALFORMED, FAILED]
+    assert await store.count(FAILED.at) >= 2
+
+
 async def test_redis_forgets_the_oldest(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
     with Redis.from_url(redis_url) as redis:
         store = RedisFailedCallStore(redis, most=1)
