@@ -223,6 +223,9 @@ CHINESE_TEXTS = {
     "ask for the API's permission, or choose another: scrapy doctor": (
         "请申请该接口的权限，或换用其他接口：scrapy doctor"
     ),
+    "start it again on the next day (GMT+8), or raise ALI1688_DAILY_QUOTA": (
+        "请在次日（北京时间）重新启动，或提高 ALI1688_DAILY_QUOTA"
+    ),
     "start MongoDB, or correct MONGO_URI; then start the crawl again": (
         "请启动 MongoDB 或修正 MONGO_URI，然后重新启动采集"
     ),

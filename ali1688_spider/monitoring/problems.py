@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 UNATTENDED_SECONDS = 60.0
 """How long calls may wait while there is no worker."""
+SHORT_PAUSE_SECONDS = 5.0
+"""The platform asks for pauses up to this now and then, which is nobody's to act on."""
 STALLED_MINUTES = 10
 ERROR_SHARE = 0.05
 LEAST_CALLS = 20
@@ -28,6 +30,7 @@ KILLED_WITHIN = timedelta(hours=1)
 FATAL = {
     "bad_credentials": "correct ALI1688_APP_KEY, ALI1688_APP_SECRET and the tokens: scrapy doctor",
     "permission_denied": "ask for the API's permission, or choose another: scrapy doctor",
+    "quota_exhausted": "start it again on the next day (GMT+8), or raise ALI1688_DAILY_QUOTA",
     "database_unavailable": "start MongoDB, or correct MONGO_URI; then start the crawl again",
     "queue_failed": "look at the crawl's log; then start it again",
 }
@@ -88,7 +91,7 @@ def _of_quota(state: State) -> Iterator[Problem]:
             "The gateway takes no calls: one worker at a time tries it, the others wait",
             "look at the platform, the proxy and ALI1688_GATEWAY",
         )
-    if quota.paused_seconds:
+    if quota.paused_seconds > SHORT_PAUSE_SECONDS:
         yield Problem(
             "PlatformPause",
             "The platform asked for a pause, of which {seconds} s are left",
@@ -124,16 +127,18 @@ def _of_tokens(state: State) -> Iterator[Problem]:
 
 def _of_queues(state: State) -> Iterator[Problem]:
     for spider, queue in state.queues.items():
-        waiting = queue.counts.ready + queue.counts.messages
         has_worker = any(worker.is_alive for worker in queue.workers)
-        if waiting and not has_worker and (queue.oldest_waiting or 0) >= UNATTENDED_SECONDS:
+        # Of messages of producers it is unknown how long they have waited.
+        is_old = queue.counts.messages or (queue.oldest_waiting or 0) >= UNATTENDED_SECONDS
+        if queue.waiting and is_old and not has_worker and queue.pause is None:
             yield Problem(
                 "NoWorker",
                 "{count} calls of {spider} wait, and no worker is there",
                 "start one: scrapy crawl {spider}",
-                {"count": f"{waiting:,}", "spider": spider},
+                {"count": f"{queue.waiting:,}", "spider": spider},
             )
-        if silent := [worker.name for worker in queue.workers if not worker.is_alive]:
+        silent = [each.name for each in queue.workers if each.leased and not each.is_alive]
+        if silent:
             yield Problem(
                 "LeasesExpire",
                 "Workers of {spider} are silent and hold calls: {names}",
@@ -143,16 +148,9 @@ def _of_queues(state: State) -> Iterator[Problem]:
 
 
 def _of_stored_products(state: State) -> Iterator[Problem]:
-    full = state.minutes[:-1][-STALLED_MINUTES:]
-    has_work = any(
-        queue.counts.ready and queue.pause is None and any(each.is_alive for each in queue.workers)
-        for queue in state.queues.values()
-    )
-    has_run = state.workers and all(
-        state.at - each.line.started_at > timedelta(minutes=STALLED_MINUTES)
-        for each in state.workers
-    )
-    if not has_work or not has_run or any(minute.products for minute in full):
+    recent = state.minutes[-STALLED_MINUTES - 1 :]
+    is_over = state.quota is not None and state.quota.left == 0
+    if is_over or any(minute.products for minute in recent) or not any(_stalled(state)):
         return
     what = "Nothing was stored for {minutes} minutes, though calls wait"
     minutes = {"minutes": str(STALLED_MINUTES)}
@@ -162,6 +160,17 @@ def _of_stored_products(state: State) -> Iterator[Problem]:
         yield Problem("NothingStored", what, "the workers wait for {reasons}", values)
     else:
         yield Problem("NothingStored", what, "look at the workers' logs", minutes)
+
+
+def _stalled(state: State) -> Iterator[str]:
+    """Yield the spiders whose calls, and at least one worker, are there for long enough."""
+    long_ago = timedelta(minutes=STALLED_MINUTES)
+    for spider, queue in state.queues.items():
+        waited = timedelta(seconds=queue.oldest_waiting or 0)
+        if queue.pause is None and waited >= long_ago:
+            for each in state.workers:
+                if each.line.spider == spider and state.at - each.line.started_at > long_ago:
+                    yield spider
 
 
 def _of_crawls(state: State) -> Iterator[Problem]:

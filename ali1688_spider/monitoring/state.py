@@ -66,8 +66,8 @@ class QuotaState:
         used: Calls of today.
         daily_quota: Calls that a day has; 0 for no limit.
         resets_at: When the next day begins (UTC).
-        ends_at: When today's calls will be used up, at the rate of the last minutes; None when they
-            last for the day.
+        ends_at: When today's calls will be used up (UTC), at the rate of the last minutes; None
+            when they last for the day, and when that is unknown.
         paused_seconds: Until the end of a pause that the platform asked for; 0 without one.
         is_gateway_away: Whether the workers found that the gateway takes no calls.
     """
@@ -112,6 +112,7 @@ class FailedCallsState:
         reasons: The most frequent reasons of the last ones.
         considered: How many of the last ones these are about.
         latest: The last ones: id, spider, call, error, attempts, and time.
+        error: Why all this is unknown; empty when it is not.
     """
 
     total: int = 0
@@ -119,6 +120,7 @@ class FailedCallsState:
     reasons: tuple[FailureReason, ...] = ()
     considered: int = 0
     latest: tuple[dict[str, Any], ...] = ()
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +239,7 @@ class State:
     @property
     def waiting(self) -> int:
         """Calls and messages that may be worked on now."""
-        return sum(each.counts.ready + each.counts.messages for each in self.queues.values())
+        return sum(each.waiting for each in self.queues.values())
 
     @property
     def in_flight(self) -> int:

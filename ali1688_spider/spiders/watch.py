@@ -288,8 +288,12 @@ def open_watcher(settings: BaseSettings, config: Config) -> Watcher:
     Raises:
         ConfigurationError: Nothing was ever watched here.
     """
+    return watcher_of(open_watch_store(settings, HINT_LOCK_SECONDS), config)
+
+
+def watcher_of(store: RedisWatchStore | SqliteWatchStore, config: Config) -> Watcher:
+    """Return the schedule that a watch without further arguments has, over its *store*."""
     arguments, retry = WatchArguments(), ServerRetry("Redis", redis_outage)
-    store = open_watch_store(settings, HINT_LOCK_SECONDS)
     return Watcher(store, arguments.strategy, budget_of(config, arguments), retry)
 
 

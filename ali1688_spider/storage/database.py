@@ -53,8 +53,8 @@ _INDEXES: dict[str, list[IndexModel]] = {
         # The biggest drops and rises of prices, or of stock, within a time.
         IndexModel([("field", ASCENDING), ("percent", ASCENDING), ("at", DESCENDING)]),
     ],
-    # Those that have not ended, and the latest.
-    CRAWLS: [IndexModel([("finished_at", DESCENDING)])],
+    # Those that have not ended and were seen of late, and the latest.
+    CRAWLS: [IndexModel([("finished_at", DESCENDING), ("last_seen", DESCENDING)])],
 }
 _HISTORY = (PRODUCT_CHANGES, REJECTED_ITEMS, FAILED_CALLS)
 """Their index on ``at`` finds what happened since a time, and with an expiry also deletes."""

@@ -108,6 +108,11 @@ def explain(error: Exception) -> str:
     return outage.text if outage else _explain(error, *_failures(error)[0])
 
 
+def reason(error: PyMongoError) -> str:
+    """Return what the server or the driver says, in short, with no user name or password in it."""
+    return _failures(error)[0][1]
+
+
 def is_there_already(failure: Mapping[str, Any]) -> bool:
     """Whether what failed in a bulk write is a document whose ``_id`` is there already."""
     return failure["code"] == _DUPLICATE_KEY and "_id" in failure.get("keyPattern", {"_id": 1})

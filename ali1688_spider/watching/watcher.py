@@ -113,7 +113,12 @@ class Watcher:
 
     async def fraction_fresh(self) -> float | None:
         """Return the expected part of the watched products whose stored copy is right now."""
-        return await self._run(self._fraction_fresh)
+        return await self._run(self.fraction_fresh_blocking)
+
+    def fraction_fresh_blocking(self) -> float | None:
+        """Do the same once, in this thread; raises the errors of the store."""
+        schedule, sample = self._draw_sample()
+        return schedule.fraction_fresh(sample, time.time())
 
     async def close(self) -> None:
         """Keep what is to be kept, and release the store."""
@@ -246,10 +251,6 @@ class Watcher:
         number, texts = self._store.looks(SAMPLE)
         demand = sum(Look.decode(text).demand for text in texts)
         return demand * number / len(texts) if texts else 0.0
-
-    def _fraction_fresh(self) -> float | None:
-        schedule, sample = self._draw_sample()
-        return schedule.fraction_fresh(sample, time.time())
 
 
 def _shop(seller_id: str) -> str:
