@@ -10,7 +10,7 @@ import sys
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from bson.errors import BSONError
 from pymongo.errors import PyMongoError
@@ -28,11 +28,17 @@ from ali1688_spider.private_files import environment
 from ali1688_spider.spiders.ids import IdentifierSource
 from ali1688_spider.storage.database_errors import explain
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 logger = logging.getLogger(__name__)
 
 FILE_HELP = (
     "file of product ids or URLs: a text, .csv, .xlsx, .jsonl or .parquet; - = standard input"
 )
+
+MOST_COLUMNS = 10_000
+"""Of a line of a table that goes into a pipe or a file."""
 
 SETTINGS_MODULE = "ali1688_spider.settings"
 SERVER_FOLDER = ".ali1688"
@@ -79,8 +85,7 @@ def confirm(question: str, *, yes: bool) -> bool:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table as wide as the terminal."""
-    from rich.console import Console
+    """Print a table as wide as the terminal; elsewhere each row is a line."""
     from rich.table import Table
 
     table = Table(title=title)
@@ -88,10 +93,19 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console = Console(markup=False, highlight=False)
+    print_rich(table)
+
+
+def print_rich(table: Table) -> None:
+    """Print a table as it is, as :func:`print_table` does."""
+    from rich.console import Console
+
+    has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(markup=False, highlight=False, width=None if has_width else MOST_COLUMNS)
     with console.capture() as text:  # it would deal with a closed pipe in a way of its own
         console.print(table)
-    print(text.get(), end="")
+    for line in text.get().splitlines():
+        print(line.rstrip())
 
 
 def rough_time(seconds: float) -> str:
