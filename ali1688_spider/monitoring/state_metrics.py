@@ -97,8 +97,9 @@ def _by_queue(read: Callable[[QueueStatus], float]) -> Callable[[State], Series]
 
 def _queue_calls(state: State) -> Series:
     for spider, queue in state.queues.items():
-        for name in ("ready", "delayed", "leased"):
-            yield (spider, name), getattr(queue.counts, name)
+        yield (spider, "ready"), queue.counts.ready + queue.overdue
+        yield (spider, "delayed"), max(0, queue.counts.delayed - queue.overdue)
+        yield (spider, "leased"), queue.counts.leased
 
 
 def _queue_workers(state: State) -> Series:
@@ -143,8 +144,7 @@ def _quota_exhaustion(state: State) -> Series:
 
 def _failed(name: str) -> Callable[[State], Series]:
     def series(state: State) -> Series:
-        store = state.mongo or state.redis
-        if store is None or not store.error:
+        if not state.failed.error:
             yield (), getattr(state.failed, name)
 
     return series

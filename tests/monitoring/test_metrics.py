@@ -182,7 +182,9 @@ def test_counters_do_not_fall_to_zero_while_redis_is_away() -> None:
 
 
 def test_what_mongodb_knows_is_missing_while_it_is_away() -> None:
-    away = replace(STATE, mongo=ServerState("MongoDB", "refused"), outboxes=None)
+    unknown = FailedCallsState(error="MongoDB is away")
+    mongo = ServerState("MongoDB", "refused")
+    away = replace(STATE, mongo=mongo, outboxes=None, failed=unknown)
     found = samples(away)
     assert found["crawls{spider=product,state=running}"] == 1
     assert not any(
@@ -209,6 +211,13 @@ def test_queues_and_their_workers() -> None:
     assert found["queue_paused{spider=search}"] == 1
     assert found["queue_workers{spider=product,state=alive}"] == 1
     assert found["queue_workers{spider=product,state=silent}"] == 1
+
+
+def test_delayed_calls_that_are_due_are_ready() -> None:
+    due = replace(STATE, queues={"watch": replace(queue(), overdue=2)})
+    found = samples(due)
+    states = ("ready", "delayed", "leased")
+    assert [found[f"queue_calls{{spider=watch,state={each}}}"] for each in states] == [9, 3, 3]
 
 
 def test_crawl_processes_are_added_up_by_host() -> None:
