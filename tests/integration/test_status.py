@@ -9,8 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import Counter
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -206,18 +208,32 @@ def test_a_server_that_hangs_is_away(cluster: Cluster, name: str) -> None:
 
 
 def test_cron_has_ascii_alone(cluster: Cluster) -> None:
-    cluster.gateway.fail(product_id=products(1)[0], faults=["isv"])
-    assert cluster.start(f"ids={products(1)[0]}").wait() == 1
+    failed = {
+        "spider": "product",
+        "call": "610000000001",
+        "api": "x",
+        "params": {},
+        "attempts": 5,
+        "error": "服务超时 \U0001f600",
+        "at": f"{datetime.now(UTC):%FT%TZ}",
+    }
+    cluster.redis.zadd("ali1688:failed_calls", {json.dumps(failed): time.time() * 1000})
     ascii_only = {"LANG": "C", "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-    [failed] = cluster.failed_calls()
-    cluster.redis.delete("ali1688:failed_calls")
-    text = json.dumps({**failed, "error": "服务超时 \U0001f600"})
-    cluster.redis.zadd("ali1688:failed_calls", {text: 9e12})
-    process = status(cluster, **ascii_only)
-    assert process.exit_code == 1
-    assert process.log == ""
-    assert r"\u670d\u52a1\u8d85\u65f6 \U0001f600" in process.stdout
-    state = json.loads(status(cluster, "--json", **ascii_only).stdout)
+
+    def run(*options: str) -> str:
+        command = [sys.executable, "-m", "scrapy", "status", *options]
+        process = subprocess.run(
+            command,
+            capture_output=True,
+            env=environment(cluster, **ascii_only),
+            cwd=cluster.folder,
+            check=False,
+        )
+        assert (process.returncode, process.stderr) == (1, b"")
+        return process.stdout.decode("ascii")
+
+    assert r"\u670d\u52a1\u8d85\u65f6 \U0001f600" in run()
+    state = json.loads(run("--json"))
     assert state["failed"]["latest"][0]["error"] == "服务超时 \U0001f600"
 
 
