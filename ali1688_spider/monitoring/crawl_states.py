@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ali1688_spider.statistics.sums import LiveWorker, WorkerLine
 
 SILENT_AFTER = timedelta(seconds=3 * SEEN_SECONDS)
+SAME_START = timedelta(seconds=10)
 MOST_SECONDS = 10**8
 """Until an end that is shown; what is later than in three years says nothing."""
 
@@ -88,10 +89,15 @@ def crawl_states(
     crawls = []
     for document in documents:
         crawl = document.state(now)
-        if document.finished_at is None:
-            line = lines.pop((crawl.worker, crawl.spider), None)
-            if line is not None:
-                crawl = replace(_of_line(line, now), arguments=crawl.arguments)
+        line = lines.get((crawl.worker, crawl.spider))
+        # In a container that was started again, another process has the same host and number.
+        if (
+            document.finished_at is None
+            and line is not None
+            and abs(line.started_at - crawl.started_at) < SAME_START
+        ):
+            crawl = replace(_of_line(line, now), arguments=crawl.arguments)
+            del lines[crawl.worker, crawl.spider]
         crawls.append(crawl)
     crawls += [_of_line(line, now) for line in lines.values()]
     running = [each for each in crawls if each.state == "running"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
+from scrapy import signals
 from scrapy.exceptions import NotConfigured
 from scrapy.utils.test import get_crawler
 
@@ -23,32 +24,44 @@ from tests.harness import eventually
 from tests.ports import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from scrapy.crawler import Crawler
 
     from ali1688_spider.statistics.sums import WorkerLine
 
+    MakeCrawler = Callable[..., Crawler]
+
 CALLS = "ali1688/calls"
 LEASE_SECONDS = 60.0
 
 
-def crawler_of(redis_url: str, worker: object = None, **settings: Any) -> Crawler:
-    """Return a crawl whose spider is open, with a *worker* as one has with Redis."""
+@pytest.fixture
+def crawler_of() -> Iterator[Callable[..., Crawler]]:
+    """Returns a crawl whose spider is open, with a *worker* as one has with Redis."""
     from ali1688_spider import settings as module
 
     defaults = {name: getattr(module, name) for name in dir(module) if name.isupper()}
-    own = {
-        "ALI1688_APP_KEY": "1000000",
-        "ALI1688_APP_SECRET": "test123",
-        "REDIS_URL": redis_url,
-        "MONGO_URI": "",
-    }
-    crawler = get_crawler(ProductSpider, {**defaults, **own, **settings})
-    scheduler = SimpleNamespace(worker=worker)
-    crawler._engine = SimpleNamespace(scheduler=scheduler)  # type: ignore[assignment]
-    crawler.spider = crawler._create_spider()
-    return crawler
+    made: list[Crawler] = []
+
+    def make(redis_url: str, worker: object = None, **settings: Any) -> Crawler:
+        own = {
+            "ALI1688_APP_KEY": "1000000",
+            "ALI1688_APP_SECRET": "test123",
+            "REDIS_URL": redis_url,
+            "MONGO_URI": "",
+        }
+        crawler = get_crawler(ProductSpider, {**defaults, **own, **settings})
+        scheduler = SimpleNamespace(worker=worker)
+        crawler._engine = SimpleNamespace(scheduler=scheduler)  # type: ignore[assignment]
+        crawler.spider = crawler._create_spider()
+        made.append(crawler)
+        return crawler
+
+    yield make
+    for crawler in made:
+        if (client := context_of(crawler).redis) is not None:
+            client.close()
 
 
 class Clock:
@@ -86,13 +99,16 @@ def scripts_run(server: redis.Redis) -> int:
     return sum(statistics[name]["calls"] for name in names if name in statistics)
 
 
-def test_without_redis_nothing_is_shared() -> None:
+def test_without_redis_nothing_is_shared(crawler_of: MakeCrawler) -> None:
+    crawler = crawler_of("")
+    assert crawler.get_extension(StatisticsSharing) is None
     with pytest.raises(NotConfigured):
-        StatisticsSharing.from_crawler(crawler_of(""))
+        StatisticsSharing.from_crawler(crawler)
+    assert not crawler.stats.get_stats()
 
 
 async def test_a_line_says_who_it_is_and_how_far(
-    redis_url: str, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    redis_url: str, server: redis.Redis, monkeypatch: pytest.MonkeyPatch, crawler_of: MakeCrawler
 ) -> None:
     monkeypatch.setenv("SCRAPY_JOB", "job 1")
     worker = SimpleNamespace(queued=40, in_flight=3, pause=None)
@@ -115,7 +131,9 @@ async def test_a_line_says_who_it_is_and_how_far(
     assert line.gauges == {"ali1688/clock/skew_seconds": -3.5}
 
 
-async def test_a_crawl_without_the_progress_has_a_line(redis_url: str, server: redis.Redis) -> None:
+async def test_a_crawl_without_the_progress_has_a_line(
+    redis_url: str, server: redis.Redis, crawler_of: MakeCrawler
+) -> None:
     progress = "ali1688_spider.extensions.progress.Progress"
     crawler = crawler_of(redis_url, EXTENSIONS={progress: None})
     await StatisticsSharing.from_crawler(crawler)._share()
@@ -123,7 +141,7 @@ async def test_a_crawl_without_the_progress_has_a_line(redis_url: str, server: r
 
 
 async def test_a_worker_with_nothing_to_do_renews_its_line_twice_in_a_lease(
-    redis_url: str, server: redis.Redis, clock: Clock
+    redis_url: str, server: redis.Redis, clock: Clock, crawler_of: MakeCrawler
 ) -> None:
     crawler = crawler_of(redis_url, SimpleNamespace(queued=0, in_flight=0, pause=None))
     sharing = StatisticsSharing.from_crawler(crawler)
@@ -141,7 +159,7 @@ async def test_a_worker_with_nothing_to_do_renews_its_line_twice_in_a_lease(
 
 
 async def test_what_happens_is_shared_within_five_seconds(
-    redis_url: str, server: redis.Redis, clock: Clock
+    redis_url: str, server: redis.Redis, clock: Clock, crawler_of: MakeCrawler
 ) -> None:
     worker = SimpleNamespace(queued=0, in_flight=0, pause=None)
     crawler = crawler_of(redis_url, worker)
@@ -161,7 +179,7 @@ async def test_what_happens_is_shared_within_five_seconds(
 
 
 async def test_what_redis_did_not_take_comes_as_soon_as_it_is_back(
-    redis_url: str, server: redis.Redis, clock: Clock
+    redis_url: str, server: redis.Redis, clock: Clock, crawler_of: MakeCrawler
 ) -> None:
     crawler = crawler_of(redis_url)
     sharing = StatisticsSharing.from_crawler(crawler)
@@ -183,7 +201,7 @@ async def test_what_redis_did_not_take_comes_as_soon_as_it_is_back(
 
 
 async def test_the_end_adds_what_came_last_and_takes_the_line_away(
-    redis_url: str, server: redis.Redis
+    redis_url: str, server: redis.Redis, crawler_of: MakeCrawler
 ) -> None:
     crawler = crawler_of(redis_url)
     sharing = StatisticsSharing.from_crawler(crawler)
@@ -197,8 +215,23 @@ async def test_the_end_adds_what_came_last_and_takes_the_line_away(
     assert sharing._task.done()
 
 
+async def test_what_others_count_when_the_spider_closes_is_added(
+    redis_url: str, server: redis.Redis, crawler_of: MakeCrawler
+) -> None:
+    crawler = crawler_of(redis_url)  # which has its own
+
+    async def count_late() -> None:
+        await asyncio.sleep(0.05)
+        crawler.stats.inc_value(CALLS)
+
+    crawler.signals.connect(count_late, signals.spider_closed)
+    for signal in (signals.spider_closed, signals.engine_stopped):
+        await crawler.signals.send_catch_log_async(signal, spider=crawler.spider, reason="")
+    assert totals(server)["product"][CALLS] == 1
+
+
 async def test_a_crawl_that_could_not_open_adds_what_it_counted(
-    redis_url: str, server: redis.Redis
+    redis_url: str, server: redis.Redis, crawler_of: MakeCrawler
 ) -> None:
     crawler = crawler_of(redis_url)
     crawler.stats.inc_value("log_count/ERROR")
@@ -207,7 +240,7 @@ async def test_a_crawl_that_could_not_open_adds_what_it_counted(
 
 
 async def test_a_redis_that_is_away_at_the_end_is_one_warning(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, crawler_of: MakeCrawler
 ) -> None:
     crawler = crawler_of(f"redis://:s3cret-word@127.0.0.1:{free_port()}/0")
     sharing = StatisticsSharing.from_crawler(crawler)
@@ -221,7 +254,7 @@ async def test_a_redis_that_is_away_at_the_end_is_one_warning(
 
 
 async def test_a_redis_that_hangs_at_the_end_is_left(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, crawler_of: MakeCrawler
 ) -> None:
     monkeypatch.setattr(shared_statistics, "CLOSING_SECONDS", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -241,6 +274,7 @@ async def test_a_defect_is_logged_once_and_the_end_adds_all(
     server: redis.Redis,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
+    crawler_of: MakeCrawler,
 ) -> None:
     crawler = crawler_of(redis_url)
     sharing = StatisticsSharing.from_crawler(crawler)

@@ -83,6 +83,12 @@ def test_a_line_is_that_of_the_same_spider_and_process() -> None:
     ]
 
 
+def test_a_container_that_was_started_again_has_another_crawl() -> None:
+    killed = document(1, started_at=NOW - 500 * SECOND, last_seen=NOW - 200 * SECOND)
+    crawls = crawl_states((live(1),), read(killed), NOW)
+    assert [(crawl.state, crawl.done) for crawl in crawls] == [("running", 50), ("silent", 8)]
+
+
 def test_without_documents_there_are_those_that_run() -> None:
     [crawl] = crawl_states((live(seconds_left=1e14),), [], NOW)
     assert (crawl.state, crawl.done, crawl.finished_at) == ("running", 50, None)
