@@ -87,8 +87,8 @@ def _status(queue: LeaseQueue, opts: argparse.Namespace) -> None:
     oldest = "" if waited is None else f", the oldest for {rough_time(waited)}"
     due = "" if counts.next_due is None else f", the next in {rough_time(counts.next_due)}"
     print(f"The queue of {opts.spider} is {status.pause or 'not paused'}.")
-    print(f"Ready:    {counts.ready:,}{oldest}")
-    print(f"Delayed:  {counts.delayed:,}{due}")
+    print(f"Ready:    {counts.ready + status.overdue:,}{oldest}")
+    print(f"Delayed:  {counts.delayed - status.overdue:,}{due}")
     print(f"Leased:   {counts.leased:,}")
     print(f"Messages: {counts.messages:,}")
     if not status.workers:
@@ -114,6 +114,7 @@ def _as_json(spider: str, status: QueueStatus) -> dict[str, object]:
         "delayed": counts.delayed,
         "leased": counts.leased,
         "messages": counts.messages,
+        "overdue": status.overdue,
         "next_due_seconds": counts.next_due,
         "oldest_waiting_seconds": status.oldest_waiting,
         "paused": status.pause and asdict(status.pause),
