@@ -37,7 +37,7 @@ class Command(ProjectCommand):
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
-        text = "as JSON, see docs/status.md; with --watch one object a line"
+        text = "as JSON; with --watch one object a line"
         parser.add_argument("--json", action="store_true", help=text)
         text = f"show it again every {WATCH_SECONDS:.0f} seconds, until Ctrl-C"
         parser.add_argument("--watch", action="store_true", help=text)

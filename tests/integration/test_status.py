@@ -19,6 +19,7 @@ import pytest
 
 from ali1688_spider.statistics.sums import StatisticsReader, counted
 from tests.harness import Cluster, eventually, products
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -79,6 +80,26 @@ def test_the_sums_are_what_the_gateway_has_seen(
     assert sum(minute.calls for minute in read(cluster).minutes) == sums[CALLS]
     assert sum(minute.products for minute in read(cluster).minutes) == len(ids)
     assert lines(cluster) == set()
+
+
+def test_what_is_counted_while_a_crawl_closes_is_added_too(
+    cluster: Cluster, mongo_uri: str, mongo_database: str
+) -> None:
+    cluster.settings = {
+        "ALI1688_CACHE_TTL": "0",
+        "MONGO_URI": mongo_uri,
+        "MONGO_DATABASE": mongo_database,
+        "ALI1688_WEBHOOK_URL": f"http://127.0.0.1:{free_port()}/",
+        "ALI1688_WEBHOOK_SECRET": "the-webhook-secret",
+    }
+    [product_id] = products(1)
+    first = cluster.start(f"ids={product_id}")
+    assert first.wait() == 0
+    cluster.gateway.product(product_id, price="1.23")
+    second = cluster.start(f"ids={product_id}")
+    assert second.wait() == 0
+    assert second.stats["ali1688/webhook/failed"] >= 1
+    assert totals(cluster) == counts_of([first, second])
 
 
 def test_jobs_of_few_seconds_are_counted(cluster: Cluster) -> None:
