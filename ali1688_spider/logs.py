@@ -8,6 +8,7 @@ its stack, of any program part, and without secrets, as :mod:`.redaction` leaves
 from __future__ import annotations
 
 import atexit
+import functools
 import io
 import json
 import logging
@@ -16,6 +17,7 @@ import os
 import re
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +26,7 @@ from typing import Any
 from scrapy import Spider
 from scrapy.settings import BaseSettings, Settings
 from scrapy.utils.log import configure_logging, get_scrapy_root_handler
+from twisted.logger import globalLogBeginner
 
 from ali1688_spider.redaction import redact_logs
 
@@ -117,6 +120,7 @@ def log_as_json(settings: Settings, spider: str = "") -> None:
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr.reconfigure(encoding="utf-8")
     logging.captureWarnings(True)
+    _keep_twisted_from_standard_error()
     handler = _handler(settings)
     handler.setLevel(settings.get("LOG_LEVEL"))
     handler.setFormatter(JsonFormatter(spider))
@@ -173,6 +177,14 @@ def tell(
     sys.stderr.flush()
     if settings.get("LOG_FILE") and log.hasHandlers():
         log.handle(record)
+
+
+@functools.cache
+def _keep_twisted_from_standard_error() -> None:
+    """Have Twisted print no failures there as text; Scrapy makes records of them."""
+    show_warning = warnings.showwarning
+    globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
+    warnings.showwarning = show_warning  # which Twisted replaces
 
 
 def _handler(settings: BaseSettings) -> logging.Handler:

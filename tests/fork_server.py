@@ -26,7 +26,7 @@ import time
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any
 
 from scrapy.settings import default_settings
 
@@ -186,21 +186,19 @@ def become(request: Request) -> None:
     sys.path[:] = [str(Path.cwd()), *dict.fromkeys([*paths, *sys.path[1:]])]
     sys.orig_argv[-2:] = [request.module, *request.arguments]
     sys.argv = ["-m", *request.arguments]
-    for name in ("stdin", "stdout", "stderr"):
-        stream = _reopened(getattr(sys, name))
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        _reopen(stream)
     ali1688_spider.STARTED = time.monotonic()
 
 
-def _reopened(stream: Any) -> TextIO:
-    """Return a standard stream anew: it depends on the kind of file that it has."""
+def _reopen(stream: Any) -> None:
+    """Open a standard stream anew: it depends on the kind of file that it has."""
     file: Any = os.fdopen(stream.fileno(), f"{stream.mode}b", closefd=False)
     file.raw.name = stream.name
     is_lines = stream is sys.stderr or file.isatty()
-    new: Any = TextIOWrapper(file, stream.encoding, stream.errors, "\n", line_buffering=is_lines)
-    new.mode = stream.mode
-    return cast("TextIO", new)
+    arguments = (file, stream.encoding, stream.errors, "\n")
+    # The object stays the same: other modules may hold it.
+    TextIOWrapper.__init__(stream, *arguments, line_buffering=is_lines)
 
 
 if __name__ == "__main__":

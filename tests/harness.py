@@ -264,9 +264,9 @@ class Scrapy:
         """Run ``scrapy`` to its end."""
         return self.start(*arguments, real=real, **settings).finish()
 
-    def crawl(self, spider: str, *arguments: str, **settings: str) -> Process:
+    def crawl(self, spider: str, *arguments: str, real: bool = False, **settings: str) -> Process:
         """Run a crawl that has to end well."""
-        return self.run("crawl", spider, *arguments, **settings).ended_well()
+        return self.run("crawl", spider, *arguments, real=real, **settings).ended_well()
 
     def crawl_incompletely(self, spider: str, *arguments: str, **settings: str) -> Process:
         """Run a crawl that has to give calls up, say so, and end well otherwise."""

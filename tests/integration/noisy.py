@@ -47,6 +47,7 @@ class NoisyPipeline:
         except ValueError:
             library.exception("It failed")
             twisted_log.err(None, "Twisted failed")
+            twisted_log.err(ValueError("in ASCII"), "Twisted fails again")
         thread = threading.Thread(target=self._fail)
         thread.start()
         thread.join()

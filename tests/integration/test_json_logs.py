@@ -60,6 +60,7 @@ def test_each_line_of_a_crawl_is_an_object_whatever_goes_wrong(
     crawl = scrapy.run(
         *("crawl", "product", *IDS, *NOISY, "-L", "DEBUG"),
         MONGODB_URI="mongodb://elsewhere",
+        real=True,
     )
     assert crawl.exit_code == 1  # nothing is collected
     records = read(crawl.log)
@@ -81,6 +82,7 @@ def test_each_line_of_a_crawl_is_an_object_whatever_goes_wrong(
     assert find(records, "%d is no number ('***',)")
     assert find(records, f"{ROOT}/tests/integration/noisy.py:")["logger"] == "py.warnings"
     assert find(records, "Twisted failed\nTraceback (most ")["message"].endswith(f"{TEXT} ***\n")
+    assert find(records, "Twisted fails again")["logger"] == "twisted"
     for message in ("It failed", "A thread has ended, by an error that nobody expected"):
         exception = find(records, message)["exception"]
         assert exception.startswith("Traceback (most recent call last):\n")
@@ -114,6 +116,7 @@ def test_a_log_in_a_file_is_objects_and_so_is_what_is_left_of_standard_error(
     crawl = scrapy.crawl(
         *("product", *IDS, "-O", "产品.csv", "--logfile", "crawl.log"),
         *("-s", f"LOG_FILE_APPEND={append}"),
+        real=True,
         SCRAPY_JOB="job-1",
         PYTHONIOENCODING="gbk",
     )
