@@ -93,7 +93,7 @@ def document() -> str:
         "Counters are sums over all crawls that use the same Redis, by spider; with them come the",
         "gauges of queues, workers and quota. A crawl adds what it counted every five seconds.",
         "",
-        "`python -m ali1688_spider.monitoring.metrics > docs/metrics.md` makes this list.",
+        "`python -m ali1688_spider.monitoring.metrics` prints this list.",
         "",
         "| metric | type | labels | unit | meaning |",
         "|---|---|---|---|---|",

@@ -50,18 +50,19 @@ class Router:
 
     def __init__(self, sandbox: Sandbox, request: web.BaseRequest) -> None:
         self.sandbox, self.options, self.request = sandbox, sandbox.options, request
+        self._counters = sandbox.counters  # those of the time when it came, if they are reset
         self.params: dict[str, str] = {}  # of the query and of the form body together
         self.api = self.app_key = ""
 
     async def serve(self) -> web.StreamResponse:
         """Answer the call."""
-        self.sandbox.counters.called()
+        self._counters.called()
         try:
             await self._read_parameters()
             self._identify()
             return await self._handle()
         except RefusedError as refused:
-            self.sandbox.counters.errors[refused.name] += 1
+            self._counters.errors[refused.name] += 1
             return self._refuse(refused)
 
     async def _read_parameters(self) -> None:
@@ -79,14 +80,14 @@ class Router:
 
     async def _handle(self) -> web.StreamResponse:
         sandbox = self.sandbox
-        sandbox.counters.by_api[self.api] += 1
+        self._counters.by_api[self.api] += 1
         self._authenticate()
         if self.api not in OPEN_APIS:
             sandbox.tokens.check(self.params.get(self.token_name, ""))
         sandbox.admission.admit(self.api)
         query = self.apis[self.api](self.params)
         product_id, inventory = query.product_id, sandbox.inventory
-        sandbox.counters.by_product.update(query.batch if product_id is None else (product_id,))
+        self._counters.by_product.update(query.batch if product_id is None else (product_id,))
 
         def make() -> web.Response:
             body = inventory.set_body(product_id)
@@ -103,7 +104,7 @@ class Router:
         fault = self.sandbox.faults.take(self.api, subject)
         if fault:
             name, number = fault
-            self.sandbox.counters.faults[name] += 1
+            self._counters.faults[name] += 1
             if name in faults.BUSINESS:
                 return json_response(self._wrap(encode(faults.BUSINESS[name])))
             if name in REFUSALS:
@@ -116,7 +117,7 @@ class Router:
                 return await faults.spoil(fault, self.request, response)
             await asyncio.sleep(number or 0)
         response = make()
-        self.sandbox.counters.answered += response.status == 200
+        self._counters.answered += response.status == 200
         return response
 
     def _identify(self) -> None:
@@ -198,7 +199,7 @@ class Param2(Router):
             return await super()._handle()
         if self.api == CURRENT_TIME:
             self._authenticate()
-        self.sandbox.counters.by_api[self.api] += 1
+        self._counters.by_api[self.api] += 1
         return await self._respond(None, self._system_response)
 
     def _signature(self) -> str:
@@ -222,9 +223,9 @@ class Param2(Router):
         try:
             issued = self.sandbox.tokens.exchange(self.request.method, self.app_key, self.params)
         except admission.OAuthError as error:
-            self.sandbox.counters.errors[error.body["error"]] += 1
+            self._counters.errors[error.body["error"]] += 1
             return json_response(error.body, 400)
-        self.sandbox.counters.token_refreshes += self.params["grant_type"] == "refresh_token"
+        self._counters.token_refreshes += self.params["grant_type"] == "refresh_token"
         return json_response(issued)
 
 

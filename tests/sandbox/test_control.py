@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,17 @@ async def test_a_reset_counts_anew(gateway: Caller) -> None:
     report = await gateway.status()
     assert (report["calls"], report["by_product"], report["first_call_at"]) == (0, {}, None)
     assert (await gateway.control(PATH, method="GET"))["stock"] == 5
+
+
+async def test_a_call_that_came_before_a_reset_is_not_counted_after_it(gateway: Caller) -> None:
+    await gateway.control("faults", {"product_id": FIRST, "faults": ["slow:0.3"]})
+    call = asyncio.create_task(gateway.product("router"))
+    while (await gateway.status())["calls"] == 0:
+        pass
+    await gateway.control("reset")
+    await call
+    report = await gateway.status()
+    assert (report["calls"], report["answered"], report["errors"]) == (0, 0, {})
 
 
 async def test_a_reset_of_everything(start: Callable[..., Awaitable[Caller]]) -> None:
