@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-IDS = products(1500)
+IDS = products(1000)
 
 
 @pytest.fixture
@@ -64,10 +64,11 @@ def test_all_is_collected_although_a_key_of_the_queue_is_deleted(
 
 
 def test_a_worker_that_joined_reads_the_file_again(cluster: Cluster, ids_file: str) -> None:
+    cluster.gateway.set(latency=100)  # so that it is not over before
     first = cluster.start(ids_file)
     cluster.gateway.wait_for(200)
     joined = cluster.start(ids_file)
-    eventually(lambda: "Joining a crawl whose first 1500 calls are queued" in joined.log)
+    eventually(lambda: "Joining a crawl whose first 1000 calls are queued" in joined.log)
     cluster.gateway.wait_for(400)
     first.kill()
     cluster.redis.flushall()

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     Settings = Callable[[str], dict[str, str]]
     Ids = Callable[[int], Sequence[int]]
 
-pytestmark = pytest.mark.real_start
-
 GET = "com.alibaba.product:alibaba.product.get-1"
 SIMPLE = "com.alibaba.product:alibaba.product.simple.get-1"
 CROSS = "com.alibaba.product:alibaba.cross.productInfo-1"

@@ -12,6 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from redis import Redis
 
+from tests.harness import eventually
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
     Settings = Callable[[str], dict[str, str]]
     Ids = Callable[[int], Sequence[int]]
+
+pytestmark = pytest.mark.real_start
 
 TOKENS = {"ALI1688_ACCESS_TOKEN": "access-token-one", "ALI1688_REFRESH_TOKEN": "refresh-token-one"}
 
@@ -52,8 +56,8 @@ def test_a_token_that_expires_in_between_is_refreshed_once(
     running = scrapy.start(
         "crawl", "product", "-a", f"ids={listed(ids(150))}", "-O", "all.jsonl", **settings
     )
-    while gateway.status()["answered"] < 20:
-        assert running.is_running
+    eventually(lambda: gateway.status(products=False)["answered"] >= 20)
+    assert running.is_running
     gateway.set(expire_token=True)
     crawl = running.finish().ended_well()
     assert set(crawl.read("all.jsonl")) == set(ids(150))
