@@ -85,7 +85,7 @@ def _status(queue: LeaseQueue, opts: argparse.Namespace) -> None:
         return
     counts, waited = status.counts, status.oldest_waiting
     oldest = "" if waited is None else f", the oldest for {rough_time(waited)}"
-    due = "" if counts.next_due is None else f", the next in {rough_time(counts.next_due)}"
+    due = f", the next in {rough_time(counts.next_due)}" if counts.next_due else ""
     print(f"The queue of {opts.spider} is {status.pause or 'not paused'}.")
     print(f"Ready:    {counts.ready + status.overdue:,}{oldest}")
     print(f"Delayed:  {counts.delayed - status.overdue:,}{due}")

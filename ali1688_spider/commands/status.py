@@ -141,7 +141,7 @@ def _print_queues(state: State) -> None:
     for spider, queue in state.queues.items():
         counts, alive = queue.counts, sum(worker.is_alive for worker in queue.workers)
         waited = "" if queue.oldest_waiting is None else rough_time(queue.oldest_waiting)
-        due = "" if counts.next_due is None else f", next in {rough_time(counts.next_due)}"
+        due = f", next in {rough_time(counts.next_due)}" if counts.next_due else ""
         rows.append(
             (
                 spider,

@@ -161,6 +161,13 @@ def test_what_is_unknown_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+def test_delayed_calls_that_are_due_are_ready(capsys: pytest.CaptureFixture[str]) -> None:
+    counts = QueueCounts(messages=0, ready=1, delayed=3, leased=0, next_due=0.0)
+    due = QueueStatus(counts, 100.0, None, (), overdue=2)
+    lines = shown(replace(EMPTY, queues={"watch": due}), capsys)
+    assert lines[-1].split() == ["watch", "3", "100", "s", "1", "0", "0"]
+
+
 def test_long_tables_end_somewhere(capsys: pytest.CaptureFixture[str]) -> None:
     many = [crawl(pid, done=1, state="finished", reason="x", finished_at=NOW) for pid in range(50)]
     lines = shown(replace(EMPTY, crawls=tuple(many)), capsys)
