@@ -1,6 +1,7 @@
 """``python -m benchmarks``: measures everything and writes ``results.md`` and ``results.svg``.
 
 The part ``large`` takes an hour: it runs only when it is named, and writes ``large_numbers.md``.
+The part ``dashboard`` takes ten minutes: it likewise writes ``dashboard.md``.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ if TYPE_CHECKING:
     from benchmarks.scale import Scale
     from benchmarks.table import Table
 
-LARGE = "large"
+LARGE, DASHBOARD = "large", "dashboard"
 PARTS: dict[str, Callable[[Stage, Scale], list[Table]]] = {
     "throughput": throughput.measure,
     "features": features.measure,
     "queue": queue_costs.measure,
     "idle": idle.measure,
     "rate": shared_rate.measure,
-    "dashboard": dashboard.measure,
     "growth": queue_costs.measure_growth,
+    DASHBOARD: dashboard.measure,
     LARGE: large_numbers.measure,
 }
 
@@ -53,11 +54,12 @@ def main() -> None:
         for name in options.only:
             print(f"{name} ...", flush=True)
             tables[name] = PARTS[name](stage, QUICK if options.quick else FULL)
-    large = tables.pop(LARGE, [])
+    large, board = tables.pop(LARGE, []), tables.pop(DASHBOARD, [])
     results = [table for part in tables.values() for table in part]
     for title, file, shown in (
         ("Benchmarks", "results.md", results),
         ("Large numbers", "large_numbers.md", large),
+        ("The dashboard", "dashboard.md", board),
     ):
         if not shown:
             continue
@@ -84,7 +86,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--only",
         type=_parts,
-        default=[name for name in PARTS if name != LARGE],
+        default=[name for name in PARTS if name not in {LARGE, DASHBOARD}],
         help=f"some of {', '.join(PARTS)}",
     )
     folder = Path(__file__).parent

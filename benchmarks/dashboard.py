@@ -74,7 +74,7 @@ def measure(stage: Stage, scale: Scale) -> list[Table]:
         *("case", "the worker's products/s", "the worker's CPU s per 1000"),
         *("the dashboard's CPU s a minute", "memory, MiB", "at the end, MiB"),
     )
-    return [Table("The dashboard", explanation, header, rows)]
+    return [Table("What it costs", explanation, header, rows)]
 
 
 def _cases() -> list[tuple[str, int | None]]:

@@ -72,5 +72,5 @@ def test_large_numbers_have_a_file_of_their_own(tmp_path: Path) -> None:
 def test_an_unknown_part_is_refused(tmp_path: Path) -> None:
     done = run(tmp_path, "--only", "nothing")
     assert done.returncode == 2
-    known = "throughput, features, queue, idle, rate, dashboard, growth, large"
+    known = "throughput, features, queue, idle, rate, growth, dashboard, large"
     assert f"'nothing' is none of {known}" in done.stderr
