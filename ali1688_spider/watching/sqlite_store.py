@@ -54,7 +54,7 @@ class SqliteWatchStore:
     def __init__(self, path: Path, lock_seconds: float = 30.0) -> None:
         make_private_database(path)
         self._lock = threading.Lock()
-        self._connection = sqlite3.connect(path, lock_seconds, check_same_thread=False)
+        self._connection = sqlite3.connect(path, timeout=lock_seconds, check_same_thread=False)
         # Nothing is lost when the process is killed; when the machine dies, the last moments, and a
         # product is fetched once more than needed.
         self._connection.execute("PRAGMA journal_mode=WAL")
