@@ -15,9 +15,9 @@ demo: $(VENV)/demo.installed
 test: $(VENV)/test.installed
 	$(BIN)/python -m pytest -n 4 --dist worksteal
 
-# Those that start neither servers nor other programs: seconds instead of minutes.
+# Those that start neither servers nor other programs: about a minute.
 test-fast: $(VENV)/test.installed
-	$(BIN)/python -m pytest -m "not programs"
+	$(BIN)/python -m pytest -n auto -m "not programs"
 
 check: lint types test
 
