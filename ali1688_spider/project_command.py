@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 import os
 import signal
 import sys
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, ClassVar
 
@@ -29,6 +30,7 @@ from ali1688_spider.spiders.ids import IdentifierSource
 from ali1688_spider.storage.database_errors import explain
 
 if TYPE_CHECKING:
+    from aiohttp import web
     from rich.table import Table
 
 logger = logging.getLogger(__name__)
@@ -114,6 +116,38 @@ def rough_time(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.{0 if seconds >= 10 * size else 1}f} {unit}"
     return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+
+
+async def serve(
+    app: web.Application, host: str, port: int, announce: Callable[[str], None], grace: float
+) -> None:
+    """Serve *app* until SIGTERM or Ctrl-C; then requests have *grace* seconds to end.
+
+    *announce* gets its address, such as ``http://127.0.0.1:8088/``, once it listens.
+
+    Raises:
+        ConfigurationError: The address cannot be listened on.
+    """
+    from aiohttp import web
+
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=grace)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            reason = error.strerror or error
+            raise ConfigurationError(
+                f"{host}:{port} cannot be listened on ({reason}): choose another --port or --host"
+            ) from None
+        at, bound = runner.addresses[0][:2]
+        announce(f"http://{f'[{at}]' if ':' in at else at}:{bound}/")
+        await ended.wait()
+    finally:
+        await runner.cleanup()
 
 
 class ProductIds(IdentifierSource):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import signal
 from typing import TYPE_CHECKING, ClassVar
 
 from ali1688_spider.config import Config
 from ali1688_spider.exceptions import ConfigurationError
-from ali1688_spider.project_command import ProjectCommand
+from ali1688_spider.project_command import ProjectCommand, serve
 from ali1688_spider.redaction import redact_logs
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 PORT = 8088
 MOST_PORT = 65535
+GRACE_SECONDS = 1.0
 
 
 class Command(ProjectCommand):
@@ -50,38 +50,18 @@ class Command(ProjectCommand):
         config = Config.from_settings(self.settings)
         redact_logs(*config.secrets)
         access = Access.of(opts.host, config.dashboard_token, opts.name)
-        asyncio.run(self._serve(config, access, opts.port, has_token=bool(config.dashboard_token)))
+        asyncio.run(self._serve(config, access, opts.port))
 
-    async def _serve(self, config: Config, access: Access, port: int, *, has_token: bool) -> None:
-        from aiohttp import web
-
+    async def _serve(self, config: Config, access: Access, port: int) -> None:
         from ali1688_spider.dashboard.server import Dashboard
         from ali1688_spider.monitoring.reading import StateReader
 
-        dashboard = Dashboard(self.settings, StateReader(self.settings, config))
-        runner = web.AppRunner(dashboard.app(access), access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, access.host, port)
-            try:
-                await site.start()
-            except OSError as error:
-                raise ConfigurationError(
-                    f"{access.host}:{port} cannot be listened on ({error.strerror}): choose "
-                    "another --host or --port"
-                ) from None
-            host, bound = runner.addresses[0][:2]
-            name = f"[{host}]" if ":" in host else host
-            token = "" if has_token else f"#token={access.token}"
-            print(f"Dashboard: http://{name}:{bound}/{token}", flush=True)
-            await _until_asked_to_end()
-        finally:
-            await runner.cleanup()
+        # One that was made up for this run is nowhere else.
+        token = "" if config.dashboard_token else f"#token={access.token}"
+
+        def announce(address: str) -> None:
+            print(f"Dashboard: {address}{token}", flush=True)
+
+        app = Dashboard(self.settings, StateReader(self.settings, config)).app(access)
+        await serve(app, access.host, port, announce, GRACE_SECONDS)
         logger.info("Ended")
-
-
-async def _until_asked_to_end() -> None:
-    ended = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    await ended.wait()

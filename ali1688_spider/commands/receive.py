@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import json
 import logging
-import signal
 import sqlite3
 from collections import Counter
 from pathlib import Path
@@ -22,7 +21,7 @@ from ali1688_spider.context import data_folder, redis_client
 from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
 from ali1688_spider.gateway.messages import read_callback
 from ali1688_spider.gateway.protocols import is_from_platform
-from ali1688_spider.project_command import ProjectCommand
+from ali1688_spider.project_command import ProjectCommand, serve
 from ali1688_spider.redaction import redact_logs
 from ali1688_spider.spiders.watch import open_watcher
 from ali1688_spider.watching.hints import ProblemLog, RedisHintStore, SqliteHintStore, keep_hints
@@ -73,14 +72,7 @@ class Command(ProjectCommand):
         config = Config.from_settings(self.settings)
         redact_logs(*config.secrets)
         logging.getLogger("aiohttp.server").addFilter(_is_no_stranger_s)
-        try:
-            asyncio.run(_serve(Receiver(config, self.settings), opts.host, opts.port))
-        except OSError as error:
-            where = f"{opts.host}:{opts.port}"
-            reason = error.strerror or error
-            raise ConfigurationError(
-                f"{where} cannot be listened on ({reason}): choose another --port or --host"
-            ) from None
+        asyncio.run(_serve(Receiver(config, self.settings), opts.host, opts.port))
 
 
 class Receiver:
@@ -227,26 +219,20 @@ def _read_form(body: bytes) -> Mapping[str, str]:
 async def _serve(receiver: Receiver, host: str, port: int) -> None:
     from aiohttp import web
 
-    ended = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
     app = web.Application(client_max_size=MOST_BYTES)
     app.router.add_post("/{anywhere:.*}", receiver.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
-    await runner.setup()
     summary = asyncio.create_task(receiver.summarise())
     try:
-        await web.TCPSite(runner, host, port).start()
-        at, actual_port = runner.addresses[0][:2]
-        url = f"http://{f'[{at}]' if ':' in at else at}:{actual_port}/"
-        print(
-            f"Listening on {url}: in the open platform's console enter, as the address for "
-            "messages, the public address that leads here",
-            flush=True,
-        )
-        await ended.wait()
+        await serve(app, host, port, _announce, _SHUTDOWN_SECONDS)
     finally:
         summary.cancel()
-        await runner.cleanup()
         await receiver.close()
     logger.info("%s", receiver)
+
+
+def _announce(address: str) -> None:
+    print(
+        f"Listening on {address}: in the open platform's console enter, as the address for "
+        "messages, the public address that leads here",
+        flush=True,
+    )

@@ -98,6 +98,7 @@ class Access:
         except web.HTTPException as error:
             response = error
         except Exception:
+            # The last that sees it: aiohttp would answer without the headers.
             logger.exception("The request for %s failed", request.path)
             response = web.HTTPInternalServerError(text="The log says what went wrong\n")
         if not response.prepared:

@@ -1,11 +1,11 @@
-"""Reads what changed in the last hours, with the figures of the report."""
+"""Reads what changed in the last hours, with the figures of the report, and what changed last."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import chain, islice
+from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +21,7 @@ from ali1688_spider.reporting.figures import Event, Period, PriceMove
 from ali1688_spider.storage.database import PRODUCT_CHANGES, PRODUCTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from ali1688_spider.reporting.figures import ChangeFigures, Document
     from ali1688_spider.storage.database import Database
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 MOST_COUNTED = 50_000
 """The changes that are counted at most, the newest of a period."""
 READ_SECONDS = 4.0
+LATEST = 30
+"""The changes that the overview shows."""
 CANDIDATES = 2 * SHOWN_CHANGES
 """The changes among which are those that are shown; others may be of private prices."""
 
@@ -81,17 +83,15 @@ async def read_changes(database: Database, hours: int) -> ChangesOfPeriod:
     # Some may have come while this was being read.
     changes = [each for each in newest.documents if each["at"] <= period.end]
     figures = await asyncio.to_thread(_count, changes, period)
-    products = await _named(database, figures, changes[:CANDIDATES])
-    private = {each["_id"] for each in products.values() if each.get("price_private")}
-    open_to_all = (
-        dict.fromkeys(CHANGE_FIELDS) | each
-        for each in changes[:CANDIDATES]
-        if each["product_id"] not in private or each["field"] not in PRIVATE_FIELDS
-    )
+    moves: Iterable[Any] = chain(figures.drops, figures.rises, *figures.events.values())
+    shown = changes[:CANDIDATES]
+    ids = {each.product_id for each in moves} | {each["product_id"] for each in shown}
+    products = await _named(database, ids)
+    private = _private(products)
     return ChangesOfPeriod(
         period=period,
         figures=_without(private, figures),
-        newest=list(islice(open_to_all, SHOWN_CHANGES)),
+        newest=_public(shown, private)[:SHOWN_CHANGES],
         products=products,
         counted=len(changes),
         cut_at=newest.cut_at,
@@ -104,14 +104,36 @@ def _count(changes: list[Document], period: Period) -> ChangeFigures:
     return count_changes(by_product, ProductCounter((), period), period)
 
 
-async def _named(
-    database: Database, figures: ChangeFigures, changes: Iterable[Document]
-) -> dict[int, Document]:
-    moves: Iterable[Any] = chain(figures.drops, figures.rises, *figures.events.values())
-    ids = {each.product_id for each in moves} | {each["product_id"] for each in changes}
+async def latest_changes(database: Database) -> list[Document]:
+    """Return the last changes, at most :data:`LATEST`, the latest first, with the products' names.
+
+    Prices that are private now are left out. Raises as :func:`read_changes`.
+    """
+    changes = database[PRODUCT_CHANGES]
+    newest = (await read_newest(changes, {}, "at", CHANGE_FIELDS, limit=LATEST)).documents
+    products = await _named(database, {each["product_id"] for each in newest})
+    names = {product_id: product["name"] for product_id, product in products.items()}
+    public = _public(newest, _private(products))
+    return [{**each, "name": names.get(each["product_id"])} for each in public]
+
+
+async def _named(database: Database, ids: Collection[int]) -> dict[int, Document]:
     fields = dict.fromkeys((*LISTED, "price_private"), 1)
     found = database[PRODUCTS].find({"_id": {"$in": list(ids)}}, fields)
     return {each["_id"]: listed(each) for each in await found.to_list()}
+
+
+def _private(products: Mapping[int, Document]) -> set[int]:
+    return {product_id for product_id, each in products.items() if each.get("price_private")}
+
+
+def _public(changes: Iterable[Document], private: set[int]) -> list[Document]:
+    """Return those that are no private prices, with all their fields."""
+    return [
+        dict.fromkeys(CHANGE_FIELDS) | each
+        for each in changes
+        if each["product_id"] not in private or each["field"] not in PRIVATE_FIELDS
+    ]
 
 
 def _without(private: set[int], figures: ChangeFigures) -> ChangeFigures:

@@ -59,6 +59,7 @@ class LiveState:
         self._changed = asyncio.Condition()
         self._reading = asyncio.Lock()
         self._listeners = 0
+        self._is_closed = False
         self._task: asyncio.Task[None] | None = None
 
     async def state(self) -> State:
@@ -84,26 +85,30 @@ class LiveState:
         try:
             if not self._parts:
                 await self._renew()
-            while True:
+            while not self._is_closed:
                 parts = self._parts.items()
                 news = [part for (its, _), (at, part) in parts if its == kind and at > seen]
                 seen = self._version
                 yield news
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(QUIET_SECONDS), self._changed:
-                        while self._version == seen:
+                        while self._version == seen and not self._is_closed:
                             await self._changed.wait()
         finally:
             self._listeners -= 1
 
     async def close(self) -> None:
-        """Stop reading."""
+        """Stop reading, and let all listeners end."""
+        self._is_closed = True
+        async with self._changed:
+            self._changed.notify_all()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
 
     async def _renew_often(self) -> None:
-        while self._listeners:
+        # Not until it is cancelled alone: of all that reads, something may lose that.
+        while self._listeners and not self._is_closed:
             try:
                 await self._renew()
             except Exception:

@@ -15,9 +15,9 @@ from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 from scrapy.settings import BaseSettings
 
+from ali1688_spider.dashboard.changes_of_period import latest_changes
 from ali1688_spider.dashboard.live import LiveState, TooManyListenersError, event
 from ali1688_spider.dashboard.product_pages import ProductPages
-from ali1688_spider.dashboard.recent_changes import latest_changes
 from ali1688_spider.dashboard.rendering import render, render_sections
 from ali1688_spider.monitoring.metrics import CONTENT_TYPE, metrics_text
 from ali1688_spider.reporting.texts import Text, text
@@ -130,7 +130,8 @@ class Dashboard:
         store, queued = self._reader.failed_calls, 0
         by_spider: defaultdict[str, list[FailedCall]] = defaultdict(list)
         async for failed in store.list():
-            if (failed.id in ids or fold_error(failed.error) == reason) and is_call(failed):
+            is_wanted = failed.id in ids or (reason and fold_error(failed.error) == reason)
+            if is_wanted and is_call(failed):
                 queued += 1
                 by_spider[failed.spider].append(failed)
                 if len(by_spider[failed.spider]) == AT_ONCE:

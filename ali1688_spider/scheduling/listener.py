@@ -13,6 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 
 if TYPE_CHECKING:
     from ali1688_spider.redis_server import RedisClient
+    from ali1688_spider.scheduling.keys import QueueKeys
 
 logger = logging.getLogger(__name__)
 
@@ -110,3 +111,8 @@ class QueueListener(threading.Thread):
         if self._connection is not None:
             self._connection.disconnect()
             self._connection = None
+
+
+def heard_keys(keys: QueueKeys, digest: str) -> list[str]:
+    """Return the keys whose change gives an idle worker something to do."""
+    return [keys.start, keys.ready, keys.delayed, keys.pause, *([keys.crawls] if digest else [])]

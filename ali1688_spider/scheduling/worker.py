@@ -20,13 +20,12 @@ from ali1688_spider.addon import context_of
 from ali1688_spider.redis_server import durability_risks
 from ali1688_spider.scheduling.failures import FailureRecorder
 from ali1688_spider.scheduling.lease import Heartbeat, HeldLeases, Lease, lease_limits
-from ali1688_spider.scheduling.listener import QueueListener
+from ali1688_spider.scheduling.listener import QueueListener, heard_keys
 from ali1688_spider.scheduling.source import CrawlSource
 from ali1688_spider.scheduling.steering import Pause, QueueCounts
 from ali1688_spider.shutdown import INCOMPLETE
 
 if TYPE_CHECKING:
-    from ali1688_spider.scheduling.keys import QueueKeys
     from ali1688_spider.scheduling.queue import LeaseBatch, LeaseQueue
     from ali1688_spider.scheduling.start_list import MessageBatch
     from ali1688_spider.spiders.base import ApiSpider
@@ -87,7 +86,7 @@ class QueueWorker:
         if spider.has_source and spider.joins_crawl:
             digest = spider.source_digest or uuid.uuid4().hex
         self._source = CrawlSource(queue, digest, time.monotonic() - ali1688_spider.STARTED)
-        self._listener = QueueListener(queue.server, _heard_keys(queue.keys, digest), self._hear)
+        self._listener = QueueListener(queue.server, heard_keys(queue.keys, digest), self._hear)
         concurrency = crawler.settings.getint("CONCURRENT_REQUESTS")
         at_once = self._context.client.apis.product.max_ids
         self._most_in_flight, self._most_buffered = lease_limits(concurrency, config.qps, at_once)
@@ -438,11 +437,6 @@ class QueueWorker:
         released = await self._ask(partial(self._queue.give_back, leaving=True))
         self._stats.inc_value("ali1688/leases/released", released)
         self.leases.clear()
-
-
-def _heard_keys(keys: QueueKeys, digest: str) -> list[str]:
-    """Return the keys whose change gives an idle worker something to do."""
-    return [keys.start, keys.ready, keys.delayed, keys.pause, *([keys.crawls] if digest else [])]
 
 
 async def _cancel(task: asyncio.Task[None] | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -129,6 +130,27 @@ async def test_too_many_listeners_are_refused(
     async with aclosing(state.listen("html")) as listener:  # one is gone
         await anext(listener)
     await state.close()
+
+
+async def test_at_the_end_listeners_end_whatever_the_reading_makes_of_it(source: Source) -> None:
+    reading = asyncio.Event()
+
+    async def read() -> State:
+        reading.set()
+        with contextlib.suppress(asyncio.CancelledError):  # as a library may lose it
+            await asyncio.sleep(3600)
+        return await source.read()
+
+    state = LiveState(source.read, source.parts)
+    state.max_age = 0.0
+    listener = state.listen("html")
+    await anext(listener)
+    state._read = read
+    await reading.wait()
+    waiting = asyncio.ensure_future(anext(listener, None))
+    await asyncio.wait_for(state.close(), 10)
+    assert await waiting is None
+    assert await anext(listener, None) is None
 
 
 def test_an_event_is_one_line_of_json_whatever_it_holds() -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from ali1688_spider.dashboard.recent_changes import SHOWN, latest_changes
+from ali1688_spider.dashboard.changes_of_period import LATEST, latest_changes
 
 if TYPE_CHECKING:
     from ali1688_spider.storage.database import Database
@@ -26,7 +26,7 @@ async def test_the_last_ones_with_names_and_without_private_prices(database: Dat
         for at in [timedelta(seconds=each)]
     )
     changes = await latest_changes(database)
-    assert 0 < len(changes) <= SHOWN
+    assert 0 < len(changes) <= LATEST
     assert changes == sorted(changes, key=lambda each: each["at"], reverse=True)
     assert {each["name"] for each in changes if each["product_id"] == 1} == {"杯子"}
     assert {each["name"] for each in changes if each["product_id"] == 3} == {None}
