@@ -188,7 +188,16 @@ _NAMES = ConfigDict(alias_generator=lambda field: f"{PREFIX}{field.upper()}")
 
 
 class DeliverySettings(UserInput):
-    """Where changes of products go: whose, and from which per cent of the old value on."""
+    """Where changes of products go, and which.
+
+    Attributes:
+        webhook_url: Changes are posted to this address as signed JSON.
+        webhook_secret: Key of the signature; required with ``ALI1688_WEBHOOK_URL``.
+        fields: Only changes of these fields go out: any of ``price``, ``stock``, ``status``,
+            ``name``, ``promotion_price`` and ``available``, separated by commas.
+        min_percent: Smallest change of a price or stock that goes out, in per cent of the old
+            value.
+    """
 
     model_config = _NAMES
 
@@ -208,7 +217,43 @@ class DeliverySettings(UserInput):
 
 
 class Config(UserInput):
-    """The checked settings, each under its name without ``ALI1688_``; repr() shows no secret."""
+    """The checked settings, each under its name without ``ALI1688_``; repr() shows no secret.
+
+    Attributes:
+        app_key: The app's key, from the open platform's console.
+        app_secret: The app's secret. It signs every call.
+        access_token: Authorization of the account whose data is read; the ``session`` of ``top``.
+            ``scrapy auth`` gets it.
+        refresh_token: Renews the access token when it has expired.
+        protocol: Protocol of the gateway: ``router`` is the older ``/router/json`` (MD5),
+            ``param2`` today's 1688 Open Platform (HMAC-SHA1), ``top`` Taobao's.
+        gateway: Address of the gateway; for ``param2`` up to and including ``/openapi``.
+        sign_method: How calls of ``top`` are signed.
+        http_method: ``GET`` puts signature and token into the address; use it only where a gateway
+            requires it.
+        product_api: For ``param2``: whole name of the API that brings products, see
+            [APIs](apis.md).
+        search_api: For ``param2``: whole name of the API that searches.
+        country: Language of the platform's translations.
+        qps: Calls per second of one app key, over all workers together; 0 for no limit.
+        daily_quota: Calls per day (GMT+8) of one app key, over all workers together; 0 for no
+            limit.
+        cache_ttl: Seconds for which a response is reused instead of calling again; 0 for never.
+        max_attempts: Tries of one call before it is given up.
+        lease_seconds: Seconds that a worker may be silent before its calls go to others.
+        history_days: Days after which changes, rejected responses and failed calls are deleted
+            from MongoDB; 0 for never.
+        stats_file: A file that gets a crawl's statistics as JSON when it ends.
+        messages: ``poll``: ``scrapy crawl watch`` asks the platform for its messages (``param2``).
+        dashboard_token: Password of ``scrapy dashboard``, required on other addresses than
+            loopback.
+        progress: Progress on the terminal; ``auto`` shows it where standard error is a terminal.
+        log_format: ``json``: the log has one JSON object per line.
+        redis_url: The Redis whose queue the workers share (``redis://``, ``rediss://`` or
+            ``unix://``). Empty: one process works alone.
+        mongo_uri: The MongoDB where products are stored. Empty: products go to feeds only.
+        mongo_database: Name of the database.
+    """
 
     model_config = _NAMES
 

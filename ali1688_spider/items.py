@@ -90,7 +90,12 @@ _STRICT = ConfigDict(strict=True, extra="forbid")
 
 @with_config(_STRICT)
 class PriceTier(TypedDict):
-    """The list price of one piece (CNY) from a quantity upwards."""
+    """The list price of one piece from a quantity upwards.
+
+    Attributes:
+        min_quantity: Pieces from which the price holds.
+        price: Price of one piece in CNY.
+    """
 
     min_quantity: Identifier
     price: Price
@@ -107,7 +112,21 @@ PriceTiers = Annotated[list[PriceTier], AfterValidator(_ascending)]
 
 @with_config(_STRICT)
 class Sku(TypedDict):
-    """One variant of a product; what is unknown is None or empty."""
+    """One variant of a product; what is unknown is None or empty.
+
+    Attributes:
+        sku_id: The platform's number of the SKU.
+        spec_id: Its number in orders.
+        attributes: What tells it from the others, such as ``{"颜色": "红"}``.
+        price: List price of one piece in CNY.
+        price_tiers: List prices by quantity.
+        stock: Pieces on sale.
+        image: Absolute address.
+        retail_price: As the product's.
+        promotion_price: As the product's.
+        dropship_price: As the product's.
+        cargo_number: The seller's own number of the SKU.
+    """
 
     sku_id: Identifier | None
     spec_id: FullText | None
@@ -127,22 +146,34 @@ class Product(BaseModel):
 
     Attributes:
         product_id: The platform's number of the product.
-        name: None only where a response may lack it: of a row of a search, a removed product.
+        name: Its title. None only where a response may lack it: of a row of a search, a removed
+            product.
         price: Lowest list price of one piece in CNY; None when private or unknown. No campaign
             changes it.
         stock: Pieces on sale; 2147483646 is the platform's word for "unlimited".
         price_max: Highest list price of one piece in CNY.
+        currency: Always ``CNY``.
         price_tiers: List prices by quantity for the whole product; empty when each SKU has its own.
+        unit: What is counted, such as ``件``.
+        min_order_quantity: Pieces that must be ordered at least.
+        skus: The variants, see below.
         attributes: The values of each attribute, by its name.
         images: Absolute addresses. The one image of a row of a search is stored only of a product
             that is new, since others may have more: it is not among the fields that are set.
-        status: The platform's word, or :data:`REMOVED`.
+        category_id: Id of the lowest category.
+        category_name: Its name.
+        supplier: Name of the seller's company.
+        status: The platform's word, such as ``published``, or ``removed`` when it says that the
+            product is gone.
+        url: Address of the product's page.
+        source_api: The API that the response came from.
         fetched_at: When the response arrived (UTC, in milliseconds, as all times here).
         first_seen_at: When the product was first stored; set by the store.
         changed_at: When a change was last seen; set by the store.
         price_private: The seller shows prices to chosen buyers only: no price is in the record.
-        available: Whether it can be bought, whatever stock is told: its status is
-            :data:`PUBLISHED`. None when no status is told.
+            Exports leave such products out unless asked for them.
+        available: Whether it can be bought, whatever stock is told: its status is ``published``.
+            None when no status is told.
         retail_price: Price of one piece in CNY, where the wholesale price holds from two on.
         promotion_price: The lowest price of a campaign in CNY. None when there is no campaign,
             and not set by responses that cannot tell.
@@ -154,20 +185,23 @@ class Product(BaseModel):
         weight_g: Weight of one piece in grams, by the most trustworthy source.
         weight_source: Who says so: the platform measured it, the seller declared it, or the
             platform predicts it.
-        weight_suspect: The weight is too large to be true.
-        length_cm: As ``width_cm`` and ``height_cm``, of the packed piece, in cm.
+        weight_suspect: The weight is too large to be true (above 200 kg).
+        length_cm: Length of the packed piece in cm.
+        width_cm: Its width in cm.
+        height_cm: Its height in cm.
         ship_from: Where it is sent from.
         seller_id: The platform's encrypted id of the seller, else the login id.
         seller_scores: The seller's scores by the platform's names for them; percentages as parts.
         videos: Absolute addresses.
-        name_translated: As ``attributes_translated``, in the language of ``ALI1688_COUNTRY``.
+        name_translated: The name in the language of ``ALI1688_COUNTRY``.
+        attributes_translated: The attributes in that language.
         category_path: Ids of the categories, from the top.
         cargo_number: The seller's own number of the product.
         batch_number: Pieces in a batch, where only whole batches are sold.
         listed_at: When the platform first showed it (UTC).
         modified_at: When the seller last changed it (UTC).
-        description: HTML of the product's page; only on request.
-        image_files: Where downloaded pictures are, by address; set by the pipeline of images.
+        description: HTML of the product's page; only on request (``-a description=1``).
+        image_files: Where downloaded pictures are, by address (``-a images=1``).
     """
 
     model_config = _STRICT

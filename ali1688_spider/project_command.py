@@ -42,6 +42,19 @@ FILE_HELP = (
 MOST_COLUMNS = 10_000
 """Of a line of a table that goes into a pipe or a file."""
 
+USAGE_ERROR = 2
+INTERRUPTED = 128 + signal.SIGINT
+PIPE_CLOSED = 128 + signal.SIGPIPE
+EXIT_CODES = {
+    0: "The command did what it was asked to.",
+    1: "It did not, or not all of it; a sentence on standard error says why. "
+    "Of `scrapy status` and `scrapy doctor`: something is wrong.",
+    USAGE_ERROR: "The command line cannot be understood: an unknown option or a missing argument.",
+    INTERRUPTED: "Ctrl-C ended a command other than `crawl`.",
+    PIPE_CLOSED: "What read the output closed the pipe, as `head` does.",
+}
+"""The exit codes of all commands."""
+
 SETTINGS_MODULE = "ali1688_spider.settings"
 SERVER_FOLDER = ".ali1688"
 
@@ -217,13 +230,13 @@ class ProjectCommand(ScrapyCommand):
             self._fail(explain(error))
         except KeyboardInterrupt:
             print("Interrupted.", file=sys.stderr)
-            self.exitcode = 128 + signal.SIGINT
+            self.exitcode = INTERRUPTED
         except BrokenPipeError:
-            self._discard_output(128 + signal.SIGPIPE)
+            self._discard_output(PIPE_CLOSED)
         try:
             sys.stdout.flush()  # while an error can still be reported
         except BrokenPipeError:
-            self._discard_output(128 + signal.SIGPIPE)
+            self._discard_output(PIPE_CLOSED)
         except OSError as error:
             self._fail(f"standard output cannot be written: {error.strerror}")
             self._discard_output(self.exitcode)

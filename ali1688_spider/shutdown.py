@@ -21,6 +21,69 @@ INCOMPLETE = "incomplete"
 """The close reason of a crawl whose work is done, and not all of it was successful."""
 
 
+@dataclass(frozen=True, slots=True)
+class CloseReason:
+    """Why a crawl ended.
+
+    Attributes:
+        meaning: What happened, as a sentence.
+        exit_code: Of ``scrapy crawl``.
+        advice: What to do, where the crawl ended before its work did; else empty.
+    """
+
+    meaning: str
+    exit_code: int = 0
+    advice: str = ""
+
+
+_SCRAPYS = "The limit of Scrapy's setting `CLOSESPIDER_{}` was reached."
+CLOSE_REASONS = {
+    "finished": CloseReason("The work is done, or the worker has been idle for as long as asked."),
+    INCOMPLETE: CloseReason(
+        "The work is done, and something is missing: calls were given up, ids were unreadable, a "
+        "file could not be written, or nothing was collected.",
+        exit_code=1,
+    ),
+    "bad_credentials": CloseReason(
+        "The platform refuses the app key, the signature or the authorization.",
+        exit_code=1,
+        advice="correct ALI1688_APP_KEY, ALI1688_APP_SECRET and the tokens: scrapy doctor",
+    ),
+    "permission_denied": CloseReason(
+        "The app may not use the API.",
+        exit_code=1,
+        advice="ask for the API's permission, or choose another: scrapy doctor",
+    ),
+    "quota_exhausted": CloseReason(
+        "The calls of the day are used up. What is left stays queued if Redis is used.",
+        exit_code=1,
+        advice="start it again on the next day (GMT+8), or raise ALI1688_DAILY_QUOTA",
+    ),
+    "database_unavailable": CloseReason(
+        "MongoDB was away when the crawl had to end.",
+        exit_code=1,
+        advice="start MongoDB, or correct MONGO_URI; then start the crawl again",
+    ),
+    "queue_failed": CloseReason(
+        "The task that talks to the queue failed: a defect, whose traceback is in the log.",
+        exit_code=1,
+        advice="look at the crawl's log; then start it again",
+    ),
+    "shutdown": CloseReason(
+        "The crawl was asked to end, by Ctrl-C, SIGTERM or Scrapyd. The exit code is 1 when work "
+        "was lost by it, which happens without Redis only."
+    ),
+    "cancelled": CloseReason("A component asked for the end without a reason; as `shutdown`."),
+    "closespider_itemcount": CloseReason(_SCRAPYS.format("ITEMCOUNT")),
+    "closespider_pagecount": CloseReason(_SCRAPYS.format("PAGECOUNT")),
+    "closespider_timeout": CloseReason(_SCRAPYS.format("TIMEOUT")),
+}
+"""All close reasons that there are, but for those of other settings of Scrapy, with exit code 1."""
+
+ENDED_EARLY = {name: reason.advice for name, reason in CLOSE_REASONS.items() if reason.advice}
+"""Those of crawls that ended before their work did, and what to do."""
+
+
 class CrawlClosingError(IgnoreRequest):
     """The crawl closes before the call could be made; the call is given back, not lost."""
 

@@ -25,7 +25,7 @@ from ali1688_spider.logs import is_json, log_as_json, tell
 from ali1688_spider.private_files import environment
 from ali1688_spider.project_command import error_sentence, load_project
 from ali1688_spider.redaction import redact_logs
-from ali1688_spider.shutdown import CrawlOutcome
+from ali1688_spider.shutdown import CLOSE_REASONS, CrawlOutcome
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +34,6 @@ ALLOCATIONS = 10_000
 
 BANNERS = ("scrapy.utils.log", "scrapy.addons", "scrapy.crawler", "scrapy.middleware")
 """Loggers that list versions, settings and components at the start."""
-
-SUCCESS = {
-    *("finished", "shutdown", "cancelled", "idle", None),
-    *("closespider_itemcount", "closespider_pagecount", "closespider_timeout"),
-}
-"""Close reasons of a crawl whose work was done, or that was asked to end; None: it never began."""
 
 OPENING_SECONDS = 2.0
 """Grace period at shutdown for a spider that opens; it may wait for a Redis that is away."""
@@ -93,7 +87,10 @@ class Command(ScrapyCrawl):
 
     def _is_success(self) -> bool:
         reason = self._crawler.stats.get_value("finish_reason")
-        if reason not in SUCCESS or context_of(self._crawler).shutdown.has_lost:
+        is_success = reason is None or (  # None: it never began
+            reason in CLOSE_REASONS and CLOSE_REASONS[reason].exit_code == 0
+        )
+        if not is_success or context_of(self._crawler).shutdown.has_lost:
             return False
         return reason not in STOPPED or not CrawlOutcome.of(self._crawler).is_left
 

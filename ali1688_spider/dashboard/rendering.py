@@ -11,10 +11,10 @@ from jinja2 import ChoiceLoader, PackageLoader
 
 from ali1688_spider.dashboard.product_search import shortened
 from ali1688_spider.dashboard.texts import CHINESE_TEXTS
-from ali1688_spider.monitoring.problems import FATAL
 from ali1688_spider.reporting.formatting import CHINA, NOTHING, duration, minute, money, stock
 from ali1688_spider.reporting.page import HEIGHT, WIDTH, templates
 from ali1688_spider.reporting.texts import Text, add_texts, text
+from ali1688_spider.shutdown import ENDED_EARLY
 
 if TYPE_CHECKING:
     from ali1688_spider.monitoring.state import Problem, State
@@ -137,4 +137,4 @@ environment.globals |= {
         *(problem_advice, problem_text, rate_path, shortened, sku_name),
     )
 }
-environment.globals["fatal"] = FATAL
+environment.globals["ended_early"] = ENDED_EARLY

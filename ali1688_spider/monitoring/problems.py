@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ali1688_spider.monitoring.state import Problem
+from ali1688_spider.shutdown import ENDED_EARLY
 
 if TYPE_CHECKING:
     from ali1688_spider.monitoring.state import State
@@ -26,15 +27,6 @@ TOKEN_DAYS = 1
 WEBHOOK_WAIT = timedelta(minutes=10)
 LEAST_FRESH = 0.5
 KILLED_WITHIN = timedelta(hours=1)
-
-FATAL = {
-    "bad_credentials": "correct ALI1688_APP_KEY, ALI1688_APP_SECRET and the tokens: scrapy doctor",
-    "permission_denied": "ask for the API's permission, or choose another: scrapy doctor",
-    "quota_exhausted": "start it again on the next day (GMT+8), or raise ALI1688_DAILY_QUOTA",
-    "database_unavailable": "start MongoDB, or correct MONGO_URI; then start the crawl again",
-    "queue_failed": "look at the crawl's log; then start it again",
-}
-"""Close reasons of crawls that ended before their work did, and what to do."""
 
 PROBLEM_NAMES = (
     "RedisAway",
@@ -188,9 +180,9 @@ def _of_crawls(state: State) -> Iterator[Problem]:
                 "start it again; what it had leased goes to others",
                 values,
             )
-        elif crawl.reason in FATAL:
+        elif crawl.reason in ENDED_EARLY:
             what = "The crawl {spider} of {worker} ended as {reason}"
-            yield Problem("CrawlEndedEarly", what, FATAL[crawl.reason], values)
+            yield Problem("CrawlEndedEarly", what, ENDED_EARLY[crawl.reason], values)
 
 
 def _of_calls(state: State) -> Iterator[Problem]:

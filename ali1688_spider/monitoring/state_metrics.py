@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from prometheus_client.core import GaugeMetricFamily
 
-from ali1688_spider.monitoring.problems import FATAL, PROBLEM_NAMES
+from ali1688_spider.monitoring.problems import PROBLEM_NAMES
+from ali1688_spider.shutdown import ENDED_EARLY
 
 if TYPE_CHECKING:
     from ali1688_spider.monitoring.state import CrawlState, State
@@ -30,7 +31,9 @@ Series: TypeAlias = "Iterable[tuple[tuple[str, ...], float]]"
 KILLED = "killed"
 OTHER = "other"
 REASONS = tuple(
-    dict.fromkeys(["finished", "incomplete", "quota_exhausted", "shutdown", KILLED, *FATAL, OTHER])
+    dict.fromkeys(
+        ["finished", "incomplete", "quota_exhausted", "shutdown", KILLED, *ENDED_EARLY, OTHER]
+    )
 )
 """Close reasons that are told apart."""
 

@@ -51,8 +51,12 @@ def _check_pillow(is_wanted: bool) -> bool:  # noqa: FBT001  # what pydantic pas
 class Arguments(UserInput):
     """What ``-a`` may say to every spider.
 
-    *calls* are to be made instead of the spider's own; *images* has pictures downloaded,
-    *description* has the HTML of the products' pages kept.
+    Attributes:
+        idle: With Redis: seconds without work after which a worker ends; without it, it stays.
+        calls: File of calls that are made instead of the spider's own, as ``scrapy queue clear
+            --save`` writes it.
+        images: 1 downloads the pictures of products and SKUs.
+        description: 1 keeps the HTML of the products' pages in the field ``description``.
     """
 
     idle: float | None = Field(

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 
 class IdArguments(Arguments):
-    """What ``-a`` may say to a spider that is given products; see :class:`IdentifierSource`."""
+    """What ``-a`` may say to a spider that is given products; see :class:`IdentifierSource`.
+
+    Attributes:
+        ids: Product ids or URLs.
+        ids_file: File of product ids or URLs: a text, ``.csv``, ``.xlsx``, ``.jsonl`` or
+            ``.parquet``; ``-`` is standard input.
+    """
 
     ids: str = ""
     ids_file: str = ""

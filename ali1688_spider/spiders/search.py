@@ -53,11 +53,25 @@ def _check_time(text: str) -> str:
 
 
 class SearchArguments(Arguments):
-    """What ``-a`` may say to a spider that searches; amounts are in CNY, both included.
+    """What ``-a`` may say to a spider that searches.
 
-    *image* is a file or an address; *top* a category whose ranking of the kind *rank* is wanted;
-    *pool* the number of a pool; *sort* and *filter* are words that the API knows; *modified_since*
-    is a time in ISO 8601, in China unless it has a zone.
+    Attributes:
+        keyword: Words to search for.
+        image: A picture, as a file or an address: finds products that look like it.
+        shop: A seller, by the ``seller_id`` of a product: finds the seller's products.
+        related_to: Id of a product: finds what the platform shows beside it.
+        top: Id of a category: brings its ranking.
+        rank: Kind of the ranking of ``top``.
+        pool: Number of a product pool that the platform has made for the app.
+        category_id: Id of a category: all of its products, or those that the other words find.
+        price_start: Lowest price in CNY, itself included.
+        price_end: Highest price in CNY, itself included.
+        sort: Order within each page: ``price``, ``-price``, ``-sales`` or ``-repurchase``.
+        filter: Words that the API knows, separated by commas, such as ``shipInToday``.
+        modified_since: For a seller's own products: time of the change, in ISO 8601; China's time
+            unless it has a zone.
+        max_pages: Pages to read at most.
+        details: 1 collects the whole record of each product found.
     """
 
     only_searches: ClassVar[bool] = True

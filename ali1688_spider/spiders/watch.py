@@ -63,7 +63,16 @@ _STRATEGY = f"one of {', '.join(STRATEGIES)}"
 
 
 class WatchArguments(IdArguments, SearchArguments):
-    """What ``-a`` may say to the spider ``watch``."""
+    """What ``-a`` may say to the spider ``watch``.
+
+    Attributes:
+        min_interval: Shortest time between two fetches of a product, in seconds.
+        max_interval: Longest time between two fetches of a product, in seconds.
+        follow: 1 has the platform send messages about the watched products (``param2``).
+        strategy: How fetches are shared out: ``adaptive`` fetches the often-changing ones more
+            often, ``uniform`` treats all alike.
+        looks: 0 looks at no pages of searches and shops to see which products have moved.
+    """
 
     only_searches: ClassVar[bool] = False
     min_interval: float = Field(MIN_INTERVAL, gt=0, allow_inf_nan=False, description=_SECONDS)

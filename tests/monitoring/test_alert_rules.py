@@ -13,6 +13,7 @@ import ali1688_spider
 from ali1688_spider.monitoring import problems
 from ali1688_spider.monitoring.metrics import descriptions
 from ali1688_spider.monitoring.problems import PROBLEM_NAMES
+from ali1688_spider.shutdown import ENDED_EARLY
 
 FOLDER = Path(ali1688_spider.__file__).parents[1] / "deploy" / "prometheus"
 RULES = (FOLDER / "rules.yml").read_text()
@@ -66,7 +67,7 @@ def test_alerts_have_the_limits_of_the_problems() -> None:
         assert limit in rule(alert)
     least = f"[{problems.STALLED_MINUTES}m])) >= {problems.LEAST_CALLS}"
     assert least in rule("ErrorShare")
-    assert all(reason in rule("CrawlEndedEarly") for reason in problems.FATAL)
+    assert all(reason in rule("CrawlEndedEarly") for reason in ENDED_EARLY)
 
 
 def test_metrics_of_the_rules_exist() -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ali1688_spider.monitoring.problems import FATAL, problems
+from ali1688_spider.monitoring.problems import problems
 from ali1688_spider.monitoring.state import (
     CrawlState,
     FailedCallsState,
@@ -17,6 +17,7 @@ from ali1688_spider.monitoring.state import (
     WatchState,
 )
 from ali1688_spider.scheduling.steering import Pause, QueueCounts, QueueStatus, WorkerStatus
+from ali1688_spider.shutdown import ENDED_EARLY
 from ali1688_spider.statistics.sums import LiveWorker, Minute, WorkerLine
 
 if TYPE_CHECKING:
@@ -267,13 +268,13 @@ def test_a_crawl_was_killed() -> None:
     assert names(crawls=(*others, killed)) == ["CrawlKilled"]
 
 
-@pytest.mark.parametrize("reason", FATAL)
+@pytest.mark.parametrize("reason", ENDED_EARLY)
 def test_a_crawl_ended_early(reason: str) -> None:
     ended = crawl(reason=reason, started_at=NOW - 21 * HOUR, finished_at=NOW - 20 * HOUR)
     [problem] = found(crawls=(ended,))
     assert problem.name == "CrawlEndedEarly"
     assert problem.text == f"The crawl product of here:1 ended as {reason}"
-    assert problem.advice == FATAL[reason]
+    assert problem.advice == ENDED_EARLY[reason]
     assert names(crawls=(crawl("running", "", started_at=NOW - HOUR), ended)) == []
 
 
