@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
-.PHONY: demo test test-fast check lint types chaos bench lock clean
+.PHONY: demo test test-fast check lint types docs reference chaos bench lock clean
 
 demo: $(VENV)/demo.installed
 	@$(BIN)/scrapy demo
@@ -28,6 +28,15 @@ lint: $(VENV)/test.installed
 
 types: $(VENV)/test.installed
 	$(BIN)/mypy
+
+# Into build/docs; a warning, such as a link to a heading that is not there, fails it.
+docs: $(VENV)/test.installed
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "The documentation is in build/docs/index.html"
+
+# Writes the pages of docs/reference that are made from the code.
+reference: $(VENV)/test.installed
+	$(BIN)/python -m docs.generator
 
 # Half an hour of random kills and restarts instead of the seconds that `make test` spends on them.
 chaos: $(VENV)/test.installed

@@ -12,7 +12,7 @@ import ali1688_spider
 
 PACKAGE = Path(ali1688_spider.__file__).parent
 ROOT = PACKAGE.parent
-DOCUMENT = (ROOT / "docs" / "architecture.md").read_text()
+DOCUMENT = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 SAME_MEANING = {

@@ -38,6 +38,7 @@ class Api:
     """An API.
 
     Attributes:
+        shows: Which products it brings, and to whom, for people who choose an API.
         names: The parameters of a call that it knows, with their names on the wire.
         fixed: Further parameters on the wire.
         within: The parameter on the wire that holds all others as an object; empty for none.
@@ -45,6 +46,7 @@ class Api:
     """
 
     name: str
+    shows: str
     names: Mapping[str, str]
     fixed: Mapping[str, object] = field(default_factory=dict)
     within: str = ""

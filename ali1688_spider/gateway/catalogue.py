@@ -121,6 +121,7 @@ def _choose(apis: tuple[_AnyApi, ...], name: str, setting: str) -> _AnyApi:
 _ROUTER_PRODUCT_APIS = (
     ProductApi(
         name="alibaba.product.get",
+        shows="the products that the gateway has",
         names={"product_id": "product_id"},
         find=parsing.router_products,
         read=read_router_product,
@@ -129,6 +130,7 @@ _ROUTER_PRODUCT_APIS = (
 _ROUTER_SEARCH_APIS = (
     SearchApi(
         name="alibaba.product.search",
+        shows="products by keyword",
         kind="keyword",
         names={"keyword": "keyword", "page": "page_no", "page_size": "page_size"},
         parse=parsing_search.parse_router_search,
@@ -148,6 +150,7 @@ _product_list = partial(
 _PARAM2_PRODUCT_APIS = (
     ProductApi(
         name=OPEN_PRODUCT_API,
+        shows="every product, to apps of the cross-border solution",
         names={"product_id": "offerId"},
         within="offerDetailParam",
         language="country",
@@ -156,34 +159,45 @@ _PARAM2_PRODUCT_APIS = (
     ),
     _product_info(
         name=f"{_PRODUCT}:alibaba.product.get-1",
+        shows="a seller's own products",
         names={"product_id": "productID"},
         fixed={"webSite": "1688"},
     ),
     _product_info(
         name=f"{_PRODUCT}:alibaba.product.simple.get-1",
+        shows="products of suppliers that you have bought from",
         names={"product_id": "productID"},
         fixed={"webSite": "1688"},
     ),
     _product_info(
         name=f"{_PRODUCT}:alibaba.cross.productInfo-1",
+        shows="products that the app has a relation to",
         names={"product_id": "productId"},
         needs_relation=True,
     ),
     _product_info(
         name="com.alibaba.fenxiao:alibaba.fenxiao.productInfo.get-1",
+        shows="products for drop-shipping",
         names={"product_id": "offerId"},
     ),
     ProductApi(
         name="com.alibaba.fenxiao:alibaba.pifatuan.product.detail.list-1",
+        shows="products of the curated pool (精选货源)",
         names={"product_id": "offerIds"},
         find=parsing.curated_products,
         read=read_product_info,
         max_ids=50,
         curated_only=True,
     ),
-    _product_list(name=f"{_PRODUCT}:alibaba.product.getByIdList-1"),
     _product_list(
-        name=f"{_PRODUCT}:alibaba.cross.productList-1", needs_relation=True, is_complete=False
+        name=f"{_PRODUCT}:alibaba.product.getByIdList-1",
+        shows="a seller's own products",
+    ),
+    _product_list(
+        name=f"{_PRODUCT}:alibaba.cross.productList-1",
+        shows="products that the app has a relation to, without prices and SKUs",
+        needs_relation=True,
+        is_complete=False,
     ),
 )
 
@@ -221,28 +235,33 @@ _QUERY = {"keyword": "keyword", "page": "beginPage", "page_size": "pageSize", **
 _PARAM2_SEARCH_APIS = (
     _found_products(
         name=f"{_CROSS_BORDER}:product.search.keywordQuery-1",
+        shows="products by keyword, category or both",
         kind="keyword",
         names=_QUERY,
         max_rows=2000,
     ),
     _found_products(
         name=f"{_CROSS_BORDER}:product.search.imageQuery-1",
+        shows="products that look like a picture",
         kind="image",
         names={"image_id": "imageId", **_QUERY},
     ),
     SearchApi(
         name="com.alibaba.linkplus:alibaba.cross.similar.offer.search-1",
+        shows="products that look like the picture at an address",
         kind="picture",
         names={"image_url": "picUrl", "page": "page", "page_size": "pageSize"},
         parse=parsing_search.parse_similar_products,
     ),
     _found_products(
         name=f"{_CROSS_BORDER}:product.search.querySellerOfferList-1",
+        shows="the products of a seller",
         kind="shop",
         names={"shop": "sellerOpenId", **_QUERY},
     ),
     SearchApi(
         name=f"{_CROSS_BORDER}:product.search.offerRecommend-1",
+        shows="products that the platform recommends",
         kind="recommended",
         names={"page": "beginPage", "page_size": "pageSize"},
         fixed={"outMemberId": "ali1688spider"},  # required: any name for who asks
@@ -252,6 +271,7 @@ _PARAM2_SEARCH_APIS = (
     ),
     SearchApi(
         name=f"{_CROSS_BORDER}:product.related.recommend-1",
+        shows="products that the platform shows beside a product",
         kind="related",
         names={"related_to": "offerId", "page": "pageNo", "page_size": "pageSize"},
         within="relatedQueryParams",
@@ -261,6 +281,7 @@ _PARAM2_SEARCH_APIS = (
     ),
     SearchApi(
         name=f"{_CROSS_BORDER}:product.topList.query-1",
+        shows="the ranking of a category",
         kind="top",
         names={"top": "rankId", "rank": "rankType", "page_size": "limit"},
         fixed={"rankType": "complex"},
@@ -271,6 +292,7 @@ _PARAM2_SEARCH_APIS = (
     ),
     SearchApi(
         name=f"{_CROSS_BORDER}:pool.product.pull-1",
+        shows="a product pool that the platform has made for the app",
         kind="pool",
         names={
             "pool": "offerPoolId",
@@ -286,6 +308,7 @@ _PARAM2_SEARCH_APIS = (
     ),
     SearchApi(
         name=f"{_PRODUCT}:alibaba.product.list.get-1",
+        shows="a seller's own products",
         kind="own",
         names={"page": "pageNo", "page_size": "pageSize", "modified_since": "startModifyTime"},
         fixed={"orderByCondition": "ID", "orderByType": "ASC"},  # the only order that walks all

@@ -1,11 +1,7 @@
-"""The state as metrics of Prometheus.
-
-Run as a program, this module prints the list of all metrics, which is ``docs/metrics.md``.
-"""
+"""The state as metrics of Prometheus; ``docs/reference/metrics.md`` lists them."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -81,28 +77,3 @@ class _StateCollector:
         # they would seem to begin anew, and to count everything once more when it is back.
         nothing: dict[str, dict[str, float]] = {spider: {} for spider in self._state.queues}
         yield from counters(nothing | self._state.totals)
-
-
-def document() -> str:
-    """Return the list of all metrics, in Markdown."""
-    lines = [
-        "# Metrics",
-        "",
-        "What `/metrics` of `scrapy dashboard` tells Prometheus. Times are in seconds, moments in",
-        "seconds since 1970. What cannot be known, since Redis or MongoDB is away, has no series.",
-        "Counters are sums over all crawls that use the same Redis, by spider; with them come the",
-        "gauges of queues, workers and quota. A crawl adds what it counted every five seconds.",
-        "",
-        "`python -m ali1688_spider.monitoring.metrics` prints this list.",
-        "",
-        "| metric | type | labels | unit | meaning |",
-        "|---|---|---|---|---|",
-    ]
-    for each in descriptions():
-        labels = ", ".join(f"`{label}`" for label in each.labels)
-        lines.append(f"| `{each.name}` | {each.kind} | {labels} | {each.unit} | {each.help} |")
-    return "\n".join([*lines, ""])
-
-
-if __name__ == "__main__":
-    sys.stdout.write(document())
