@@ -1,4 +1,4 @@
-"""The files beside the code say what is true: how to contribute, to cite, and what runs before commits."""
+"""How to contribute, to cite and what runs before commits is said as it is."""
 
 from __future__ import annotations
 
