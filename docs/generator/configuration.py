@@ -117,6 +117,7 @@ def command_parsers() -> dict[str, ScrapyArgumentParser]:
             description=command.long_desc(),
         )
         command.settings = Settings()
+        command.settings.set("LOG_LEVEL", "INFO", "cmdline")  # whatever this machine's .env says
         command.add_options(parser)
         parsers[name] = parser
     return parsers
@@ -132,7 +133,7 @@ def _options(parser: argparse.ArgumentParser, *, of_scrapy: bool) -> Iterator[tu
                 continue
             value = action.metavar or ("|".join(action.choices) if action.choices else action.dest)
             shown = "" if action.nargs == 0 else f" {value if action.choices else value.upper()}"
-            text = " ".join((action.help or "").split()).replace("%%", "%")
+            text = " ".join(((action.help or "") % vars(action)).split())
             yield code(", ".join(action.option_strings) + shown), text
 
 
@@ -141,7 +142,8 @@ def commands() -> str:
     parts = []
     for name, parser in command_parsers().items():
         usage = re.sub(r"\s+", " ", str(parser.usage)).strip()
-        parts += [f"## scrapy {name}", f"```text\n{usage}\n```", str(parser.description).strip()]
+        text = str(parser.description).strip().removesuffix(".")
+        parts += [f"## scrapy {name}", f"```text\n{usage}\n```", f"{text}."]
         if options := list(_options(parser, of_scrapy=False)):
             parts.append(table(("option", "meaning"), options))
     crawl = command_parsers()["crawl"]
