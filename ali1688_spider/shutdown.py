@@ -232,11 +232,15 @@ class Shutdown:
 
     @property
     def in_progress(self) -> bool:
-        """Whether the crawl is closing."""
+        """Whether the crawl is closing.
+
+        One that only begins is not: at ``spider_opened`` the engine does not run yet.
+        """
         engine = self._crawler.engine
         slot = engine._slot  # noqa: SLF001  # nothing public says that a spider is being closed
-        is_open = engine.running and slot is not None and slot.closing is None
-        return self._closing is not None or not is_open
+        is_open = slot is not None and slot.closing is None
+        is_stopping = engine._stopping  # noqa: SLF001  # likewise
+        return self._closing is not None or is_stopping or not is_open
 
     def close(self, reason: str, explanation: str) -> None:
         """Close the crawl with *reason*; log *explanation* once, as something to act on."""

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scrapy import Request, Spider
+from scrapy import Request, Spider, signals
 from scrapy.utils.test import get_crawler
 
 from ali1688_spider.shutdown import CrawlClosingError, Shutdown
@@ -81,3 +81,35 @@ async def test_what_waits_is_cancelled_when_the_crawl_closes(
     assert crawler.stats.get_value("finish_reason") == reason
     errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert errors == (["The day's calls are used up."] if reason == "quota_exhausted" else [])
+
+
+class EarlySpider(Spider):
+    """Waits through its shutdown as soon as it is opened, before the engine runs."""
+
+    name = "early"
+    start_urls = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.was_running: bool | None = None
+        self.result: object = None
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler, *_: Any, **__: Any) -> EarlySpider:
+        spider = cls()
+        spider._set_crawler(crawler)  # as Scrapy's own does
+        crawler.signals.connect(spider.wait, signals.spider_opened)
+        return spider
+
+    async def wait(self) -> None:
+        self.was_running = self.crawler.engine.running
+        waiting = Shutdown(self.crawler).or_cancelled(asyncio.sleep(0, "result"))
+        self.result = await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_nothing_is_cancelled_while_the_crawl_begins() -> None:
+    crawler = get_crawler(EarlySpider, {"TWISTED_REACTOR_ENABLED": False})
+    await crawler.crawl_async()
+    spider: Any = crawler.spider
+    assert spider.was_running is False
+    assert spider.result == ["result"]

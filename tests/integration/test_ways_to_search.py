@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
+from tests.harness import Cluster
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.harness import Gateway, Scrapy
 
@@ -46,6 +49,16 @@ def test_a_picture_in_a_file_finds_its_product_first(
 ) -> None:
     (scrapy.folder / "cup.png").write_bytes(picture_of(gateway, FIRST + 7))
     assert next(iter(search("image=cup.png", "max_pages=1"))) == FIRST + 7
+
+
+def test_a_worker_finds_by_a_picture_too(tmp_path: Path) -> None:
+    with Cluster(tmp_path, {"ALI1688_PROTOCOL": "param2"}) as cluster:
+        picture = tmp_path / "cup.png"
+        picture.write_bytes(picture_of(cluster.gateway, FIRST + 7))
+        arguments = ("-a", f"image={picture}", "-a", "max_pages=1", "-O", "out.jsonl")
+        address = f"{cluster.gateway.url}/openapi"
+        search = cluster.run("crawl", "search", *arguments, ALI1688_GATEWAY=address)
+        assert search.finish().ended_well().read("out.jsonl").keys() >= {FIRST + 7}
 
 
 def test_a_picture_at_an_address_finds_its_product_first(
