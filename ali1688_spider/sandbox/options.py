@@ -54,7 +54,7 @@ class Options(BaseModel):
     callback: str = Field("", description="address to post messages to, none to let them wait")
     callback_retry: float = Field(1.0, ge=0, description="seconds until a failed post is repeated")
     callback_faults: list[Literal["duplicates", "disorder"]] = Field(
-        [], description="post each message twice: duplicates, or new ones first: disorder"
+        [], description="duplicates: post each message twice; disorder: new ones first"
     )
     faults: str = Field("", description="faults of the products struck, such as 500,html,slow:3")
     fault_rate: float = Field(1.0, ge=0, le=1, description="share of the products that is struck")
@@ -90,7 +90,8 @@ class Options(BaseModel):
             kind = type(field.default)
             more: dict[str, Any] = special.get(kind, {"type": kind})
             default = ", ".join(field.default) if kind is list else str(field.default)
-            text = f"{field.description} (default: {default or 'none'})"
+            # Scrapy takes a line that ends with a colon for a heading.
+            text = f"{field.description} ({default or 'none'} by default)"
             parser.add_argument(_flag(name), help=text, default=SUPPRESS, **more)
 
     @classmethod

@@ -23,6 +23,7 @@ import hashlib
 import hmac
 import itertools
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from ali1688_spider.sandbox.products import Inventory
     from ali1688_spider.sandbox.sandbox_product import SandboxProduct
 
-FIRST_MESSAGE_ID = 68_891_027
 MEMBER = "b2b-1623492085"
 
 _RELATION_VIEW = "PRODUCT_RELATION_VIEW_PRODUCT_"
@@ -76,7 +76,8 @@ class MessageBox:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._waiting: dict[int, Message] = {}
-        self._ids = itertools.count(FIRST_MESSAGE_ID)
+        # No number of a message comes twice, not from a sandbox that is started later either.
+        self._ids = itertools.count(round(time.time() * 1000))
         self.counts: Counter[str] = Counter()
 
     def tell(

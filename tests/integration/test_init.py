@@ -123,9 +123,13 @@ def test_the_env_of_a_sandbox_has_its_options(user: Scrapy) -> None:
     } < set(printed)
 
 
-def test_the_help_of_the_sandbox_shows_every_default(user: Scrapy) -> None:
+@pytest.mark.parametrize("columns", ["60", "80", "100", "200"])
+def test_the_help_of_the_sandbox_shows_every_option_and_default(user: Scrapy, columns: str) -> None:
     from ali1688_spider.sandbox.options import Options
 
-    shown, _, _ = user.run("sandbox", "-h").ended_well().stdout.partition("Global Options")
-    assert shown.count("(default: ") == len(Options.model_fields)
-    assert "(default: 100000)" in shown
+    shown = user.run("sandbox", "-h", COLUMNS=columns).ended_well().stdout
+    text = " ".join(shown.partition("Global Options")[0].split())
+    for field in Options.model_fields.values():
+        assert field.description in text
+    assert text.count(" by default)") == len(Options.model_fields)
+    assert "(100000 by default)" in text

@@ -209,6 +209,13 @@ async def test_the_query_confirms_nothing_and_the_confirmation_moves_the_pages(
     assert (await gateway.status())["undelivered"] == 25
 
 
+async def test_no_number_of_a_message_comes_twice(gateway: Caller) -> None:
+    first = await gateway.control("messages", {"type": "T_A"})
+    await gateway.control("reset", {"everything": True})  # as if it was started again
+    second = await gateway.control("messages", {"type": "T_A"})
+    assert second["msgId"] > first["msgId"]
+
+
 async def test_the_cursor_confirms_by_itself(gateway: Caller) -> None:
     made = [(await gateway.control("messages", {"type": "T_A"}))["msgId"] for _ in range(25)]
     for expected in (made[:20], made[20:], []):
