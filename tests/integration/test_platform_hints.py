@@ -293,14 +293,15 @@ def test_without_permission_to_list_products_are_followed(
     assert worker.log.count("Products are not listed any more") == 1
 
 
-def test_the_example_of_the_readme(
+def test_the_example_of_the_how_to(
     watch: Callable[..., Process], gateway: Gateway, scrapy: Scrapy
 ) -> None:
     assert watch  # whose settings it has, but this one
     del scrapy.settings["ALI1688_MESSAGES"]
-    text = (ROOT / "README.md").read_text()
-    (block,) = [each for each in text.split("```") if "-s ALI1688_MESSAGES=poll" in each]
-    command, curl = (shlex.split(line, comments=True) for line in block.strip().splitlines())
+    text = (ROOT / "docs" / "how-to" / "watch.md").read_text()
+    (block,) = [each for each in text.split("```bash") if "\ncurl -d" in each]
+    lines = block.partition("```")[0].strip().splitlines()
+    command, curl = (shlex.split(line, comments=True) for line in lines)
     assert (command.pop(0), command.pop()) == ("scrapy", "&")
     *program, body, url = curl
     assert program == ["curl", "-d"]
