@@ -1,24 +1,29 @@
 # Two images: `worker` (the default) is the command `scrapy` with the package, `scrapyd` a Scrapyd
 # that eggs of the package are deployed to. Both run as a user without rights, neither holds a
-# secret. Written with care, but the project's tests build no image.
+# secret. `make images` builds both and runs them; docs/how-to/docker.md says how to use them.
 #
 #   docker build -t ali1688-worker .
 #   docker build -t ali1688-scrapyd --target scrapyd .
 
-FROM python:3.12-slim AS requirements
+# Any other with Python 3.11 or newer and its module venv does as well, such as one of your mirror.
+ARG BASE=python:3.12-slim
+FROM ${BASE} AS requirements
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-RUN python -m venv /opt/venv
+# What installs stays behind: /opt/venv goes into the images, /opt/pip does not.
+RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/venv
 WORKDIR /source
 COPY requirements/runtime.txt requirements/
-RUN /opt/venv/bin/pip install --require-hashes --only-binary :all: -r requirements/runtime.txt
+RUN /opt/pip/bin/pip --python /opt/venv/bin/python install \
+    --require-hashes --only-binary :all: -r requirements/runtime.txt
 
 FROM requirements AS package
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY ali1688_spider ali1688_spider
-RUN /opt/venv/bin/pip install --no-deps --no-build-isolation .
+RUN /opt/pip/bin/pip --python /opt/venv/bin/python install --no-deps --no-build-isolation .
 
-FROM python:3.12-slim AS user
-RUN useradd --system --uid 10001 --user-group --create-home --home-dir /work crawler
+FROM ${BASE} AS user
+RUN useradd --system --uid 10001 --user-group --create-home --home-dir /work crawler \
+    && install --directory --owner=10001 --group=10001 /reports
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /work
 USER 10001:10001

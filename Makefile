@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
-.PHONY: demo test test-fast check lint types docs reference chaos bench lock clean
+.PHONY: demo test test-fast check lint types docs reference chaos images bench lock clean
 
 demo: $(VENV)/demo.installed
 	@$(BIN)/scrapy demo
@@ -41,6 +41,10 @@ reference: $(VENV)/test.installed
 # Half an hour of random kills and restarts instead of the seconds that `make test` spends on them.
 chaos: $(VENV)/test.installed
 	$(BIN)/python -m pytest tests/integration/test_chaos.py --chaos-minutes 30 -o faulthandler_timeout=0
+
+# As root, with buildah and debootstrap: some minutes.
+images: $(VENV)/test.installed
+	$(BIN)/python -m pytest tests/deployment --images -o faulthandler_timeout=0
 
 bench: $(VENV)/test.installed
 	$(BIN)/python -m benchmarks

@@ -25,6 +25,7 @@ from ali1688_spider.local_servers import (
     start_redis,
 )
 from tests.browser import run_browser, tabs_of
+from tests.deployment.images import missing
 from tests.forked_process import ForkServer
 from tests.forked_sandbox import start_sandbox
 from tests.ports import free_port
@@ -61,6 +62,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=0,
         help="how long the chaos test goes on killing; 0 is its short form",
     )
+    parser.addoption(
+        "--images",
+        action="store_true",
+        help="build the images of the Dockerfile, as root by buildah, and run them: `make images`",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -81,12 +87,15 @@ def pytest_report_header(config: pytest.Config) -> str:  # noqa: ARG001  # what 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     reruns = 0 if config.getoption("--chaos-minutes") else 1
+    reason = missing() if config.getoption("--images") else "`make images` builds images"
     for item in items:
         assert isinstance(item, pytest.Function)
         if SERVER_FIXTURES & set(item.fixturenames) or STARTERS & set(vars(item.module)):
             item.add_marker("programs")
         if item.get_closest_marker("chaotic"):
             item.add_marker(pytest.mark.flaky(reruns=reruns))
+        if reason and item.get_closest_marker("images"):
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(autouse=True)

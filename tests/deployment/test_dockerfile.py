@@ -1,11 +1,11 @@
-"""What the images are made of; no image is built here."""
+"""What the images are made of; tests/deployment/test_images.py builds them."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 _COPY = re.compile(r"^COPY (?!--from)(.+) \S+$", re.MULTILINE)
 
