@@ -7,91 +7,25 @@ import re
 import signal
 import subprocess
 import sys
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pymongo
 import pytest
 
-from tests.deployment.images import ROOT, BuildError, ImageStore, copy_checkout
-from tests.harness import Cluster, products
+from tests.deployment.images import ROOT, BuildError, copy_checkout
+from tests.harness import products
 from tests.integration.scrapyd_server import Scrapyd, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.deployment.images import Confined, Container, Image
+    from tests.deployment.images import Confined, Container, Image, ImageStore
+    from tests.harness import Cluster
 
 pytestmark = pytest.mark.images
 
 USER = 10001
-SECRET = uuid.uuid4().hex
 NOT_NEEDED = ("cc", "gcc", "g++", "clang", "make", "ld", "as", "git", "pip", "pip3", "uv")
-
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[ImageStore]:
-    with ImageStore() as store:
-        store.make_base(ROOT / "requirements" / "runtime.txt")
-        yield store
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout that somebody works in: with settings, which no image may take."""
-    checkout = copy_checkout(tmp_path_factory.mktemp("build"))
-    for folder in (checkout, checkout / "ali1688_spider", checkout / "requirements"):
-        (folder / ".env").write_text(f"ALI1688_APP_SECRET={SECRET}\n")
-    return checkout
-
-
-@pytest.fixture(scope="module")
-def worker_image(store: ImageStore, checkout: Path) -> Image:
-    return store.build(checkout, "worker")
-
-
-@pytest.fixture(scope="module")
-def scrapyd_image(store: ImageStore, checkout: Path) -> Image:
-    return store.build(checkout, "scrapyd")
-
-
-@pytest.fixture
-def worker(worker_image: Image) -> Iterator[Container]:
-    with worker_image.container() as container:
-        yield container
-
-
-@pytest.fixture
-def scrapyd(scrapyd_image: Image) -> Iterator[Container]:
-    with scrapyd_image.container() as container:
-        yield container
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with Cluster(tmp_path) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def settings(cluster: Cluster, mongo_uri: str, mongo_database: str) -> dict[str, str]:
-    """What reaches the sandbox and the database."""
-    return {
-        "ALI1688_APP_KEY": "1000000",
-        "ALI1688_APP_SECRET": "test123",
-        "ALI1688_GATEWAY": f"{cluster.gateway.url}/router/json",
-        "ALI1688_QPS": "0",
-        "MONGO_URI": mongo_uri,
-        "MONGO_DATABASE": mongo_database,
-    }
-
-
-@pytest.fixture
-def stored(mongo_uri: str, mongo_database: str) -> Iterator[pymongo.MongoClient[dict[str, Any]]]:
-    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(mongo_uri)
-    yield client[mongo_database].products
-    client.close()
 
 
 @pytest.mark.parametrize("target", ["worker", "scrapyd"])
@@ -146,18 +80,18 @@ def test_the_image_has_the_package_whole(worker: Container) -> None:
 
 
 def test_no_secret_of_the_checkout_is_in_any_layer(
-    store: ImageStore, checkout: Path, worker_image: Image, scrapyd_image: Image
+    store: ImageStore, checkout: Path, secret: str, worker_image: Image, scrapyd_image: Image
 ) -> None:
     def holding(folder: Path, text: str) -> list[str]:
         grep = ["grep", "--recursive", "--files-with-matches", "--fixed-strings", text, str(folder)]
         return subprocess.run(grep, capture_output=True, text=True, check=False).stdout.split()
 
-    assert len(holding(checkout, SECRET)) == 3
+    assert len(holding(checkout, secret)) == 3
     # Layers of the stages are kept too.
     assert holding(store.folder, "class Ali1688Addon") != []
-    assert holding(store.folder, SECRET) == []
+    assert holding(store.folder, secret) == []
     for image in (worker_image, scrapyd_image):
-        assert SECRET not in store.run("inspect", "--type", "image", image.name)
+        assert secret not in store.run("inspect", "--type", "image", image.name)
         names = {name for name in image.environment if re.match("ALI1688|REDIS|MONGO|PIP", name)}
         assert names == set()
 

@@ -11,13 +11,12 @@ import urllib.request
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import pymongo
 import pytest
 
 from ali1688_spider.local_servers import HOST
 from tests.deployment.commands import SECRETS
 from tests.deployment.manifests import NAMESPACE, workload
-from tests.harness import Cluster, Scrapy, products
+from tests.harness import Scrapy, products
 from tests.ports import free_port
 from tests.waiting import eventually
 
@@ -25,15 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.harness import Process
+    from tests.harness import Cluster, Process
 
 TOKEN = SECRETS["ALI1688_DASHBOARD_TOKEN"]
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with Cluster(tmp_path) as cluster:
-        yield cluster
 
 
 @pytest.fixture
@@ -91,13 +84,6 @@ class Pods:
         """Kill what still runs."""
         for commands in self._commands:
             commands.kill()
-
-
-@pytest.fixture
-def stored(mongo_uri: str, mongo_database: str) -> Iterator[Any]:
-    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(mongo_uri)
-    yield client[mongo_database].products
-    client.close()
 
 
 @pytest.mark.parametrize("spider", ["product", "watch"])
