@@ -106,6 +106,16 @@ class Booted:
             and not self.systemctl("is-active", "basic.target").returncode
         )
 
+    def _is_gone(self) -> bool:
+        """Remove its control groups; False while processes are in them."""
+        folders = [*sorted(self._group.rglob("*/"), reverse=True), self._group]
+        try:
+            for folder in folders:
+                folder.rmdir()
+        except OSError:
+            return False
+        return True
+
     def __enter__(self) -> Self:
         try:
             eventually(self._is_ready)
@@ -124,9 +134,7 @@ class Booted:
         self._outer.wait()
         with contextlib.suppress(OSError):
             (self._group / "cgroup.kill").write_text("1")
-        for folder in sorted(self._group.rglob("*/"), reverse=True):
-            eventually(lambda folder=folder: _is_removed(folder))
-        eventually(lambda: _is_removed(self._group))
+        eventually(self._is_gone)
         shutil.rmtree(self.folder)
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
@@ -163,11 +171,3 @@ class Booted:
         file = self.root / LOG[1:]
         own = (self.folder / "log").read_text(errors="replace")
         return own + (file.read_text() if file.exists() else "")
-
-
-def _is_removed(folder: Path) -> bool:
-    try:
-        folder.rmdir()
-    except OSError:
-        return False
-    return True

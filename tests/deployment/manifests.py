@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,12 @@ Manifest = dict[str, Any]
 
 
 def manifests() -> list[Manifest]:
-    """Return all, those of a file one after the other."""
+    """Return all, those of a file one after the other; a test may change them."""
+    return deepcopy(_read())
+
+
+@functools.cache
+def _read() -> list[Manifest]:
     files = sorted(FOLDER.glob("*.yaml"))
     return [manifest for file in files for manifest in yaml.safe_load_all(file.read_text())]
 

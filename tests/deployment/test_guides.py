@@ -48,7 +48,7 @@ def test_the_files_are_there(guide: str) -> None:
 
 
 def test_the_services_of_compose_are_there() -> None:
-    code = code_of("docker")
+    code = GUIDES["docker"].read_text()
     for service in re.findall(r"compose run --rm(?: -T)?(?: --entrypoint \w+)? (\w+)", code):
         assert service in SERVICES
     assert set(re.findall(r"--profile (\w+)", code)) == {"watch", "dashboard"}

@@ -78,7 +78,7 @@ def test_the_service_and_the_policy_reach_the_dashboard_alone() -> None:
     assert set(chosen["deny"]) == PARTS
     assert deny["policyTypes"] == allow["policyTypes"] == ["Ingress"]
     assert "ingress" not in deny
-    ports = {each.name: each.container.get("ports") for each in workloads()}
+    ports: dict[str, Any] = {each.name: each.container.get("ports") for each in workloads()}
     (port,) = ports.pop(service_name())
     assert service["ports"][0]["targetPort"] == port["name"]
     assert allow["ingress"] == [{"ports": [{"port": port["name"]}]}]
