@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from scrapy.settings import Settings
 from scrapy.spiderloader import SpiderLoader
 
+from ali1688_spider.commands.push import SPIDERS
 from ali1688_spider.config import DEFAULTS, Config
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def check_command(words: Sequence[str], values: Mapping[str, str] = SECRETS) -> 
     command.process_options(others, options)
     assert not [each for each in others if each.startswith("-") and each != "-"], others
     config = Config.from_settings(settings)
+    if name == "push":
+        assert others[0] in SPIDERS, others
     if name == "crawl":
         loader = SpiderLoader.from_settings(settings)
         assert others[0] in loader.list(), others

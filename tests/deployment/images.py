@@ -298,10 +298,6 @@ class ImageStore:
         inspected = json.loads(self.run("inspect", "--type", "image", name))
         return Image(self, name, inspected["Docker"]["config"])
 
-    def size(self, image: Image) -> str:
-        """Return how large an image is, its base included, as buildah prints it."""
-        return self.run("images", "--format", "{{.Size}}", image.name).strip()
-
 
 def copy_checkout(folder: Path) -> Path:
     """Copy what a build may see, and much that it should not take."""

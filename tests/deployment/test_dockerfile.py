@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
+from tests.deployment.images import missing
+
 ROOT = Path(__file__).parents[2]
 
 _COPY = re.compile(r"^COPY (?!--from)(.+) \S+$", re.MULTILINE)
@@ -36,3 +40,16 @@ def test_the_programs_of_the_images_run_without_rights() -> None:
         elif words[0] == "USER":
             users[stage] = words[1]
     assert users["worker"] == users["scrapyd"] == "10001:10001"
+
+
+def test_what_is_missing_to_build_images_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert missing().endswith("apt install buildah debootstrap")
+    for name in ("buildah", "debootstrap"):
+        (tmp_path / name).touch(0o755)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert missing() == "images are built as root: run this as root"
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert missing() == ""

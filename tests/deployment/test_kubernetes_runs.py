@@ -106,6 +106,7 @@ def test_a_worker_that_is_killed_while_it_ends_keeps_no_lease(pods: Pods, cluste
     cluster.gateway.wait_for(1)
     worker.terminate()
     eventually(lambda: cluster.counts.ready + cluster.counts.delayed == 5)
+    assert "Calls still run; they are returned" in worker.log
     assert worker.is_running  # for the calls on the wire
     worker.kill()
     assert (cluster.counts.calls, cluster.counts.leased) == (5, 0)
