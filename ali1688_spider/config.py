@@ -101,13 +101,21 @@ def _unreadable(example: str) -> ValueError:
 
 
 def _check_redis_url(url: str) -> str:
-    from redis.connection import parse_url  # noqa: PLC0415  # slow, and seldom needed
+    from redis.connection import ConnectionPool  # noqa: PLC0415  # slow, and seldom needed
+    from redis.exceptions import RedisError  # noqa: PLC0415  # likewise
 
     _check_scheme(url, "redis", "rediss", "unix")
-    with suppress(ValueError):
-        parse_url(url)  # type: ignore[no-untyped-call]  # upstream has no types here
-        return url
-    raise _unreadable("redis://user:password@host:6379/0")
+    try:
+        ConnectionPool.from_url(url).make_connection()  # connects to nothing yet
+    except ValueError:
+        raise _unreadable("redis://user:password@host:6379/0") from None
+    except (TypeError, RedisError):  # as the file of a certificate under a misspelled name
+        # Which one is not said: after the question mark of a password comes the password.
+        raise ValueError(
+            "has an option that is not known, or a wrong value of one: correct what follows the "
+            "question mark (one in a password is written %3F)"
+        ) from None
+    return url
 
 
 def _check_mongo_uri(uri: str) -> str:
