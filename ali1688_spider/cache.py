@@ -113,7 +113,12 @@ class DiskStore:
 
 
 class RedisStore:
-    """A string ``ali1688:cache:<key>`` for each response, which Redis itself expires."""
+    """Responses, and where downloaded pictures are, which Redis itself expires.
+
+    ``ali1688:cache:<digest>`` STRING with expiry
+        A response as :meth:`CachedResponse.encode` writes it, under the digest of its call; or the
+        JSON of a picture's file, under that of its address.
+    """
 
     def __init__(self, client: Any) -> None:
         self._client = client

@@ -2,6 +2,13 @@
 
 An entry has one field, ``change``: the change as JSON (see :meth:`Change.message`). Consumers read
 it with XREAD, or share the work in a consumer group with XREADGROUP and XACK.
+
+Keys, on one node of a cluster:
+
+``ali1688:changes`` STREAM
+    The newest changes, about 100,000.
+``{ali1688:changes}:ids`` ZSET id of a change → when it was appended, µs since 1970
+    Of the changes that are in the stream: one that comes again is not appended again.
 """
 
 from __future__ import annotations
@@ -20,7 +27,6 @@ if TYPE_CHECKING:
 
 STREAM = "ali1688:changes"
 REMEMBERED = f"{{{STREAM}}}:ids"
-"""Sorted set of the ids of the newest changes in the stream; on the stream's node of a cluster."""
 LENGTH = 100_000
 
 _CHANGES_PER_CALL = 200

@@ -117,10 +117,12 @@ class RedisTokenStore(TokenStore):
     not: reading Redis, or a copy of its disk, reveals no token, and somebody who writes to it
     cannot plant one. With another app secret, what is kept counts as absent.
 
-    Keys, both with the hash tag ``{app key}``:
+    Keys, both with the app key in braces as the hash tag:
 
-    * ``ali1688:{app key}:token``: the grant, encrypted.
-    * ``ali1688:{app key}:token:lock``: held by the worker that refreshes, for a minute at most.
+    ``ali1688:{<app key>}:token`` STRING
+        The grant, encrypted.
+    ``ali1688:{<app key>}:token:lock`` STRING with expiry
+        Held by the worker that refreshes, for a minute at most.
     """
 
     def __init__(self, client: Redis, app_key: str, app_secret: str) -> None:

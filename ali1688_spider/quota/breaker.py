@@ -101,10 +101,11 @@ class MemoryOutage:
 class RedisOutage:
     """The outage as all workers of an app know it; the methods of :class:`MemoryOutage`.
 
-    Its key is ``{ali1688:quota:<app key>}:outage``, a HASH of ``probes`` (how many have failed) and
-    ``next_probe`` (microseconds since 1970); it exists only while the gateway is away, and expires
-    when nobody asks for ten minutes. The methods block and raise
-    :class:`redis.exceptions.RedisError`.
+    The methods block and raise :class:`redis.exceptions.RedisError`.
+
+    ``{ali1688:quota:<app key>}:outage`` HASH with expiry
+        ``probes`` (how many have failed) and ``next_probe`` (microseconds since 1970). It exists
+        only while the gateway is away, and expires when nobody asks for ten minutes.
     """
 
     def __init__(self, server: RedisClient, app_key: str) -> None:

@@ -177,9 +177,11 @@ MICROSECONDS = 1_000_000
 class RedisQuota:
     """Does what :class:`MemoryQuota` does, in Redis, on Redis's clock.
 
-    Its key is ``{ali1688:quota:<app key>}:schedule``, a HASH of ``next_slot`` (microseconds since
-    1970), ``day`` (days since 1970, in China), ``used`` (calls of that day), and of the last pause
-    ``paused_at`` and ``paused_until`` (microseconds). It expires when nobody calls for two days.
+    ``{ali1688:quota:<app key>}:schedule`` HASH with expiry
+        ``next_slot`` (microseconds since 1970), ``day`` (days since 1970, in China), ``used``
+        (calls of that day), and of the last pause ``paused_at`` and ``paused_until``
+        (microseconds). It expires when nobody calls for two days.
+
     What lies further ahead than any reservation or pause reaches comes from a clock that went back,
     and is not waited for.
 

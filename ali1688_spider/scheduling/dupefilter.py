@@ -32,7 +32,10 @@ class RedisDupeFilter(RFPDupeFilter):  # type: ignore[misc]  # scrapy-redis has 
 
     What Redis forgets, or cannot be asked for, is shown a second time: that costs work, and no
     product. ``ali1688/search/unfiltered_pages`` counts the pages that it could not be asked for.
-    The key of a search is ``<SCHEDULER_DUPEFILTER_KEY>:<search>``, a HASH product id → page.
+
+    ``search:dupefilter:<search>`` HASH product id → the page that showed it first, with expiry
+        Of the spider ``watch`` it is ``watch:dupefilter:<search>``. ``SCHEDULER_DUPEFILTER_KEY`` of
+        scrapy-redis says what stands before the search.
     """
 
     @classmethod

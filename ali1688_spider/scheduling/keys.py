@@ -46,8 +46,8 @@ node, where a script may change several at once. For the spider ``product``:
 ``{product:start_urls}:times`` ZSET ms since 1970 → the last sequence number that was drawn before
     One entry a minute, which tells for how long a call has waited.
 
-Of a search, beside the queue: ``search:dupefilter:<search>`` HASH product id → the page that showed
-it first, with expiry; ``search:dupefilter`` is scrapy-redis's ``SCHEDULER_DUPEFILTER_KEY``.
+What a search has shown is kept beside the queue, see
+:class:`ali1688_spider.scheduling.dupefilter.RedisDupeFilter`.
 
 A key that holds another type is renamed to ``<key>:broken:<microseconds since 1970>`` by the next
 script that runs (``lua/keys.lua``), and what its counterparts know goes on without it.

@@ -213,9 +213,10 @@ class MongoFailedCallStore(FailedCallStore):
 
 
 class RedisFailedCallStore(FailedCallStore):
-    """Keeps failed calls in the sorted set ``ali1688:failed_calls``, by their time.
+    """Keeps failed calls in a sorted set.
 
-    Redis holds everything in memory, so that beyond *most* the oldest are forgotten.
+    ``ali1688:failed_calls`` ZSET JSON of a failed call → when it was given up, ms since 1970
+        Redis holds everything in memory, so that beyond *most* the oldest are forgotten.
     """
 
     def __init__(self, redis: Any, *, most: int = MOST_IN_REDIS) -> None:

@@ -55,9 +55,15 @@ class RedisHintStore:
     """Keys beside the hash of the watched products.
 
     ``{watch:start_urls}:messages`` ZSET msgId → when it was kept, ms since 1970; with expiry
-    ``{watch:start_urls}:messages_kept`` HASH source → when its last message was kept, likewise
-    ``{watch:start_urls}:listed``, ``:followed`` SET product ids
-    ``{watch:start_urls}:poller``, ``:follower`` STRING with expiry, the worker that has the task
+    ``{watch:start_urls}:messages_kept`` HASH source → when its last message was kept, ms since 1970
+    ``{watch:start_urls}:listed`` SET of product ids
+        What the app has listed, so that the platform sends messages of it.
+    ``{watch:start_urls}:followed`` SET of product ids
+        What the app follows, for messages of stock and drop-shipping prices.
+    ``{watch:start_urls}:poller`` STRING with expiry
+        The worker that asks for messages.
+    ``{watch:start_urls}:follower`` STRING with expiry
+        The worker that has products followed.
     """
 
     def __init__(self, client: Any) -> None:

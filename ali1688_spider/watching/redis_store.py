@@ -21,14 +21,14 @@ SHOPS_KEY = "{watch:start_urls}:shops"
 
 
 class RedisWatchStore:
-    """A hash beside the queue of the spider ``watch``.
+    """Keys beside the queue of the spider ``watch``, which knows when each product is due.
 
-    ``{watch:start_urls}:watched`` HASH product id → state. A product is added by its first fetch;
-    when it is due, the queue knows.
-    ``{watch:start_urls}:looks`` HASH call → state of a look. When it is due, the queue knows.
-    ``{watch:start_urls}:rows`` HASH product id → what pages have shown of it.
-    ``{watch:start_urls}:shops`` HASH shop → its watched products, between commas. A shop is the
-    digest of its seller's id.
+    ``{watch:start_urls}:watched`` HASH product id → state
+        A product is added by its first fetch.
+    ``{watch:start_urls}:looks`` HASH call → state of a look at a page
+    ``{watch:start_urls}:rows`` HASH product id → what pages have shown of it
+    ``{watch:start_urls}:shops`` HASH shop → its watched products, between commas
+        A shop is the digest of its seller's id.
 
     Args:
         queue: The queue of the spider.

@@ -1,4 +1,7 @@
-"""The users of Redis that ``docs/how-to/redis.md`` creates may do what they need, and no more."""
+"""The users of Redis that ``docs/how-to/redis.md`` creates may do what they need, and no more.
+
+What crawls and commands then have kept in Redis is listed in docstrings.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,18 @@ import pytest
 import redis
 from redis.exceptions import NoPermissionError
 
-from ali1688_spider.scheduling.keys import QUEUE_KEY
+from ali1688_spider.cache import RedisStore
+from ali1688_spider.delivery import redis_stream
+from ali1688_spider.gateway.token_stores import RedisTokenStore
+from ali1688_spider.quota.breaker import RedisOutage
+from ali1688_spider.quota.limits import RedisQuota
+from ali1688_spider.scheduling import keys
+from ali1688_spider.scheduling.dupefilter import RedisDupeFilter
 from ali1688_spider.scheduling.queue import LeaseQueue
+from ali1688_spider.statistics import sums
+from ali1688_spider.storage.failed_calls import RedisFailedCallStore
+from ali1688_spider.watching.hints import RedisHintStore
+from ali1688_spider.watching.redis_store import RedisWatchStore
 from tests.harness import FIRST_PRODUCT, ROOT, Cluster, eventually, products
 from tests.ports import free_port
 
@@ -23,6 +36,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.harness import Process
+
+KEY_DOCUMENTATION = (
+    keys,
+    sums,
+    redis_stream,
+    RedisDupeFilter,
+    RedisQuota,
+    RedisOutage,
+    RedisFailedCallStore,
+    RedisStore,
+    RedisTokenStore,
+    RedisWatchStore,
+    RedisHintStore,
+)
+"""What lists its keys in its docstring, each with its type."""
 
 PAGE = ROOT / "docs" / "how-to" / "redis.md"
 PASSWORD = "only-of-this-test"
@@ -35,6 +63,21 @@ def users_of_the_page() -> dict[str, list[str]]:
     text = PAGE.read_text().replace("\\\n", " ").replace("CHOOSE-A-PASSWORD", PASSWORD)
     commands = re.findall(r"^redis-cli (ACL SETUSER .+ on .+)$", text, re.MULTILINE)
     return {words[2]: words for words in map(shlex.split, commands)}
+
+
+def of_any_spider(key: str) -> str:
+    """Return the key with a word in the place of its spider's name."""
+    return re.sub("^({?)(product|search|watch):", r"\1SPIDER:", key)
+
+
+def documented_keys() -> list[re.Pattern[str]]:
+    """Return patterns of the keys that docstrings list, for any spider."""
+    patterns = []
+    for each in KEY_DOCUMENTATION:
+        listed = re.findall("``([^`]+)`` (?:STRING|LIST|SET|HASH|ZSET|STREAM)", each.__doc__ or "")
+        assert listed, each
+        patterns += [re.sub("<[^>]+>", ".+", re.escape(of_any_spider(key))) for key in listed]
+    return [re.compile(pattern) for pattern in patterns]
 
 
 class GuardedCluster(Cluster):
@@ -50,7 +93,7 @@ class GuardedCluster(Cluster):
         self.redis.acl_setuser("admin", enabled=True, passwords=[f"+{PASSWORD}"], **everything)
         self.redis.close()
         self.redis = self.client_of("admin")
-        self.queue = LeaseQueue(self.redis, SimpleNamespace(name="product"), QUEUE_KEY)
+        self.queue = LeaseQueue(self.redis, SimpleNamespace(name="product"), keys.QUEUE_KEY)
         for words in users_of_the_page().values():
             self.redis.execute_command(*words)
         self.redis.acl_setuser("default", enabled=False)
@@ -85,11 +128,15 @@ class GuardedCluster(Cluster):
 
 @pytest.fixture
 def cluster(tmp_path: Path, mongo_uri: str, mongo_database: str) -> Iterator[GuardedCluster]:
-    """Servers on which nothing may be refused until the end of the test."""
+    """Servers: until the end of the test nothing is refused, and no key is undocumented."""
     settings = {"MONGO_URI": mongo_uri, "MONGO_DATABASE": mongo_database}
     with GuardedCluster(tmp_path, settings) as cluster:
         yield cluster
         assert cluster.refusals == []
+        found = {of_any_spider(key.decode()) for key in cluster.redis.scan_iter()}
+        patterns = documented_keys()
+        unknown = {key for key in found if not any(each.fullmatch(key) for each in patterns)}
+        assert not {key for key in unknown if ":broken:" not in key}
 
 
 def listed(ids: list[int]) -> str:

@@ -71,11 +71,10 @@ def redis_with_tls(certificates: Path, tmp_path_factory: pytest.TempPathFactory)
     files = {"ca-cert": "ca.pem", "cert": "server.pem", "key": "server.key"}
     tls = [part for n, f in files.items() for part in (f"--tls-{n}-file", str(certificates / f))]
     for program in servers():
-        command = [program, "--port", "0", "--tls-port", str(port), *tls]
+        folder = tmp_path_factory.mktemp("redis")
+        command = [program, "--port", "0", "--tls-port", str(port), "--dir", str(folder), *tls]
         try:
-            server = ServerProgram("Redis", command, url, ping).start(
-                tmp_path_factory.mktemp("redis")
-            )
+            server = ServerProgram("Redis", command, url, ping).start(folder)
         except ConfigurationError:
             continue  # built without TLS
         yield url
