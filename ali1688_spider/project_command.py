@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bson.errors import BSONError
 from pymongo.errors import PyMongoError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 from scrapy.settings import Settings
@@ -72,7 +72,7 @@ def load_project(settings: Settings) -> bool:
 
 def error_sentence(error: object) -> str:
     """Return the sentence that a person reads who has run a command."""
-    end = "" if str(error).endswith("?") else "."
+    end = "" if str(error).endswith(("?", ".")) else "."
     return f"Error: {error}{end}"
 
 
@@ -224,6 +224,9 @@ class ProjectCommand(ScrapyCommand):
             self.execute(args, opts)
         except Ali1688Error as error:
             self._fail(error)
+        except ResponseError as error:
+            advice = "check the rights of the user in REDIS_URL"
+            self._fail(f"Redis rejects the command ({error}): {advice}")
         except RedisError as error:
             self._fail(f"Redis does not answer ({error}): check REDIS_URL and run this again")
         except (PyMongoError, BSONError) as error:

@@ -54,7 +54,7 @@ class Options(BaseModel):
     callback: str = Field("", description="address to post messages to, none to let them wait")
     callback_retry: float = Field(1.0, ge=0, description="seconds until a failed post is repeated")
     callback_faults: list[Literal["duplicates", "disorder"]] = Field(
-        [], description="duplicates: post each message twice; disorder: new ones first"
+        [], description="duplicates posts each message twice, disorder new ones first"
     )
     faults: str = Field("", description="faults of the products struck, such as 500,html,slow:3")
     fault_rate: float = Field(1.0, ge=0, le=1, description="share of the products that is struck")

@@ -272,6 +272,14 @@ def test_a_user_that_only_reads_shows_the_state(cluster: GuardedCluster) -> None
     assert without_mongo["failed"]["error"] == ""
 
 
+def test_a_command_says_that_it_is_refused(cluster: GuardedCluster) -> None:
+    push = cluster.run("push", "product", "1", REDIS_URL=cluster.url_of(PRODUCER)).finish()
+    assert push.exit_code == 1
+    assert push.log.startswith("Error: Redis rejects the command (")
+    assert {(user, reason) for user, reason, _ in cluster.refusals} == {(PRODUCER, "command")}
+    cluster.redis.acl_log_reset()
+
+
 @pytest.mark.parametrize(
     ("user", "command"),
     [

@@ -163,4 +163,5 @@ def test_a_user_authorises_the_app(
     again = administration.run(*arguments, **settings)
     assert again.exit_code == 1
     assert again.log.startswith("Error: invalid_grant: the code is unknown, used or expired")
+    assert again.log.endswith("belong to ALI1688_APP_KEY.\n")
     assert "Traceback" not in again.log

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import argparse
 import json
 import signal
 import subprocess
 import sys
 import urllib.request
+from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
+from scrapy.commands import ScrapyHelpFormatter
 
 from ali1688_spider.local_servers import start_sandbox
 from ali1688_spider.sandbox.options import Options
@@ -19,6 +23,18 @@ if TYPE_CHECKING:
 
 MODULE = [sys.executable, "-m", "ali1688_spider.sandbox"]
 COMMAND = [sys.executable, "-m", "scrapy", "sandbox"]
+
+
+@pytest.mark.parametrize("columns", range(60, 130, 2))
+def test_no_option_becomes_a_heading_of_the_help(columns: int) -> None:
+    formatter = partial(ScrapyHelpFormatter, width=columns)
+    parser = argparse.ArgumentParser("scrapy sandbox", formatter_class=formatter)
+    Options.add_arguments(parser)
+    lines = parser.format_help().splitlines()
+    assert [above for above, line in pairwise(lines) if line and not line.strip("=")] == [
+        "Usage",
+        "Options",
+    ]
 
 
 @pytest.mark.parametrize("command", [MODULE, COMMAND], ids=["module", "command"])
