@@ -48,6 +48,7 @@ SIGNATURE = (
 )
 KEYS_IN = (
     "scheduling.keys",
+    "scheduling.dupefilter",
     "quota.limits",
     "quota.breaker",
     "gateway.token_stores",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,15 +72,43 @@ def code_in(page: Path) -> Iterator[str]:
             yield token.content
 
 
-def command_lines(page: Path) -> Iterator[str]:
-    """Yield the commands ``scrapy …`` in the code of a page, each on one line."""
+def command_lines(page: Path) -> Iterator[list[str]]:
+    """Yield the words of each command ``scrapy …`` in the code of a page, without ``scrapy``."""
     for token in tokens(page):
         if token.type == "code_inline" and token.content.startswith("scrapy "):
-            yield token.content
-        elif token.type == "fence" and token.info.split(" ")[0] in ("", "bash", "console", "sh"):
-            for line in token.content.replace("\\\n", " ").splitlines():
-                if match := re.search(r"(?:^|[\s/(;])(scrapy(?: [^|&;>)]*)?)", line.split(" #")[0]):
-                    yield match[1]
+            yield from commands_of(token.content)
+        elif token.type == "fence" and token.info in ("bash", "console", "sh"):
+            yield from chain.from_iterable(map(commands_of, _typed(token)))
+
+
+def _typed(fence: Token) -> Iterator[str]:
+    """Yield the commands that a reader types, each with the lines that it goes on in."""
+    lines = fence.content.replace("\\\n", " ").splitlines()
+    if fence.info == "console":
+        lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+    begun = ""
+    for line in lines:
+        begun += line
+        if begun.count("'") % 2 or begun.count('"') % 2:
+            begun += " "  # a quote that is open
+        else:
+            yield begun
+            begun = ""
+
+
+def commands_of(line: str) -> Iterator[list[str]]:
+    """Yield the words after each ``scrapy`` in a line of a shell."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|()<>")
+    lexer.whitespace_split = True
+    words: list[str] = []
+    for word in [*lexer, ";"]:
+        if set(word) <= set(";&|()<>"):
+            places = [place for place, each in enumerate(words) if each.split("/")[-1] == "scrapy"]
+            if places:
+                yield words[places[0] + 1 :]
+            words = []
+        else:
+            words.append(word)
 
 
 def first_column(page: Path, heading: str = "") -> list[str]:
