@@ -67,7 +67,7 @@ $(BIN)/python:
 # Needs uv. The files carry hashes and no index address, so that every index serves them.
 lock:
 	$(COMPILE) pyproject.toml requirements/runtime.in --extra xlsx --extra images --extra fast --output-file requirements/runtime.txt
-	$(COMPILE) pyproject.toml --extra servers --output-file requirements/demo.txt
+	$(COMPILE) pyproject.toml --extra servers --extra xlsx --output-file requirements/demo.txt
 	$(COMPILE) pyproject.toml --extra dev --output-file requirements/test.txt
 
 clean:

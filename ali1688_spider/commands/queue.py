@@ -224,26 +224,36 @@ def _new_file(name: str) -> Iterator[IO[bytes] | None]:
 class _Clearing:
     """Empties a queue in portions, each of which is in *file* before it leaves the queue.
 
-    Messages are read into the queue first, as a worker reads them.
+    Messages are read into the queue first, as a worker reads them. Calls that workers make at the
+    time are in the file as well: nobody knows whether their worker still lives.
     """
 
     def __init__(self, queue: LeaseQueue, file: IO[bytes] | None) -> None:
         self._queue = queue
         self._file = file
         self._removed = 0
+        self._leased: set[bytes] = set()
 
     def run(self) -> None:
         """Empty the queue, and say how much was in it."""
         try:
             self._read_messages()
-            leased = self._queue.steering.end_leases()
+            self._end_leases()
             # What was leased between two looks may have come back.
             while self._remove_waiting():
-                leased = self._queue.steering.end_leases()
+                self._end_leases()
         finally:
             print(f"{self._removed:,} calls removed.")
-        if leased:
-            print(f"{leased:,} that workers have come to their end, and are not queued again.")
+        if self._leased:
+            said = "come to their end, and are not queued again"
+            also = "; they are in the file, too, in case that one does not" if self._file else ""
+            print(f"{len(self._leased):,} that workers have {said}{also}.")
+
+    def _end_leases(self) -> None:
+        leased = [call for call in self._queue.steering.end_leases() if call not in self._leased]
+        self._leased.update(leased)
+        if leased and self._file is not None:
+            _save(leased, self._file)
 
     def _read_messages(self) -> None:
         deadline = time.monotonic() + 2 * READER_SECONDS

@@ -182,6 +182,6 @@ def _reported() -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        raise TokenStoreError(f"Redis: {type(error).__name__}") from error
+        raise TokenStoreError(f"Redis: {error}") from error
     except OSError as error:
         raise TokenStoreError(f"the token file: {error.strerror}") from error

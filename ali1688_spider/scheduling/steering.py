@@ -185,13 +185,13 @@ class QueueSteering:
         removed: int = self._scripts.run("remove", *messages)
         return removed
 
-    def end_leases(self) -> int:
+    def end_leases(self) -> list[bytes]:
         """Let the calls that are leased end without being queued again, nor what they lead to.
 
         Returns:
-            How many there are. One that is pushed from now on is queued as ever.
+            These calls. One that is pushed from now on is queued as ever.
         """
-        leased: int = self._scripts.run("end_leases")
+        leased: list[bytes] = self._scripts.run("end_leases")
         return leased
 
 

@@ -151,7 +151,8 @@ def test_what_is_cleared_is_in_a_file_and_in_no_queue(cluster: Cluster, queue: Q
     said = queue("clear", "--yes", "--save", str(file))
     assert said.startswith("58 calls removed.\n2 that workers have come to their end, ")
     assert said.endswith(f"They are in {file}.\n")
-    assert sorted(file.read_text().splitlines()) == sorted(map(str, waiting))
+    everything = [running, failing, *waiting]
+    assert sorted(file.read_text().splitlines()) == sorted(map(str, everything))
     eventually(lambda: cluster.done)
     assert worker.stop() == 0
     assert cluster.gateway.by_product == {running: 1, failing: 1}
@@ -159,7 +160,20 @@ def test_what_is_cleared_is_in_a_file_and_in_no_queue(cluster: Cluster, queue: Q
     queue("resume")
     cluster.gateway.reset()
     assert cluster.start(f"calls_file={file}").wait() == 0
-    assert cluster.gateway.by_product == dict.fromkeys(waiting, 1)
+    assert cluster.gateway.by_product == dict.fromkeys(everything, 1)
+
+
+def test_what_a_killed_worker_had_is_in_the_file_as_well(cluster: Cluster, queue: Queue) -> None:
+    cluster.gateway.set(latency=60_000)
+    wanted = products(20)
+    push(cluster, wanted)
+    worker = cluster.start()
+    eventually(lambda: cluster.counts.leased > 0)
+    queue("pause")
+    worker.kill()
+    file = cluster.folder / "calls.txt"
+    queue("clear", "--yes", "--save", str(file))
+    assert sorted(file.read_text().splitlines()) == sorted(map(str, wanted))
 
 
 def test_a_crawl_whose_calls_are_cleared_is_finished(cluster: Cluster, queue: Queue) -> None:

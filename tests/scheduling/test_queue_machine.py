@@ -264,7 +264,7 @@ class QueueMachine(RuleBasedStateMachine):
         waiting = [call.message for call in steering.peek(99)]
         assert len(waiting) == len(self.model.calls) - leased
         assert steering.remove(waiting) == len(waiting)
-        assert steering.end_leases() == leased
+        assert len(steering.end_leases()) == leased
         self.model.clear()
         self.due.clear()
 

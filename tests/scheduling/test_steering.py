@@ -101,7 +101,7 @@ def test_what_is_cleared_is_not_queued_again(
     queue.crawls.enqueue("a", 0, products(1, 2, 3))
     queue.crawls.end_source("a", 3)
     first, second = queue.lease(2).leases
-    assert queue.steering.end_leases() == 2
+    assert sorted(queue.steering.end_leases()) == [b"1", b"2"]
     assert queue.steering.remove([b"3", b"1", b"4"]) == 1
     assert queue.crawls.progress("a") == CrawlProgress(complete=True, pending=2)
     # One is wanted by somebody else since.

@@ -1,4 +1,4 @@
--- Let the calls that are leased end without being queued again. Returns how many there are.
+-- Let the calls that are leased end without being queued again. Returns them.
 
 local members = redis.call('ZRANGE', LEASED, 0, -1)
 for _, member in ipairs(members) do
@@ -7,4 +7,4 @@ for _, member in ipairs(members) do
     redis.call('HSET', LEASES, member, lease_record(token, attempt, score, 'last'))
   end
 end
-return #members
+return members
