@@ -254,26 +254,42 @@ class Schedule:
 
     def _fit(self, products: Sequence[WatchedProduct], frequency: float) -> float:
         """Return the scale with which the products' mean frequency is the wanted one."""
-        rates = [
-            (self.untold_rate(each), self.rate(each), self._hints_per_second(each))
-            for each in products
+        rates = [(self.untold_rate(each), self.rate(each)) for each in products]
+        lowest, highest = min(untold for untold, _ in rates), max(rate for _, rate in rates)
+        told = map(self._hints_per_second, products)
+        curves = [
+            (math.sqrt(untold), math.sqrt(rate) / 2, hints)
+            for (untold, rate), hints in zip(rates, told, strict=True)
         ]
-        lowest, highest = min(untold for untold, _, _ in rates), max(rate for _, rate, _ in rates)
         low, high = 1e-9, 1 / self._budget.min_interval / math.sqrt(lowest) + math.sqrt(highest) / 2
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            demand = self._demand(rates, middle) / len(rates) + middle * self._looks
+            demand = self._demand(curves, middle) / len(rates) + middle * self._looks
             if demand < frequency:
                 low = middle
             else:
                 high = middle
         return low
 
-    def _demand(self, rates: Sequence[tuple[float, float, float]], scale: float) -> float:
-        return sum(
-            self._frequency(untold, rate, scale) + (told if self._pays(rate, scale) else 0.0)
-            for untold, rate, told in rates
-        )
+    def _demand(self, curves: Sequence[tuple[float, float, float]], scale: float) -> float:
+        """Return the calls per second of all: :meth:`_frequency`, and hints where these pay.
+
+        Each curve has the root of the untold rate, half the root of the whole rate, and the hints
+        per second. Written out: it is most of the work of a schedule.
+        """
+        lowest, highest = 1 / self._budget.max_interval, 1 / self._budget.min_interval
+        demand = 0.0
+        for slope, bound, hints in curves:
+            frequency = slope * (scale - bound)
+            if frequency < lowest:
+                demand += lowest
+            elif frequency > highest:
+                demand += highest
+            else:
+                demand += frequency
+            if scale > bound:
+                demand += hints
+        return demand
 
 
 def _mean_rate(
