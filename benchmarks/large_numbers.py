@@ -10,6 +10,7 @@ import asyncio
 import random
 import sqlite3
 import time
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -138,7 +139,9 @@ def _file_row(stage: Stage, scale: Scale, number: int) -> tuple[str | float, ...
 
     def count() -> int:
         for file in folder.rglob(FILE_NAME):
-            with sqlite3.connect(file, timeout=30) as database:
+            database = sqlite3.connect(file, timeout=30)
+            # The file is there before its table.
+            with closing(database), suppress(sqlite3.OperationalError):
                 return int(database.execute("SELECT count(*) FROM watched").fetchone()[0])
         return 0
 

@@ -12,6 +12,8 @@ class Scale:
     Attributes:
         products: Products of a crawl.
         rounds: How often each crawl is repeated; the contenders take turns.
+        every_start: Whether each contender collects one product first, which tells what its start
+            costs; otherwise the project's start stands for all.
         feature_rounds: The same for the project's own variants.
         queued: Calls queued where costs per call are measured.
         lengths: Calls that wait, where it is measured how costs grow.
@@ -35,6 +37,7 @@ class Scale:
 
     products: int
     rounds: int
+    every_start: bool
     feature_rounds: int
     queued: int
     lengths: tuple[int, ...]
@@ -58,6 +61,7 @@ class Scale:
 FULL = Scale(
     products=2000,
     rounds=3,
+    every_start=True,
     feature_rounds=2,
     queued=10_000,
     lengths=(1_000, 10_000, 100_000, 1_000_000),
@@ -78,13 +82,14 @@ FULL = Scale(
     workbook=60_000,
 )
 QUICK = Scale(
-    products=100,
+    products=20,
     rounds=1,
+    every_start=False,
     feature_rounds=1,
-    queued=500,
-    lengths=(500, 1_000),
-    stock_length=500,
-    sample=100,
+    queued=100,
+    lengths=(100, 200),
+    stock_length=100,
+    sample=20,
     limit=20,
     workers=(1, 2),
     seconds=2.0,
@@ -92,10 +97,10 @@ QUICK = Scale(
     idle_pushes=1,
     idle_pause=0.1,
     dashboard_seconds=1.0,
-    watched=(100,),
-    watched_in_file=(100,),
+    watched=(50,),
+    watched_in_file=(50,),
     watch_seconds=1.0,
-    stored=(100,),
+    stored=(20,),
     changes_each=2,
-    workbook=200,
+    workbook=20,
 )

@@ -35,7 +35,7 @@ def measure(stage: Stage, scale: Scale) -> list[Table]:
     starts: dict[str, Crawl] = {}
     for round_ in range(scale.rounds):
         for contender in contenders.ALL:
-            if round_ == 0:
+            if round_ == 0 and (scale.every_start or contender is contenders.PROJECT):
                 starts[contender.name] = crawl(stage, contender, 1)
             crawls.setdefault(contender.name, []).append(crawl(stage, contender, scale.products))
             print(f"  {contender.name}: {crawls[contender.name][-1].products_per_second:.0f}/s")
@@ -63,9 +63,10 @@ def _row(
     own, project = crawls[contender.name], crawls[contenders.PROJECT.name]
     speeds = [each.products_per_second for each in own]
     ours = [each.products_per_second for each in project]
-    start = starts[contender.name]
+    project_start = starts[contenders.PROJECT.name]
+    start = starts.get(contender.name, project_start)
     cpu = [cpu_per_thousand(each, start) for each in own]
-    own_cpu = [cpu_per_thousand(each, starts[contenders.PROJECT.name]) for each in project]
+    own_cpu = [cpu_per_thousand(each, project_start) for each in project]
     return (
         contender.name,
         median(speeds),
