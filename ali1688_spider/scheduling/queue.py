@@ -60,6 +60,7 @@ class LeaseBatch:
 
     Attributes:
         leases: New leases, the call to be made first in front.
+        asked_for: How many were asked for.
         surplus: How many leases this worker has in Redis beyond those that it named; negative when
             it lost some.
         reclaimed: How many calls of silent workers went back into the queue.
@@ -71,12 +72,21 @@ class LeaseBatch:
     """
 
     leases: tuple[Lease, ...]
+    asked_for: int
     surplus: int
     reclaimed: int
     counts: QueueCounts
     pause: Pause | None
     takeover_in: float | None
     asked_at: float
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether calls were asked for and are ready, and none may be leased.
+
+        The queue is paused, or this worker has a poison candidate and all others are such as well.
+        """
+        return self.asked_for > 0 and not self.leases and self.counts.ready > 0
 
 
 class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
@@ -163,11 +173,12 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
         """
         asked_at = time.monotonic()
         has_candidate = any(self._is_poison_candidate(lease) for lease in held)
+        count = min(count, MOST_LEASED_AT_ONCE)
         token, surplus, reclaimed, counts, taken, pause, takeover = self._scripts.run(
             "lease",
             self.worker,
             self._lease_ms,
-            min(count, MOST_LEASED_AT_ONCE),
+            count,
             len(held),
             int(reclaim),
             self._poison_crashes,
@@ -178,7 +189,7 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
             for index in range(0, len(taken), 4)
         )
         found = (QueueCounts.of(counts), Pause.of(pause), seconds_of(takeover))
-        return LeaseBatch(leases, surplus, reclaimed, *found, asked_at)
+        return LeaseBatch(leases, count, surplus, reclaimed, *found, asked_at)
 
     def settle(self, leases: Iterable[Lease]) -> list[Lease]:
         """End settled leases, each in one step with queueing its children.

@@ -94,6 +94,7 @@ class QueueWorker:
         self._malformed: MessageBatch | None = None
         self._counts = QueueCounts(1, 0, 0, 0, 0.0)  # there may be messages
         self._takeover_in: float | None = None
+        self._is_denied = False
         self.pause: Pause | None = None
         self.has_ended = False
         self.has_joined = False
@@ -170,7 +171,8 @@ class QueueWorker:
 
     @property
     def _may_lease_more(self) -> bool:
-        return self._counts.ready > 0 and len(self.leases.refused) < MOST_REFUSED
+        has_room = len(self.leases.refused) < MOST_REFUSED
+        return self._counts.ready > 0 and has_room and not self._is_denied
 
     async def close(self) -> None:
         """Settle what is done and give back the rest."""
@@ -306,6 +308,7 @@ class QueueWorker:
 
     def _add(self, batch: LeaseBatch) -> None:
         self._counts, self._takeover_in = batch.counts, batch.takeover_in
+        self._is_denied = batch.is_denied
         for lease in batch.leases:
             lease.on_settled = self._on_settled
             self.leases.add(lease)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from ali1688_spider.addon import context_of
 from ali1688_spider.scheduling import lease as lease_module
 from ali1688_spider.scheduling import worker as module
 from ali1688_spider.scheduling.lease import Heartbeat, lease_limits
-from ali1688_spider.scheduling.queue import LeaseBatch, LeaseQueue
+from ali1688_spider.scheduling.queue import POISON_CRASHES, LeaseBatch, LeaseQueue
 from ali1688_spider.storage.failed_calls import KEY as FAILED_CALLS
 from ali1688_spider.storage.failed_calls import RedisFailedCallStore
 from tests.scheduling.conftest import reasons, until
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from ali1688_spider.scheduling.lease import Lease
     from ali1688_spider.scheduling.scheduler import RedisScheduler
+    from ali1688_spider.scheduling.worker import QueueWorker
     from ali1688_spider.storage.failed_calls import FailedCall
     from tests.scheduling.conftest import Clock, Open
 
@@ -78,6 +80,68 @@ async def test_it_keeps_the_buffer_filled(
     leases[0].ack()
     assert worker.in_flight == 3
     assert number(await next_lease(scheduler)) == 5
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[LeaseBatch]:
+    """What Redis has replied each time that a worker asked for leases."""
+    batches: list[LeaseBatch] = []
+    lease = LeaseQueue.lease
+
+    def note(queue: LeaseQueue, *arguments: Any, **options: Any) -> LeaseBatch:
+        batches.append(lease(queue, *arguments, **options))
+        return batches[-1]
+
+    monkeypatch.setattr(LeaseQueue, "lease", note)
+    return batches
+
+
+async def ask_for_calls(worker: QueueWorker, queue: LeaseQueue) -> None:
+    """Do what the engine does, for as long as fifty requests for leases would take."""
+    for _ in range(50):
+        assert worker.next_leases() == []
+        await asyncio.to_thread(queue.server.ping)
+
+
+@pytest.mark.usefixtures("no_polling")
+@pytest.mark.parametrize("at_once", [1, 50])
+async def test_of_calls_that_may_kill_a_worker_it_makes_one_and_then_asks_for_the_next(
+    open_scheduler: Open,
+    *,
+    queue: LeaseQueue,
+    make_queue: MakeQueue,
+    clock: Clock,
+    asked: list[LeaseBatch],
+    at_once: int,
+) -> None:
+    queue.push(products(1, 2))
+    for _ in range(POISON_CRASHES):
+        make_queue().lease(2)
+        clock.leases_run_out()
+    worker = (await open_scheduler()).worker
+    (first,) = await until(lambda: worker.next_leases(at_once))
+    await until(lambda: asked[-1].is_denied)
+    before = len(asked)
+    await ask_for_calls(worker, queue)
+    assert len(asked) <= before + 1  # for what it has handed out
+    first.ack()
+    (second,) = await until(lambda: worker.next_leases(at_once))
+    assert (number(first), number(second)) == (1, 2)
+
+
+@pytest.mark.usefixtures("no_polling")
+async def test_while_the_queue_is_paused_it_does_not_ask_again_and_again(
+    open_scheduler: Open, queue: LeaseQueue, asked: list[LeaseBatch]
+) -> None:
+    queue.push(products(1))
+    queue.steering.pause("me@here")
+    scheduler = await open_scheduler()
+    await until(lambda: asked and asked[-1].is_denied and scheduler.worker._listener.is_listening)
+    before = len(asked)
+    await ask_for_calls(scheduler.worker, queue)
+    assert len(asked) <= before + 1  # once it listens, it looks whether all is as it was
+    queue.steering.resume()
+    assert number(await next_lease(scheduler)) == 1
 
 
 async def test_a_higher_priority_passes_what_is_buffered(
