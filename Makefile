@@ -11,6 +11,10 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 demo: $(VENV)/demo.installed
 	@$(BIN)/scrapy demo
 
+# Compiled once, also where the environment says not to keep what is compiled: pytest compiles all
+# tests anew otherwise, in each of its processes.
+test test-fast: export PYTHONDONTWRITEBYTECODE :=
+
 # Four at a time, each process with servers of its own: most of what the tests do is waiting.
 test: $(VENV)/test.installed
 	$(BIN)/python -m pytest -n 4 --dist worksteal

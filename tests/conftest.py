@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import uuid
@@ -70,7 +71,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let everything that the tests start, in any process, find this Redis first."""
+    """Let all that the tests start, in any process, find this Redis first, and hear Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts it in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="ali1688-redis-"))
     config.add_cleanup(lambda: shutil.rmtree(folder))
     program = config.getoption("redis_server") or Path(bundled_redis_program())
