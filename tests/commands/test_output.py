@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
-import subprocess
-import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -18,7 +15,6 @@ from tests.forked_process import ROOT, fork_server
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOM = 5_000
 FORMATS = ["csv", "jsonl", "xlsx", "parquet"]
 CLOSED_PIPE = 141
 
@@ -42,21 +38,20 @@ def environment(mongo_server_uri: str) -> Iterator[dict[str, str]]:
 
 
 def run_into(
-    output: IO[bytes], arguments: list[str], folder: Path, environment: dict[str, str]
+    output: IO[bytes],
+    arguments: list[str],
+    folder: Path,
+    environment: dict[str, str],
+    module: str = "scrapy",
 ) -> tuple[int, str]:
     """Return the exit code and what is said on standard error."""
-    file = folder / "error"
+    file = folder.with_name("error")
     with file.open("wb") as error, Path(os.devnull).open("rb") as nothing:
         files = (output.fileno(), error.fileno())
         process = fork_server().start(
-            arguments, environment, folder, *files, stdin=nothing.fileno()
+            arguments, environment, folder, *files, stdin=nothing.fileno(), module=module
         )
     return process.wait(), file.read_text()
-
-
-def fill_disk() -> None:
-    """Let no file of this process grow beyond :data:`ROOM`; for the child, before it starts."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, ROOM))
 
 
 @pytest.mark.parametrize(
@@ -65,21 +60,15 @@ def fill_disk() -> None:
 def test_a_full_disk_is_one_sentence_and_leaves_the_old_file(
     arguments: list[str], tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    path = tmp_path / arguments[1]
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path = folder / arguments[1]
     path.write_text("old")
-    ended = subprocess.run(
-        [sys.executable, "-m", "scrapy", *arguments],
-        cwd=tmp_path,
-        env=environment | {"PYTHONDONTWRITEBYTECODE": "1"},  # truncated, it would outlast the test
-        stderr=subprocess.PIPE,
-        check=False,
-        text=True,
-        preexec_fn=fill_disk,
-    )
-    assert ended.returncode == 1
-    assert ended.stderr == f"Error: {arguments[1]} cannot be written: File too large.\n"
+    with Path(os.devnull).open("wb") as nothing:
+        ended = run_into(nothing, arguments, folder, environment, module="tests.full_disk")
+    assert ended == (1, f"Error: {arguments[1]} cannot be written: File too large.\n")
     assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
+    assert list(folder.iterdir()) == [path]
 
 
 STANDARD_OUTPUT = [
