@@ -60,8 +60,9 @@ def every_field(key: str, value: str | bytes, members: str = "ready") -> Break:
     """Set the field of each member of another key."""
 
     def set_fields(client: Any, keys: QueueKeys) -> None:
-        for member in client.zrange(getattr(keys, members), 0, -1):
-            client.hset(getattr(keys, key), member, value)
+        fields = dict.fromkeys(client.zrange(getattr(keys, members), 0, -1), value)
+        if fields:
+            client.hset(getattr(keys, key), mapping=fields)
 
     return set_fields
 
@@ -69,8 +70,8 @@ def every_field(key: str, value: str | bytes, members: str = "ready") -> Break:
 def every_score(key: str, score: str) -> Break:
     def set_scores(client: Any, keys: QueueKeys) -> None:
         name = getattr(keys, key)
-        for member in client.zrange(name, 0, -1):
-            client.zadd(name, {member: score})
+        if scores := dict.fromkeys(client.zrange(name, 0, -1), score):
+            client.zadd(name, scores)
 
     return set_scores
 
@@ -238,9 +239,9 @@ class Worker:
         now = self.client.time()[0] * 1000
         for key in (self.queue.keys.delayed, self.queue.keys.workers):
             soon = self.client.zrangebyscore(key, now - A_DAY, now + A_DAY)
-            for name in soon:
-                if name != str(self.queue.worker).encode():
-                    self.client.zadd(key, {name: 0})
+            others = dict.fromkeys(set(soon) - {str(self.queue.worker).encode()}, 0)
+            if others:
+                self.client.zadd(key, others)
 
 
 @pytest.fixture
