@@ -88,8 +88,12 @@ class DiskStore:
         self._connection = sqlite3.connect(
             path, timeout=30, isolation_level=None, check_same_thread=False
         )
-        self._connection.executescript(_PREPARE)
-        self._connection.execute("DELETE FROM responses WHERE expires <= ?", (time.time(),))
+        try:
+            self._connection.executescript(_PREPARE)
+            self._connection.execute("DELETE FROM responses WHERE expires <= ?", (time.time(),))
+        except sqlite3.Error:
+            self._connection.close()
+            raise
 
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return what is kept under each key and has not expired."""

@@ -131,7 +131,11 @@ class SqliteHintStore:
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(path, timeout=5, check_same_thread=False)
-        self._connection.executescript(_SCHEMA)
+        try:
+            self._connection.executescript(_SCHEMA)
+        except sqlite3.Error:
+            self._connection.close()
+            raise
 
     def unknown(self, message_ids: Sequence[str]) -> set[str]:
         """See :meth:`RedisHintStore.unknown`."""

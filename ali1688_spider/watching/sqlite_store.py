@@ -55,6 +55,13 @@ class SqliteWatchStore:
         make_private_database(path)
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(path, timeout=lock_seconds, check_same_thread=False)
+        try:
+            self._prepare()
+        except sqlite3.Error:
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
         # Nothing is lost when the process is killed; when the machine dies, the last moments, and a
         # product is fetched once more than needed.
         self._connection.execute("PRAGMA journal_mode=WAL")

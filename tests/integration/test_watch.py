@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from contextlib import closing
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -246,7 +247,7 @@ def watched(scrapy: Scrapy) -> set[int]:
     if url := scrapy.settings.get("REDIS_URL"):
         with redis.Redis.from_url(url) as client:
             return set(map(int, client.hkeys(f"{QUEUE}:watched")))
-    with sqlite3.connect(scrapy.folder / ".scrapy/ali1688/watch.sqlite") as connection:
+    with closing(sqlite3.connect(scrapy.folder / ".scrapy/ali1688/watch.sqlite")) as connection:
         return {
             product_id for (product_id,) in connection.execute("SELECT product_id FROM watched")
         }

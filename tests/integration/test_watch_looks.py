@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pymongo
@@ -64,7 +65,7 @@ class Schedule:
         if self._url:
             with redis.Redis.from_url(self._url) as client:
                 return int(client.hlen(f"{QUEUE}:rows"))  # type: ignore[arg-type]
-        with sqlite3.connect(self._file) as connection:
+        with closing(sqlite3.connect(self._file)) as connection:
             return int(connection.execute("SELECT count(*) FROM page_rows").fetchone()[0])
 
     def looks(self) -> int:
@@ -74,7 +75,7 @@ class Schedule:
                 calls: Any = client.zrange(f"{QUEUE}:delayed", 0, -1)
                 return sum(not call.isdigit() for call in calls)
         query = "SELECT count(*) FROM looks WHERE due IS NOT NULL AND was_due IS NULL"
-        with sqlite3.connect(self._file) as connection:
+        with closing(sqlite3.connect(self._file)) as connection:
             return int(connection.execute(query).fetchone()[0])
 
     def pass_time(self) -> None:
@@ -84,8 +85,9 @@ class Schedule:
                 calls: Any = client.zrange(f"{QUEUE}:delayed", 0, -1)
                 client.zadd(f"{QUEUE}:delayed", {call: 1 for call in calls if not call.isdigit()})
         else:
-            with sqlite3.connect(self._file) as connection:
+            with closing(sqlite3.connect(self._file)) as connection:
                 connection.execute("UPDATE looks SET due = 1 WHERE due IS NOT NULL")
+                connection.commit()
 
 
 def watched_ids(database: Database[dict[str, Any]], gateway: Gateway) -> list[int]:

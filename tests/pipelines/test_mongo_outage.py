@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from typing import TYPE_CHECKING, Any
 
 import pymongo
@@ -83,9 +82,14 @@ def products(server: Server) -> int:
 
 
 def wait_for_half(server: Server, crawl: Crawl) -> None:
-    while products(server) < COUNT // 2:
-        assert crawl.process.is_running, crawl.process.log
-        time.sleep(0.01)
+    with pymongo.MongoClient[dict[str, Any]](server.url) as client:
+        stored = client["ali1688"]["products"]
+
+        def has_half() -> bool:
+            assert crawl.process.is_running, crawl.process.log
+            return stored.count_documents({}) >= COUNT // 2
+
+        eventually(has_half)
 
 
 @pytest.mark.chaotic

@@ -4,15 +4,17 @@ import itertools
 import sqlite3
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ali1688_spider.cache import DiskStore
+from ali1688_spider.watching.hints import SqliteHintStore
 from ali1688_spider.watching.sqlite_store import SqliteWatchStore
 from ali1688_spider.watching.watched_product import Hint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 FIRST, SECOND = "0123456789ab[1,0,0,0]", "0123456789ab[2,0,0,1]"
@@ -126,6 +128,27 @@ def test_the_next_products_come_first(
         (1, None, None),
         (2, 160.0, 159.0),
     ]
+
+
+@pytest.mark.parametrize("store", [SqliteWatchStore, SqliteHintStore, DiskStore])
+def test_what_is_no_database_does_not_stay_open(
+    store: Callable[[Path], object], path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"no database" * 1000)
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def note(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(connect(*arguments, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", note)
+    with pytest.raises(sqlite3.DatabaseError):
+        store(path)
+    (connection,) = opened
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
 
 
 def test_a_file_of_the_version_before_is_read(path: Path) -> None:
