@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ali1688_spider.storage.database import Database
     from tests.dashboard.conftest import Reads
 
-MANY = 20_000
+MANY = 2 * MOST_READ
 
 
 @pytest.fixture

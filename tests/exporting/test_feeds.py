@@ -4,8 +4,6 @@ import csv
 import gzip
 import io
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ from ali1688_spider.exporting.feeds import CsvFeed, JsonLinesFeed
 from ali1688_spider.exporting.rows import PRODUCT_COLUMNS
 from ali1688_spider.items import ParsedProduct, Product
 from ali1688_spider.pipelines.validation import check
+from tests.harness import Scrapy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -264,14 +263,10 @@ class OfflineSpider(scrapy.Spider):
 def test_feeds_of_a_crawl_append(tmp_path: Path) -> None:
     spider = tmp_path / "offline.py"
     spider.write_text(SPIDER.replace("{json}", PRODUCT.model_dump_json(exclude_unset=True)))
-    command = [sys.executable, "-m", "scrapy", "runspider", str(spider), "--nolog"]
+    scrapy = Scrapy(tmp_path, tmp_path / "output", {"SCRAPY_SETTINGS_MODULE": ""})
     for _ in range(2):
-        subprocess.run(
-            [*command, "-o", "a.csv", "-o", "a.jsonl"],
-            cwd=tmp_path,
-            check=True,
-            env={"PYTHONPATH": ":".join(sys.path), "SCRAPY_SETTINGS_MODULE": ""},
-        )
+        crawl = scrapy.run("runspider", spider.name, "--nolog", "-o", "a.csv", "-o", "a.jsonl")
+        assert (crawl.exit_code, crawl.log) == (0, "")
     (row,) = csv_rows(PRODUCT)
     table = (tmp_path / "a.csv").read_bytes()
     assert table.count(b"\xef\xbb\xbf") == table.count(b"product_id,") == 1

@@ -124,6 +124,12 @@ def installation(python: Path, tmp_path: Path) -> Installation:
 
 
 @pytest.fixture(scope="module")
+def listing(python: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What ``scrapy`` prints in an empty folder: its commands."""
+    return Installation(python, tmp_path_factory.mktemp("empty")).scrapy().stdout
+
+
+@pytest.fixture(scope="module")
 def other_project(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """The installed package and the folder of somebody else's Scrapy project."""
     folder = tmp_path_factory.mktemp("elsewhere")
@@ -151,8 +157,7 @@ def test_the_wheel_carries_the_licence(wheel: Path) -> None:
     assert archive.read(licence) == (ROOT / "LICENSE").read_bytes()
 
 
-def test_scrapy_lists_every_command(installation: Installation) -> None:
-    listing = installation.scrapy().stdout
+def test_scrapy_lists_every_command(listing: str) -> None:
     assert "no active project" in listing
     listed = {line.split()[0] for line in listing.splitlines() if line.startswith("  ")}
     commands = {file.stem for file in (ROOT / PROJECT / "commands").glob("[a-z]*.py")}
@@ -160,9 +165,9 @@ def test_scrapy_lists_every_command(installation: Installation) -> None:
     assert commands <= listed
 
 
-def test_what_the_messages_name_is_installed(installation: Installation, wheel: Path) -> None:
+def test_what_the_messages_name_is_installed(listing: str, wheel: Path) -> None:
     texts = list(_texts())
-    installed = set(re.findall(r"^  (\w+) ", installation.scrapy().stdout, re.MULTILINE))
+    installed = set(re.findall(r"^  (\w+) ", listing, re.MULTILINE))
     commands = set(CITED_COMMAND.findall("\n".join(texts)))
     assert {"init", "doctor"} < commands
     assert commands <= installed
