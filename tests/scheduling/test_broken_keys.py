@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Break = Callable[[Any, QueueKeys], object]
 
 KEYS = QueueKeys.of(QUEUE_KEY % {"spider": "product"})
-CALLS = range(1, 301)
+CALLS = range(1, 151)
 FROM_MESSAGES = range(1001, 1021)
 A_DAY = 86_400_000
 ODD = b"\xff\xfe"
@@ -97,7 +97,13 @@ def crawl(record: str | bytes) -> Break:
 
 
 def record(**changes: object) -> str:
-    fields = {"slot": 1, "cursor": 300, "complete": True, "pending": 9, "remember": A_DAY} | changes
+    fields = {
+        "slot": 1,
+        "cursor": len(CALLS),
+        "complete": True,
+        "pending": 9,
+        "remember": A_DAY,
+    } | changes
     return str(fields).replace("'", '"').replace("True", "true").replace("None", "null")
 
 
@@ -126,7 +132,7 @@ RECORDS = {
     "no time": record(remember="x"),
     "a wrong end": record(finished_at="x"),
     "too much pending": record(pending=5000),
-    "a low cursor": record(cursor=3, pending=300),
+    "a low cursor": record(cursor=3, pending=len(CALLS)),
 }
 KINDS = [
     *WRONG_TYPES,
