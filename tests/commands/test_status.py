@@ -199,7 +199,7 @@ def names(value: Any) -> set[str]:
 
 
 def test_the_document_names_every_field() -> None:
-    document = (ROOT / "docs" / "status.md").read_text()
+    document = (ROOT / "docs" / "reference" / "status.md").read_text()
     latest = {"id": "x", "spider": "", "call": "", "error": "", "attempts": 1, "at": NOW}
     values = replace(STATE, failed=replace(STATE.failed, latest=(latest,))).as_json()
     values["queues"] = [*values["queues"].values()]

@@ -8,7 +8,7 @@ from string import Formatter
 
 import pytest
 
-from ali1688_spider import dashboard, monitoring
+from ali1688_spider import dashboard, monitoring, shutdown
 from ali1688_spider.dashboard.texts import CHINESE_TEXTS
 from ali1688_spider.reporting.texts import CHINESE
 
@@ -44,8 +44,13 @@ def test_no_text_is_in_both_tables() -> None:
 
 
 def test_every_text_is_used() -> None:
-    sources = "".join(map(source, [*TEMPLATES, *MODULES]))
+    advice_at_close = Path(shutdown.__file__)
+    sources = "".join(map(source, [*TEMPLATES, *MODULES, advice_at_close]))
     assert [english for english in CHINESE_TEXTS if f'"{english}"' not in sources] == []
+
+
+def test_advice_for_crawls_that_ended_early_is_in_both_languages() -> None:
+    assert set(shutdown.ENDED_EARLY.values()) <= CHINESE_TEXTS.keys()
 
 
 @pytest.mark.parametrize("file", [*TEMPLATES, *MODULES], ids=lambda file: file.name)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -15,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import ali1688_spider
-from ali1688_spider.monitoring.metrics import descriptions, document, metrics_text
+from ali1688_spider.monitoring.metrics import descriptions, metrics_text
 from ali1688_spider.monitoring.problems import PROBLEM_NAMES
 from ali1688_spider.monitoring.state import (
     CrawlState,
@@ -33,7 +31,6 @@ from ali1688_spider.scheduling.steering import Pause, QueueCounts, QueueStatus, 
 from ali1688_spider.statistics.sums import GAUGES, LiveWorker, WorkerLine
 
 PACKAGE = Path(ali1688_spider.__file__).parent
-ROOT = PACKAGE.parent
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 
@@ -126,17 +123,6 @@ def test_names_follow_the_guidelines_of_prometheus() -> None:
         assert not re.search(r"_(ms|milliseconds|minutes|hours|days|percent|kb|mb)\b", each.name)
         assert each.help.endswith(".")
         assert "|" not in each.help
-
-
-def test_the_document_lists_all_metrics() -> None:
-    made = subprocess.run(
-        [sys.executable, "-m", "ali1688_spider.monitoring.metrics"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert made == document() == (ROOT / "docs" / "metrics.md").read_text()
 
 
 def test_what_is_shown_is_described() -> None:
