@@ -16,6 +16,7 @@ from ali1688_spider.exporting.files import check_feeds
 from ali1688_spider.logs import format_scrapy_log
 from ali1688_spider.private_files import env_file, environment, is_open_to_others
 from ali1688_spider.redaction import raise_log_threshold, redact_logs
+from ali1688_spider.storage.database_errors import StoreUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +63,14 @@ class Ali1688Addon:
 
     def _adjust_log(self) -> None:
         raise_log_threshold()
+        logging.getLogger("scrapy.core.scraper").addFilter(_is_no_outage)
         if self.context.config.log_format == "json":
             format_scrapy_log(self._crawler.spidercls.name)
+
+
+def _is_no_outage(record: logging.LogRecord) -> bool:
+    """Leave out Scrapy's traceback for each product that waits when the crawl has to end."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], StoreUnavailableError)
 
 
 def context_of(crawler: Crawler) -> CrawlContext:

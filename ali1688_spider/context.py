@@ -45,12 +45,14 @@ class CrawlContext:
         redactor: Knows the secrets that no log and no database may show.
         shutdown: Ends the crawl early.
         next_day_at: When, on the monotonic clock, a crawl goes on that has no calls left today.
+        destinations: Where pipelines store products, as the closing line says it.
     """
 
     def __init__(self, config: Config, crawler: Crawler, redactor: SecretRedactor) -> None:
         self.config = config
         self.shutdown = Shutdown(crawler)
         self.next_day_at = 0.0
+        self.destinations: list[str] = []
         self._crawler = crawler
         self.redactor = redactor
         crawler.signals.connect(self.close, signals.spider_closed)
@@ -121,9 +123,8 @@ class CrawlContext:
     def waits(self) -> Iterator[str]:
         """Yield what keeps the crawl at this moment, since when or until when."""
         made = self.__dict__  # what nobody has asked for keeps nothing
-        for name in ("redis_retry", "mongo_retry"):
-            retry: ServerRetry | None = made.get(name)
-            if retry is not None and retry.is_away:
+        for retry in [*made.values()]:
+            if isinstance(retry, ServerRetry) and retry.is_away:
                 yield f"{retry.server}, which is away since {clock_time(-retry.away_seconds)}"
         if (breaker := made.get("breaker")) is not None and breaker.outage is not None:
             subject, seconds = breaker.outage

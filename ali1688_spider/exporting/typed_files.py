@@ -304,7 +304,7 @@ def _arrow_type(arrow: Any, hint: Any) -> Any:
     if origin is dict:
         return arrow.map_(*(_arrow_type(arrow, part) for part in parts))
     if origin is Literal:
-        return arrow.string()
+        return _arrow_type(arrow, type(parts[0]))
     if parts:  # of a type with constraints, or with None
         return _arrow_type(arrow, parts[0])
     return {

@@ -184,9 +184,7 @@ class Progress:
 
     def _destination(self) -> str:
         feeds = self._crawler.get_extension(Feeds)
-        places = [*feeds.stored] if feeds else []
-        if self._context.database is not None:
-            places.append(f"MongoDB ({self._context.config.mongo_database})")
+        places = [*(feeds.stored if feeds else ()), *self._context.destinations]
         if places:
             text = f"→ {', '.join(places)}"
         elif feeds is not None:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 GATHER_SECONDS = 0.05  # how long a product waits for others, to be stored together
-_scraper_logger = logging.getLogger("scrapy.core.scraper")
 
 
 class MongoPipeline:
@@ -56,6 +55,7 @@ class MongoPipeline:
         self._database = context.database
         self._rejections = context.rejections
         config, delivery = context.config, context.config.delivery
+        context.destinations.append(f"MongoDB ({config.mongo_database})")
         self._history_days = config.history_days
         self._stats = stats
         self._webhook: Webhook | None = None
@@ -96,7 +96,6 @@ class MongoPipeline:
         Raises:
             CloseSpider: Nothing can be stored; an ERROR in the log says why and what to do.
         """
-        _scraper_logger.addFilter(_is_no_outage)
         try:
             await ensure_indexes(self._database, self._history_days)
         except PyMongoError as error:
@@ -141,9 +140,3 @@ class MongoPipeline:
         await self._outbox.close()
         if self._webhook is not None:
             await self._webhook.close()
-        _scraper_logger.removeFilter(_is_no_outage)
-
-
-def _is_no_outage(record: logging.LogRecord) -> bool:
-    """Leave out Scrapy's traceback for each product that waits when the crawl has to end."""
-    return record.exc_info is None or not isinstance(record.exc_info[1], StoreUnavailableError)

@@ -8,7 +8,7 @@ import sys
 import zipfile
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import openpyxl
 import pyarrow.parquet
@@ -261,6 +261,11 @@ def test_parquet_is_typed_and_exact() -> None:
     assert row["fetched_at"] == NOON
     assert row["price_private"] is False
     assert row["unit"] is None
+
+
+def test_a_word_or_a_number_of_several_has_its_own_type_in_parquet() -> None:
+    assert str(typed_files._arrow_type(pyarrow, Literal[24, 48] | None)) == "int64"
+    assert str(typed_files._arrow_type(pyarrow, Literal["measured", "declared"])) == "string"
 
 
 def test_parquet_types_are_those_of_the_record() -> None:
