@@ -18,7 +18,7 @@ test test-fast: export PYTHONDONTWRITEBYTECODE :=
 # Four at a time, each process with servers of its own, as tests also wait. A process runs whole files,
 # so that what a file needs is made once, in their order, which has the short ones at the end.
 test: $(VENV)/test.installed
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder
 
 # Those that start neither servers nor other programs: about a minute.
 test-fast: $(VENV)/test.installed

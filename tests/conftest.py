@@ -68,6 +68,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="build the images of the Dockerfile, as root by buildah, and run them: `make images`",
     )
+    parser.addoption(
+        "--benchmarks",
+        action="store_true",
+        help="run each benchmark in its short form, on a machine that does nothing else",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -90,15 +95,19 @@ def pytest_report_header(config: pytest.Config) -> str:  # noqa: ARG001  # what 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     reruns = 0 if config.getoption("--chaos-minutes") else 1
-    reason = missing() if config.getoption("--images") else "`make images` builds images"
+    skipped = {
+        "images": missing() if config.getoption("--images") else "`make images` builds images",
+        "benchmarks": "" if config.getoption("--benchmarks") else "pytest --benchmarks runs them",
+    }
     for item in items:
         assert isinstance(item, pytest.Function)
         if SERVER_FIXTURES & set(item.fixturenames) or STARTERS & set(vars(item.module)):
             item.add_marker("programs")
         if item.get_closest_marker("chaotic"):
             item.add_marker(pytest.mark.flaky(reruns=reruns))
-        if reason and item.get_closest_marker("images"):
-            item.add_marker(pytest.mark.skip(reason=reason))
+        for marker, reason in skipped.items():
+            if reason and item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(autouse=True)

@@ -31,6 +31,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.benchmarks
 def test_the_tables_have_all_rows(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     done = run(tmp_path, "--quick", "--only", "throughput,queue,idle")
@@ -57,6 +58,7 @@ def test_the_tables_have_all_rows(tmp_path: Path) -> None:
     assert "<svg" in (tmp_path / "results.svg").read_text(encoding="utf-8")
 
 
+@pytest.mark.benchmarks
 def test_large_numbers_have_a_file_of_their_own(tmp_path: Path) -> None:
     done = run(tmp_path, "--quick", "--only", "large")
     assert done.returncode == 0, done.stderr
