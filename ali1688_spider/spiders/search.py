@@ -19,6 +19,7 @@ from scrapy.http import Response
 
 from ali1688_spider.addon import context_of
 from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.gateway.api import SUBJECTS
 from ali1688_spider.gateway.backoff import Backoff
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.catalogue import choose_apis
@@ -50,6 +51,17 @@ def _check_time(text: str) -> str:
     if told_moment(text) is None:
         raise ValueError(f"is {text!r}: set it to a time such as 2026-11-23T10:00:00+08:00")
     return text
+
+
+def _argument(subject: str) -> str:
+    """Return the argument that says what a search looks for, of the parameter of its calls."""
+    return "image" if subject in {"image_id", "image_url"} else subject
+
+
+_SUBJECT_ARGUMENTS = [
+    name for name in dict.fromkeys(map(_argument, SUBJECTS.values())) if name != "keyword"
+]
+"""The arguments of which a crawl takes one; it may have a keyword as well."""
 
 
 class SearchArguments(Arguments):
@@ -117,11 +129,7 @@ class SearchArguments(Arguments):
         start, end = self.price_start, self.price_end
         if start is not None and end is not None and start > end:
             raise ConfigurationError("price_start is above price_end: swap them")
-        subjects = [
-            name
-            for name in ("image", "shop", "related_to", "top", "pool")
-            if getattr(self, name) is not None
-        ]
+        subjects = [name for name in _SUBJECT_ARGUMENTS if getattr(self, name) is not None]
         if len(subjects) > 1:
             raise ConfigurationError(
                 f"{subjects[0]} and {subjects[1]} are two searches: start a crawl for each"
@@ -146,6 +154,12 @@ class SearchArguments(Arguments):
             _check_word("filter", word.strip(), api.filter_words, api)
         if api.kind == "keyword" and not query.keys() & {"keyword", "category_id"}:
             raise ConfigurationError("there is nothing to search for: say -a keyword=…")
+        subject = _argument(SUBJECTS.get(api.kind, "keyword"))
+        if subject != "keyword" and getattr(self, subject) is None:
+            raise ConfigurationError(
+                f"{api.name} searches by {subject}: say -a {subject}=…, or choose another API with "
+                "ALI1688_SEARCH_API"
+            )
         if self.image and "://" not in self.image:
             try:
                 encode_picture(Path(self.image).read_bytes())

@@ -6,7 +6,7 @@ from typing import Any, get_args
 import pytest
 
 from ali1688_spider.exceptions import ConfigurationError, MalformedMessageError
-from ali1688_spider.gateway.api import SearchKind
+from ali1688_spider.gateway.api import SUBJECTS, SearchKind
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.catalogue import choose_apis, product_apis
 
@@ -254,3 +254,17 @@ def test_a_queued_search_since_no_time_is_refused() -> None:
     message = json.dumps({"api": "search", "params": params})
     with pytest.raises(MalformedMessageError, match="modified_since is not a time"):
         ApiCall.decode(message)
+
+
+@pytest.mark.parametrize("subject", SUBJECTS.values())
+def test_a_queue_takes_what_a_search_may_look_for(subject: str) -> None:
+    for value in (1, "1"):
+        try:
+            call = ApiCall.decode(
+                ApiCall.search(**{subject: value, "page": 1, "page_size": 20}).encode()
+            )
+        except MalformedMessageError:
+            continue
+        assert call.params[subject] == value
+        return
+    pytest.fail(f"no queue takes {subject}")

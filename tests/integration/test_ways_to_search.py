@@ -177,6 +177,14 @@ def test_what_cannot_be_searched_by_is_said(
     assert sentence in crawl.log
 
 
+def test_an_api_is_told_what_it_searches_by(scrapy: Scrapy, settings_for: Settings) -> None:
+    shops = "com.alibaba.fenxiao.crossborder:product.search.querySellerOfferList-1"
+    settings = settings_for("param2") | {"ALI1688_SEARCH_API": shops}
+    crawl = scrapy.run("crawl", "search", "-a", "category_id=1031910", **settings)
+    assert crawl.exit_code == 1
+    assert "querySellerOfferList-1 searches by shop: say -a shop=…, or choose" in crawl.log
+
+
 def test_a_keyword_with_7300_products_of_one_category_is_seen_whole(
     scrapy: Scrapy, gateway: Gateway, settings_for: Settings
 ) -> None:

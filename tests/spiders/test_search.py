@@ -10,13 +10,20 @@ from scrapy.utils.test import get_crawler
 
 from ali1688_spider import settings
 from ali1688_spider.exceptions import ConfigurationError
+from ali1688_spider.gateway.api import SUBJECTS
 from ali1688_spider.gateway.calls import ApiCall
 from ali1688_spider.gateway.catalogue import choose_apis
 from ali1688_spider.gateway.parsing import SearchPage
 from ali1688_spider.http import ApiRequest, ApiResponse
 from ali1688_spider.items import ParsedProduct
 from ali1688_spider.scheduling.dupefilter import MemoryDupeFilter
-from ali1688_spider.spiders.search import SearchArguments, SearchSpider, next_calls, price_fits
+from ali1688_spider.spiders.search import (
+    TRY_INSTEAD,
+    SearchArguments,
+    SearchSpider,
+    next_calls,
+    price_fits,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -263,3 +270,7 @@ def test_few_pages_of_a_wide_query_need_no_split() -> None:
 def test_rows_outside_of_the_range_asked_for(price: str | None, fits: bool) -> None:  # noqa: FBT001
     params: dict[str, int | str] = {"price_start": "10", "price_end": "20"}
     assert price_fits(None if price is None else Decimal(price), params) is fits
+
+
+def test_every_search_that_finds_nothing_has_advice() -> None:
+    assert {*SUBJECTS.values()} - TRY_INSTEAD.keys() == {"image_url"}  # no argument asks by it
