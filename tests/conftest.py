@@ -20,6 +20,7 @@ import pymongo
 import pytest
 import redis
 
+from ali1688_spider import private_files
 from ali1688_spider.local_servers import (
     bundled_redis_program,
     start_mongo,
@@ -36,6 +37,17 @@ if TYPE_CHECKING:
 
     from ali1688_spider.local_servers import Server
     from tests.browser import NewTab
+
+_find_dotenv = private_files.find_dotenv
+
+
+def _find_dotenv_of_tests(**arguments: bool) -> str:
+    """Find the ``.env`` of a test; that of somebody who works in this checkout is none."""
+    found = _find_dotenv(**arguments)
+    return "" if found and Path(__file__).is_relative_to(Path(found).parent) else found
+
+
+private_files.find_dotenv = _find_dotenv_of_tests  # before the settings are imported
 
 SERVER_FIXTURES = {
     "browser_address",
