@@ -29,7 +29,8 @@ from ali1688_spider.scheduling.keys import QUEUE_KEY, TYPES
 from ali1688_spider.scheduling.lease import SECONDS_IN_FLIGHT
 from ali1688_spider.scheduling.queue import LeaseQueue
 from ali1688_spider.spiders.product import IdArguments
-from ali1688_spider.spiders.search import SearchArguments, SearchSpider, next_calls, price_fits
+from ali1688_spider.spiders.search import SearchSpider, next_calls, price_fits
+from ali1688_spider.spiders.search_arguments import SearchArguments
 from ali1688_spider.watching.hints import POLLING_SHARE
 from ali1688_spider.watching.looks import LOOKED_AT_BY, PageRow
 from ali1688_spider.watching.redis_store import RedisWatchStore

@@ -22,7 +22,8 @@ from ali1688_spider.config import DEFAULTS, Config, DeliverySettings
 from ali1688_spider.items import CHANGE_FIELDS
 from ali1688_spider.spiders.base import Arguments
 from ali1688_spider.spiders.product import IdArguments, ProductSpider
-from ali1688_spider.spiders.search import SearchArguments, SearchSpider
+from ali1688_spider.spiders.search import SearchSpider
+from ali1688_spider.spiders.search_arguments import SearchArguments
 from ali1688_spider.spiders.watch import WatchArguments, WatchSpider
 from docs.generator.markdown import attributes, code, page, table
 

@@ -17,6 +17,7 @@ from ali1688_spider.exporting.rows import CHANGES, SKUS
 from ali1688_spider.gateway.api import SUBJECTS, SearchApi
 from ali1688_spider.gateway.catalogue import product_apis, search_apis
 from ali1688_spider.items import ChangeField, PriceTier, Product, Sku
+from ali1688_spider.spiders.search_arguments import SEARCH_ARGUMENTS, argument_of
 from ali1688_spider.storage.changes import Change
 from ali1688_spider.storage.failed_calls import FailedCall
 from docs.generator.markdown import attributes, code, definitions, page, table
@@ -267,21 +268,11 @@ def _note(api: Any) -> str:
 
 
 def _search_row(api: SearchApi) -> tuple[object, ...]:
-    arguments = {"image_id": "image", "image_url": "image"}
-    subject = SUBJECTS.get(api.kind, "")
-    subject = arguments.get(subject, subject)
-    own = {
-        "page",
-        "page_size",
-        "first_id",
-        "task_id",
-        "sales_start",
-        "sales_end",
-        *SUBJECTS.values(),
-    }
-    narrowed = ", ".join(code(name) for name in api.names if name not in own)
+    subject = argument_of(SUBJECTS.get(api.kind, ""))
+    narrowed = [name for name in api.names if name in SEARCH_ARGUMENTS - {subject}]
     deep = f"; {api.max_rows} rows of a query" if api.max_rows else ""
-    return code(api.name), api.shows, code(subject), f"{api.max_page_size}{deep}", narrowed
+    page = f"{api.max_page_size}{deep}"
+    return code(api.name), api.shows, code(subject), page, ", ".join(map(code, narrowed))
 
 
 def redis_key_rows() -> Iterator[tuple[str, str, str]]:

@@ -64,15 +64,14 @@ def attributes(*classes: type) -> dict[str, str]:
 def definitions(text: str) -> Iterator[tuple[str, str]]:
     """Yield the terms of a definition list in a docstring, and what each means, on one line.
 
-    Terms on lines that follow each other mean the same.
+    A term without lines below it says all by itself: its meaning is empty.
     """
-    terms, meaning = list[str](), list[str]()
-    for line in [*inspect.cleandoc(text).splitlines(), "end"]:
-        if line.startswith("    ") and terms:
+    term, meaning, is_prose = "", list[str](), False
+    for line in [*inspect.cleandoc(text).splitlines(), ""]:
+        if term and line.startswith("    "):
             meaning.append(line.strip())
             continue
-        if meaning:
-            said = of_docstring(" ".join(meaning))
-            yield from ((of_docstring(term), said) for term in terms)
-            terms, meaning = [], []
-        terms = [*terms, line] if _TERM.match(line) else []
+        if term:
+            yield of_docstring(term), of_docstring(" ".join(meaning))
+        term, meaning = "" if is_prose or not _TERM.match(line) else line, []
+        is_prose = bool(line) and not term

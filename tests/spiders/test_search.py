@@ -17,13 +17,8 @@ from ali1688_spider.gateway.parsing import SearchPage
 from ali1688_spider.http import ApiRequest, ApiResponse
 from ali1688_spider.items import ParsedProduct
 from ali1688_spider.scheduling.dupefilter import MemoryDupeFilter
-from ali1688_spider.spiders.search import (
-    TRY_INSTEAD,
-    SearchArguments,
-    SearchSpider,
-    next_calls,
-    price_fits,
-)
+from ali1688_spider.spiders.search import TRY_INSTEAD, SearchSpider, next_calls, price_fits
+from ali1688_spider.spiders.search_arguments import SearchArguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
