@@ -22,10 +22,10 @@ COPY ali1688_spider ali1688_spider
 RUN /opt/pip/bin/pip --python /opt/venv/bin/python install --no-deps --no-build-isolation .
 
 FROM ${BASE} AS user
-RUN useradd --system --uid 10001 --user-group --create-home --home-dir /work crawler \
+RUN useradd --system --uid 10001 --user-group --create-home --home-dir /home/crawler crawler \
     && install --directory --owner=10001 --group=10001 /reports
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-WORKDIR /work
+WORKDIR /home/crawler
 USER 10001:10001
 
 # Without the package: an installed one would be found before that of the egg.

@@ -34,10 +34,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 SECONDS = 120
 
+HOME = "/home/crawler"
 BASE = "localhost/base"
 BASE_PACKAGES = "python3,python3-venv,ca-certificates"
 BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PIP_CONF = "[global]\nno-index = true\nfind-links = /wheels\n"
+"""Of the base: pip installs what is mounted in this folder of the container, and asks no index."""
 
 NOT_COPIED = (".git", ".venv", ".*_cache", "__pycache__", "node_modules", ".ali1688", "ali1688-*")
 
@@ -62,16 +64,16 @@ mount -o remount,bind,ro "$1"
 mount -t proc proc "$1/proc"
 mount --rbind /dev "$1/dev"
 mount -t tmpfs tmpfs "$1/tmp"
-mount -t tmpfs -o uid=10001,gid=10001 tmpfs "$1/work"
+mount -t tmpfs -o uid=10001,gid=10001 tmpfs "$1/home/crawler"
 if [ -n "$2" ]; then mount -t tmpfs -o uid=10001,gid=10001 tmpfs "$1$2"; fi
 user=$3
 cd "$1"
 shift 3
-exec chroot . /usr/bin/env -C /work setpriv --reuid="${user%:*}" --regid="${user#*:}" \\
+exec chroot . /usr/bin/env -C /home/crawler setpriv --reuid="${user%:*}" --regid="${user#*:}" \\
     --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all "$@"
 """
-"""As compose.yaml and the manifests of Kubernetes have it: nothing but /tmp, /work and the volumes
-can be written to; no rights, no new ones, and a tree of processes of its own, whose first it is."""
+"""As compose.yaml and the manifests of Kubernetes have it: nothing but /tmp, the home and the
+volumes can be written to; no rights, no new ones, and a tree of processes of its own, whose first it is."""
 
 
 class BuildError(AssertionError):
@@ -185,7 +187,9 @@ class Confined:
         with log_file.open("wb") as log:
             outer = subprocess.Popen(
                 ["unshare", "--mount", "--pid", "--fork", "--kill-child", *shell, *command],
-                env={"PATH": BASE_PATH, "HOME": "/work"} | image.environment | dict(environment),
+                env={"PATH": BASE_PATH, "HOME": "/home/crawler"}
+                | image.environment
+                | dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

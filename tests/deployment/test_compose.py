@@ -70,7 +70,7 @@ def test_no_service_has_rights(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service.get("ports") == PUBLISHED.get(name)
     if name in OURS:
-        assert service["tmpfs"] == ["/tmp", "/work:uid=10001,gid=10001"]
+        assert service["tmpfs"] == ["/tmp", "/home/crawler:uid=10001,gid=10001"]
         assert service["init"] is True  # as process 1 it would not hear an early SIGTERM
     else:
         assert service["user"] == name.replace("mongo", "mongodb")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.deployment.images import ROOT, BuildError, copy_checkout
+from tests.deployment.images import HOME, ROOT, BuildError, copy_checkout
 from tests.harness import products
 from tests.integration.scrapyd_server import Scrapyd, eventually
 
@@ -34,7 +34,7 @@ def test_a_user_without_rights_runs_the_image(target: str, request: pytest.Fixtu
     container: Container = request.getfixturevalue(target)
     assert image.config["User"] == f"{USER}:{USER}"
     seen = container.run("sh", "-c", "id -u; id -G; pwd; grep CapEff /proc/self/status").stdout
-    assert seen.split() == [str(USER), str(USER), "/work", "CapEff:", "0" * 16]
+    assert seen.split() == [str(USER), str(USER), HOME, "CapEff:", "0" * 16]
     refused = container.run("touch", "/opt/venv/file", "/etc/file", "/file")
     assert refused.stderr.count("Permission denied") == 3
 
@@ -114,7 +114,7 @@ def test_a_crawl_collects_as_the_user_of_the_image(
     assert crawl.returncode == 0, crawl.stderr
     assert crawl.stderr.splitlines()[-1].startswith("3 wanted: 3 collected → products.csv, MongoDB")
     assert sorted(stored.distinct("_id")) == ids
-    feed = worker.stat("/work/products.csv")
+    feed = worker.stat(f"{HOME}/products.csv")
     assert (feed.st_uid, feed.st_gid) == (USER, USER)
 
 
@@ -158,7 +158,7 @@ def test_a_confined_worker_returns_its_leases_when_it_is_stopped(
 
 
 def test_a_confined_worker_cannot_write_elsewhere(worker: Container, tmp_path: Path) -> None:
-    script = "touch /tmp/file /work/file && touch /opt/venv/file /etc/file /var/tmp/file /file"
+    script = "touch /tmp/file ~/file && touch /opt/venv/file /etc/file /var/tmp/file /file"
     shell = worker.start(tmp_path / "log", "sh", "-c", script)
     assert shell.wait() == 1
     assert shell.log.count("Read-only file system") == 4, shell.log

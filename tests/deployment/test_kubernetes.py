@@ -135,7 +135,7 @@ def test_pods_have_no_rights(each: Workload) -> None:
     assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
     volumes = {volume.pop("name"): volume for volume in pod["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes.keys()
-    assert {"/tmp", "/work"} <= set(each.mounts)  # within the container
+    assert {"/tmp", "/home/crawler"} <= set(each.mounts)  # within the container
     for name in ("tmp", "work"):
         assert volumes.pop(name)["emptyDir"]["sizeLimit"]
     claims = {each["metadata"]["name"] for each in manifests() if "Claim" in each["kind"]}

@@ -69,7 +69,7 @@ class Pods:
         ]
         variables = each.environment(self._secret) | self._instead | instead
         variables.pop(without, None)
-        self._commands.append(Scrapy(root / "work", root / "output", variables))
+        self._commands.append(Scrapy(root / "home" / "crawler", root / "output", variables))
         return self._commands[-1].start(*words, *more)
 
     def run(self, name: str, *words: str) -> Process:
@@ -117,7 +117,7 @@ def test_the_report_is_written_to_the_volume(pods: Pods, stored: Any) -> None:
     assert stored.distinct("_id") == [610000000001]
     report = pods.start("ali1688-report")
     assert report.wait() == 0
-    page = report.folder.parent / "reports" / "day.html"
+    page = report.folder.parents[1] / "reports" / "day.html"
     assert page.read_text().startswith("<!doctype html>")
     assert str(page) in report.stdout
 
