@@ -72,8 +72,11 @@ shift 3
 exec chroot . /usr/bin/env -C /home/crawler setpriv --reuid="${user%:*}" --regid="${user#*:}" \\
     --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all "$@"
 """
-"""As compose.yaml and the manifests of Kubernetes have it: nothing but /tmp, the home and the
-volumes can be written to; no rights, no new ones, and a tree of processes of its own, whose first it is."""
+"""As compose.yaml and the manifests of Kubernetes have it.
+
+Nothing but /tmp, the home and the volumes can be written to; it has no rights, gets no new ones,
+and is the first process of a tree of its own.
+"""
 
 
 class BuildError(AssertionError):
